@@ -1,0 +1,34 @@
+"""Files are whole or absent."""
+
+import pytest
+
+from utils.atomic import atomic_path, write_text
+from utils.errors import UserError
+
+
+def test_writes_and_leaves_no_temporary(tmp_path):
+    write_text(tmp_path / "deep" / "er" / "é x.txt", "content")
+    assert [p.name for p in (tmp_path / "deep" / "er").iterdir()] == ["é x.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_failure_keeps_the_old_file(tmp_path, error):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(error), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert target.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_long_names_fit(tmp_path):
+    target = tmp_path / ("n" * 251 + ".png")
+    write_text(target, "x")
+    assert target.read_text() == "x"
+
+
+def test_unwritable_folder_is_a_user_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file"):
+        write_text(tmp_path / "file" / "a.txt", "x")

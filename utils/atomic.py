@@ -1,0 +1,51 @@
+"""Files that are either whole or absent: written beside their place, then renamed over it."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from utils.errors import UserError
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yields a temporary path in the folder of `path`; renames it to `path` when the block succeeds.
+
+    The temporary name keeps the suffix, since image libraries choose the format by it. On any
+    exception (KeyboardInterrupt included) the temporary file is removed and `path` is untouched.
+    Parent folders are made. Raises UserError where the folder cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {path.parent}: {error.strerror}") from error
+    # A short name: `path.name` may already be as long as the file system allows.
+    temporary = path.parent / f".tmp-{secrets.token_hex(6)}{path.suffix[-16:]}"
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """Writes `content` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: str | os.PathLike, content: str) -> None:
+    """Writes `content` to `path` atomically, as UTF-8."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def _flush_to_disk(path: Path) -> None:
+    # Without fsync a power cut after the rename can leave an empty file under the final name.
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,82 @@
+"""Command lines: a typed dataclass of options in, an instance out; errors as one sentence."""
+
+import dataclasses
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import docstring_parser
+from jsonargparse import ActionConfigFile, ActionYesNo, ArgumentParser
+
+from utils.errors import UserError
+
+Options = TypeVar("Options")
+
+
+def parse(
+    options: type[Options],
+    argv: Sequence[str] | None = None,
+    *,
+    prog: str,
+    description: str,
+    epilog: str = "",
+) -> Options:
+    """Parses `argv` (default: the process's own) into an instance of the dataclass `options`.
+
+    Each field is an option `--name`; the docstring below the field is its help. A bool field is a
+    switch (`--x`, `--x false`, `--no_x`), a list field takes one or more words. Adds `--config FILE`
+    (YAML with the same names) and `--print_config`. An unknown option, an unknown key of a config
+    file or a value of a wrong type prints a sentence on stderr and exits with code 2.
+    """
+    parser = build_parser(options, prog=prog, description=description, epilog=epilog)
+    namespace = parser.parse_args(list(sys.argv[1:] if argv is None else argv))
+    return options(**{field.name: namespace[field.name] for field in dataclasses.fields(options)})
+
+
+def build_parser(options: type, *, prog: str, description: str, epilog: str = "") -> ArgumentParser:
+    """The parser behind `parse`."""
+    parser = ArgumentParser(prog=prog, description=description, epilog=epilog)
+    parser.add_argument(
+        "--config", action=ActionConfigFile, help="YAML file of options; those given after it win"
+    )
+    types, helps = typing.get_type_hints(options), _field_docstrings(options)
+    for field in dataclasses.fields(options):
+        _add_field(parser, field, types[field.name], helps.get(field.name, ""))
+    return parser
+
+
+def _field_docstrings(options: type) -> dict[str, str]:
+    documented = docstring_parser.parse_from_object(options)
+    return {param.arg_name: inspect.cleandoc(param.description or "") for param in documented.params}
+
+
+def _add_field(parser: ArgumentParser, field: dataclasses.Field, kind: type, text: str) -> None:
+    keywords: dict = {"help": text.replace("%", "%%")}
+    if field.default is not dataclasses.MISSING:
+        keywords["default"] = field.default
+    elif field.default_factory is not dataclasses.MISSING:
+        keywords["default"] = field.default_factory()
+    else:
+        keywords["required"] = True
+    if kind is bool:
+        # nargs "?" lets the switch also be written with a value, as the released commands do.
+        keywords |= {"action": ActionYesNo(yes_prefix="", no_prefix="no_"), "nargs": "?"}
+    elif typing.get_origin(kind) is list:
+        keywords |= {"nargs": "+", "type": typing.get_args(kind)[0]}
+    else:
+        keywords["type"] = kind
+    parser.add_argument(f"--{field.name}", **keywords)
+
+
+def run(main: Callable[[], int]) -> int:
+    """Calls `main` and returns its exit code; UserError becomes a line on stderr and code 2, Ctrl-C 130."""
+    try:
+        return main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

@@ -45,9 +45,9 @@ def otsu_masks(specular: Tensor, passes: int = 2) -> Tensor:
     """Highlight masks of a batch of specular layers.
 
     `specular` (B, 3, H, W) or (B, 1, H, W) in [0, 1] display values; returns bool (B, 1, H, W).
-    Pass k thresholds min-max normalised Lab L of the pixels that pass k - 1 kept (all pixels at first) in 256 bins.
-    A pass over pixels of a single value keeps them, except that the first then keeps none: a constant layer, as of
-    a picture without highlights, has an empty mask.
+    Pass k thresholds min-max normalised Lab L of the pixels that pass k - 1 kept (all pixels at first) in 256
+    bins. A pass over pixels of a single value keeps them, except that the first then keeps none: a constant
+    layer, as of a picture without highlights, has an empty mask.
     """
     if passes < 1:
         raise ValueError(f"passes must be at least 1, got {passes}")
@@ -71,7 +71,7 @@ def otsu_masks(specular: Tensor, passes: int = 2) -> Tensor:
 
 
 def otsu_mask(specular: np.ndarray, passes: int = 2) -> np.ndarray:
-    """Highlight mask of one specular layer: (H, W, 3) or (H, W) in [0, 1] -> bool (H, W); see `otsu_masks`."""
+    """Highlight mask of one layer: (H, W, 3) or (H, W) in [0, 1] -> bool (H, W); see `otsu_masks`."""
     layer = torch.from_numpy(np.ascontiguousarray(specular, dtype=np.float32))
     layer = layer.unsqueeze(0) if layer.ndim == 2 else layer.permute(2, 0, 1)
     return otsu_masks(layer.unsqueeze(0), passes)[0, 0].numpy()

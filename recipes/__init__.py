@@ -3,30 +3,31 @@
 The protocol. A recipe is built as `Recipe(model, options)` from a network and the options of the command
 line (`training.options.TrainOptions`, resolved: no field that the recipe reads is None), and has
 
-    networks         {"model": the network trained, averaged, evaluated and saved, ...others, "discriminator"}.
-                     The loop moves them to the device and may put wrappers of several processes in their place
-                     (`recipe.networks[name] = wrapped`), so a forward that is backpropagated goes through
-                     `self.networks[name]`; keep a bare reference for anything else.
+    networks         {"model": the network trained, averaged, evaluated, saved; "discriminator": ...}.
+                     The loop moves them to the device and may put wrappers of several processes in their
+                     place (`recipe.networks[name] = wrapped`), so a forward that is backpropagated goes
+                     through `self.networks[name]`; keep a bare reference for anything else.
     optimisers       {name: torch.optim.Optimizer}. The loop steps, clips and saves them.
-    required_keys    sample keys that the losses need beyond "input" and "diffuse"; a data set without them is
-                     refused before training.
+    required_keys    sample keys that the losses need beyond "input" and "diffuse"; a data set without them
+                     is refused before training.
     selection        ("name of a validation value", "max" | "min"): which checkpoint is the best one.
 
     phases(batch)    yields (optimiser name, loss, terms), in turn. The loop backpropagates `loss` (a scalar
-                     Tensor) and steps that optimiser before it asks for the next phase: a GAN yields "generator",
-                     then "discriminator". `terms` (dict of detached scalars) are logged under their names.
-                     `batch`: dict of tensors (B,C,H,W) in [0, 1] on the device, plus "name": list of str.
+                     Tensor) and steps that optimiser before it asks for the next phase: a GAN yields
+                     "generator", then "discriminator". `terms` (dict of detached scalars) are logged under
+                     their names. `batch`: dict of tensors (B,C,H,W) in [0, 1] on the device, plus "name":
+                     list of str.
     set_learning_rates(step, total)   called before optimiser step `step` (0-based) of `total`.
-    validate(batch)  dict of per-picture values (B,) for one batch of validation, called without gradients.
+    validate(batch, model)            dict of per-picture values (B,) for one batch of validation.
     after_validation(values)          called with the means of a whole validation, under the same names.
-    pictures(batch)  {column name: (B,3,H,W) in [0, 1]} for the picture grids, called without gradients.
-    state_dict(), load_state_dict(s)  what is neither in the networks nor in the optimisers (plateau counters);
-                     plain containers and tensors only.
+    pictures(batch, model)            {column name: (B,3,H,W) in [0, 1]} for the picture grids.
+    state_dict(), load_state_dict(s)  what is neither in the networks nor in the optimisers (plateau
+                                      counters); plain containers and tensors only.
 
-`validate` and `pictures` take the network to be judged (the averaged one, where averaging is on) as second argument.
-A recipe draws random numbers from torch's default generator only; the loop seeds it from (seed, step), so
-that a resumed run draws the same ones. Losses are means over samples and pixels, so that the mean over
-processes is the mean over the joint batch.
+`validate` and `pictures` run without gradients; `model` is the network to be judged (the averaged one, where
+averaging is on). A recipe draws random numbers from torch's default generator only; the loop seeds it from
+(seed, step), so that a resumed run draws the same ones. Losses are means over samples and pixels, so that
+the mean over processes is the mean over the joint batch.
 
 `DEFAULTS` of a recipe's module: values for options left at None on the command line; `resolve` fills them in.
 """
@@ -45,7 +46,7 @@ RECIPES = {
     "released": "recipes.released",
     "tshrnet": "recipes.tshrnet",
 }
-"""Recipe name -> module with `DEFAULTS: dict[str, Any]`, `MODELS: tuple[str, ...]` (name prefixes) and `Recipe`."""
+"""Recipe name -> module with `DEFAULTS: dict[str, Any]`, `MODELS: tuple[str, ...]` (prefixes), `Recipe`."""
 
 
 class Recipe(Protocol):

@@ -1,0 +1,67 @@
+"""The AHA coarse-refine network (Hu, Huang, Wang, ICASSP 2024), assembled as the paper's figure.
+
+I -> AHA module -> A;   (I, A) -> coarse -> N_coarse;   D_coarse = (1 - A) I + A N_coarse
+(D_coarse, A) -> refine -> N_refined;                   D = (1 - A) I + A N_refined
+"""
+
+from torch import Tensor, nn
+
+from models.bounds import pad_to_multiple
+from models.separation import Separation, compose
+
+
+class AHANet(nn.Module):
+    """Highlight map, coarse guess, refinement; the parts are injected (models/build.py)."""
+
+    def __init__(self, aha_module: nn.Module, coarse: nn.Module, refine: nn.Module, *, multiple: int):
+        super().__init__()
+        self.HFE = aha_module  # "highlight feature extraction", its name in the authors' checkpoint
+        self.coarse = coarse
+        self.refine = refine
+        self.multiple = multiple
+
+    def forward(self, image: Tensor) -> Separation:
+        """image I (B, 3, H, W) in [0, 1], any H, W >= 1.
+
+        | result           | shape        | what                                                     |
+        |------------------|--------------|----------------------------------------------------------|
+        | diffuse          | (B, 3, H, W) | D = (1 - A) I + A N_refined                              |
+        | specular         | (B, 3, H, W) | S = I - D = A (I - N_refined)                            |
+        | highlight        | (B, 1, H, W) | A; in [0, 1] where the map is bounded                    |
+        | "coarse"         | (B, 3, H, W) | N_coarse in [-1, 1]                                      |
+        | "coarse_diffuse" | (B, 3, H, W) | (1 - A) I + A N_coarse, what the refine network sees     |
+        | "refined"        | (B, 3, H, W) | N_refined in [0, 1]                                      |
+        """
+        height, width = image.shape[-2:]
+        padded = pad_to_multiple(image, self.multiple)
+
+        highlight = self.HFE(padded)
+        coarse = self.coarse(padded, highlight)
+        coarse_diffuse = compose(padded, highlight, coarse)
+        refined = self.refine(coarse_diffuse, highlight)
+
+        highlight, coarse, coarse_diffuse, refined = (
+            x[..., :height, :width] for x in (highlight, coarse, coarse_diffuse, refined)
+        )
+        specular = highlight * (image - refined)
+        stages = {"coarse": coarse, "coarse_diffuse": coarse_diffuse, "refined": refined}
+        return Separation(compose(image, highlight, refined), specular, highlight, stages)
+
+
+def use_released_names(model: AHANet) -> None:
+    """Makes the state dict of `model` carry the authors' names: the refine layers stand at the top level."""
+    model.register_state_dict_post_hook(_strip_refine)
+    model.register_load_state_dict_pre_hook(_prepend_refine)
+
+
+def _strip_refine(module: nn.Module, state: dict, prefix: str, metadata: dict) -> None:
+    inner = f"{prefix}refine."
+    for name in [name for name in state if name.startswith(inner)]:
+        state[prefix + name.removeprefix(inner)] = state.pop(name)
+
+
+def _prepend_refine(module: nn.Module, state: dict, prefix: str, *_) -> None:
+    rooms = {name for name, _ in module.refine.named_children()}
+    for name in list(state):
+        if name.startswith(prefix) and name.removeprefix(prefix).split(".", 1)[0] in rooms:
+            state[f"{prefix}refine.{name.removeprefix(prefix)}"] = state.pop(name)

@@ -1,0 +1,77 @@
+"""The adaptive highlight-aware (AHA) module: where the highlight is, and how strong."""
+
+import torch
+from torch import Tensor, nn
+
+from models.bounds import clamp_through
+
+
+class BilinearUpsample(nn.ConvTranspose2d):
+    """A trainable transposed convolution without bias that starts as bilinear interpolation."""
+
+    def __init__(self, channels: int, kernel_size: int, stride: int):
+        padding = (kernel_size - stride) // 2
+        super().__init__(channels, channels, kernel_size, stride, padding, bias=False)
+        with torch.no_grad():
+            self.weight.zero_()
+            diagonal = torch.arange(channels)
+            self.weight[diagonal, diagonal] = bilinear_kernel(kernel_size)
+
+
+def bilinear_kernel(size: int) -> Tensor:
+    """(size, size) weights of bilinear interpolation: outer product of 1 - |i - centre| / factor."""
+    factor = (size + 1) // 2
+    centre = factor - 1 if size % 2 else factor - 0.5
+    line = 1 - (torch.arange(size) - centre).abs() / factor
+    return torch.outer(line, line)
+
+
+class ConvUpsample(nn.Sequential):
+    """Bilinear enlargement, then a 3x3 convolution that starts as the identity (the paper's figure)."""
+
+    def __init__(self, channels: int, factor: int):
+        convolution = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.dirac_(convolution.weight)
+        nn.init.zeros_(convolution.bias)
+        super().__init__(nn.Upsample(scale_factor=factor, mode="bilinear", align_corners=False), convolution)
+
+
+class AHAModule(nn.Module):
+    """Highlight map A from three stages of a trunk, the coarser ones upsampled onto the finer.
+
+    stages        three modules in a row, each fed by the one before
+    channels      their output channels, from the finest to the deepest stage
+    upsample      three modules: deepest -> middle, middle -> finest, finest -> image
+    bounded       False: A is whatever the sum gives, as in the authors' code (no sigmoid, no clamp).
+                  True: A is clamped to [0, 1], so that untouched pixels are exactly zero; the gradient
+                  passes the clamp unchanged, or pixels below zero would never learn.
+    """
+
+    def __init__(
+        self,
+        stages: tuple[nn.Module, nn.Module, nn.Module],
+        channels: tuple[int, int, int],
+        upsample: tuple[nn.Module, nn.Module, nn.Module],
+        *,
+        bounded: bool = False,
+    ):
+        super().__init__()
+        # Names are those of the authors' checkpoint: scores1 belongs to the deepest stage.
+        self.stage1, self.stage2, self.stage3 = stages
+        self.scores1 = nn.Conv2d(channels[2], 3, 1)
+        self.scores2 = nn.Conv2d(channels[1], 3, 1)
+        self.scores3 = nn.Conv2d(channels[0], 3, 1)
+        self.upsample_2x, self.upsample_4x, self.upsample_8x = upsample
+        self.bounded = bounded
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image (B, 3, H, W) in [0, 1], H and W multiples of the deepest stride -> A (B, 1, H, W)."""
+        fine = self.stage1(image)
+        middle = self.stage2(fine)
+        deep = self.stage3(middle)
+        t = self.upsample_2x(self.scores1(deep))
+        t = self.upsample_4x(self.scores2(middle) + t)
+        highlight = self.upsample_8x(self.scores3(fine) + t).mean(dim=1, keepdim=True)
+        if self.bounded:
+            highlight = clamp_through(highlight)
+        return highlight

@@ -1,0 +1,152 @@
+"""The one table of networks and their hyper-parameters.
+
+model = build_model("aha-lite")              # forward: image (B, 3, H, W) in [0, 1] -> Separation
+model = build_model("aha", bounded=True)     # any hyper-parameter of the table can be changed
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from models.aha import AHANet, use_released_names
+from models.aha_module import AHAModule, BilinearUpsample, ConvUpsample
+from models.coarse import CoarseNet
+from models.discriminator import Discriminator
+from models.refine import AttentionRefineNet, FigureRefineNet
+from models.trunks import resnet34_stages, small_stages
+from models.tshrnet import TSHRNet, TSHRNetMix
+from models.unet import MULTIPLE as UNET_MULTIPLE
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a network is and what its callers must know.
+
+    name, hyperparameters  enough to build it again
+    multiple               sides are padded to multiples of this inside forward
+    tile                   side in pixels up to which a picture goes in whole on a machine of 4 GB
+    composes               True where diffuse = (1 - A) I + A N, so that A = 0 leaves a pixel untouched
+    """
+
+    name: str
+    hyperparameters: dict
+    multiple: int
+    tile: int
+    composes: bool
+
+
+@dataclass(frozen=True)
+class _Entry:
+    build: Callable[..., nn.Module]
+    hyperparameters: dict
+    multiple: int
+    tile: int
+    composes: bool = True
+
+
+def _released_aha(widths, dilations, bounded, trunk_channels) -> AHANet:
+    upsample = (BilinearUpsample(3, 4, 2), BilinearUpsample(3, 4, 2), BilinearUpsample(3, 16, 8))
+    highlight = AHAModule(resnet34_stages(), trunk_channels, upsample, bounded=bounded)
+    model = AHANet(
+        highlight, CoarseNet(widths, dilations), AttentionRefineNet(widths, dilations), multiple=MULTIPLE
+    )
+    use_released_names(model)
+    return model
+
+
+def _figure_aha(widths, dilations, bounded, trunk, trunk_channels, stem) -> AHANet:
+    if trunk == "resnet34":
+        stages, finest = resnet34_stages(), 8
+    elif trunk == "small":
+        stages, finest = small_stages(trunk_channels), 4
+    else:
+        raise ValueError(f"no trunk {trunk!r}: there are 'resnet34' and 'small'")
+    upsample = (ConvUpsample(3, 2), ConvUpsample(3, 2), ConvUpsample(3, finest))
+    highlight = AHAModule(stages, trunk_channels, upsample, bounded=bounded)
+    coarse = CoarseNet(widths, dilations, stem=stem)
+    return AHANet(highlight, coarse, FigureRefineNet(widths, dilations, stem=stem), multiple=MULTIPLE)
+
+
+MULTIPLE = 32  # the deepest stride of ResNet-34; a multiple of the attention's 8x8 cells too
+
+MODELS: dict[str, _Entry] = {
+    # The authors' code: attention in the refine network, unbounded map.
+    "aha": _Entry(
+        _released_aha,
+        {
+            "widths": (48, 96, 192),
+            "dilations": (2, 4, 8, 16),
+            "bounded": False,
+            "trunk_channels": (128, 256, 512),
+        },
+        multiple=MULTIPLE,
+        tile=448,
+    ),
+    # The paper's figure: skips instead of attention, convolutions after each enlargement of the map.
+    "aha-figure": _Entry(
+        _figure_aha,
+        {
+            "widths": (48, 96, 192),
+            "dilations": (2, 4, 8, 16),
+            "bounded": False,
+            "trunk": "resnet34",
+            "trunk_channels": (128, 256, 512),
+            "stem": 5,
+        },
+        multiple=MULTIPLE,
+        tile=512,
+    ),
+    # The figure made small.
+    "aha-lite": _Entry(
+        _figure_aha,
+        {
+            "widths": (8, 24, 64),
+            "dilations": (2, 4, 8, 16),
+            "bounded": True,
+            "trunk": "small",
+            "trunk_channels": (32, 64, 128),
+            "stem": 3,
+        },
+        multiple=MULTIPLE,
+        tile=1024,
+    ),
+    # The authors' code; "output" is the stage given as the result ("tone_corrected" or "diffuse").
+    "tshrnet": _Entry(
+        TSHRNet,
+        {"width": 64, "output": "tone_corrected"},
+        multiple=UNET_MULTIPLE,
+        tile=1024,
+        composes=False,
+    ),
+    "tshrnet-mix": _Entry(
+        TSHRNetMix,
+        {"width": 64, "output": "tone_corrected"},
+        multiple=UNET_MULTIPLE,
+        tile=1024,
+        composes=False,
+    ),
+}
+
+
+def build_model(name: str, **hyperparameters) -> nn.Module:
+    """A network of the table with random weights, in training mode; `.spec` describes it (ModelSpec).
+
+    Raises ValueError for an unknown name or hyper-parameter.
+    """
+    if name not in MODELS:
+        raise ValueError(f"no network {name!r}: there are {', '.join(MODELS)}")
+    entry = MODELS[name]
+    unknown = hyperparameters.keys() - entry.hyperparameters.keys()
+    if unknown:
+        known = ", ".join(entry.hyperparameters)
+        raise ValueError(f"{name} has no hyper-parameter {sorted(unknown)[0]!r}: there are {known}")
+    chosen = entry.hyperparameters | hyperparameters
+    model = entry.build(**chosen)
+    model.spec = ModelSpec(name, chosen, entry.multiple, entry.tile, entry.composes)
+    return model
+
+
+def build_discriminator(widths: tuple[int, int, int, int, int] = (48, 96, 192, 192, 192)) -> Discriminator:
+    """The AHA networks' adversary with random weights."""
+    return Discriminator(widths)

@@ -48,8 +48,10 @@ def build_parser(options: type, *, prog: str, description: str, epilog: str = ""
 
 
 def _field_docstrings(options: type) -> dict[str, str]:
-    documented = docstring_parser.parse_from_object(options)
-    return {param.arg_name: inspect.cleandoc(param.description or "") for param in documented.params}
+    # The parser sees one class body at a time; options may be inherited.
+    bodies = [cls for cls in reversed(options.__mro__) if dataclasses.is_dataclass(cls)]
+    params = [param for cls in bodies for param in docstring_parser.parse_from_object(cls).params]
+    return {param.arg_name: inspect.cleandoc(param.description or "") for param in params}
 
 
 def _add_field(parser: ArgumentParser, field: dataclasses.Field, kind: type, text: str) -> None:

@@ -12,7 +12,7 @@ MULTIPLE = 2 ** (
 
 
 class DownConv(nn.Module):
-    """LeakyReLU 0.2 (optional), convolution k4 s2 p1 without bias, batch norm (optional): halves the sides."""
+    """LeakyReLU 0.2 (optional), convolution k4 s2 p1 without bias, batch norm (optional): halves sides."""
 
     def __init__(self, inputs: int, outputs: int, *, activate: bool = True, norm: bool = True) -> None:
         super().__init__()

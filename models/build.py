@@ -101,7 +101,7 @@ MODELS: dict[str, _Entry] = {
     "aha-lite": _Entry(
         _figure_aha,
         {
-            "widths": (8, 24, 64),
+            "widths": (8, 16, 48),
             "dilations": (2, 4, 8, 16),
             "bounded": True,
             "trunk": "small",

@@ -1,0 +1,216 @@
+"""The AHA networks against the authors' outputs, closed forms and odd sizes."""
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from models import build_discriminator, build_model, compose
+from models.aha_module import BilinearUpsample
+from models.attention import attention_scores, transfer
+from models.gated_conv import GatedConv2d
+from models.spectral_norm import SpectralNormConv2d
+from tests.golden_weights import golden_entry, golden_image, golden_state
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+PROJECTION = {"attention_projection.weight": (3, 192, 3, 3), "attention_projection.bias": (192,)}
+AHA_NAMES = ["aha", "aha-figure", "aha-lite"]
+
+
+def released_keys(part: str) -> dict[str, list[int]]:
+    return json.loads((GOLDEN / f"aha_released_{part}_keys.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def released():
+    """`aha` with golden weights."""
+    model = build_model("aha").eval()
+    projection = {name: torch.from_numpy(golden_entry(name, shape)) for name, shape in PROJECTION.items()}
+    model.load_state_dict(golden_state(released_keys("generator")) | projection)
+    return model
+
+
+def count(model) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_parity_with_the_authors_outputs(released):
+    truth = np.load(GOLDEN / "aha_released_seed0_96.npz")
+    discriminator = build_discriminator().eval()
+    discriminator.load_state_dict(golden_state(released_keys("discriminator")))
+    image = torch.from_numpy(golden_image(96))[None]
+    with torch.inference_mode():
+        result = released(image)
+        scores = discriminator(torch.from_numpy(truth["composite"])[None], result.highlight)
+    found = {
+        "highlight": (result.highlight, 1e-5),
+        "coarse": (result.stages["coarse"], 1e-5),
+        "refined": (result.stages["refined"], 5e-4),
+        # The array named composite holds (1 - A) I + A N_refined, whatever its README says.
+        "composite": (result.diffuse, 1e-5),
+        "discriminator": (scores, 1e-3),
+    }
+    for name, (value, tolerance) in found.items():
+        assert np.abs(value[0].numpy() - truth[name]).max() <= tolerance, name
+
+
+def test_names_and_counts_are_the_authors():
+    model, discriminator = build_model("aha"), build_discriminator()
+    state = model.state_dict()
+    keys = released_keys("generator")
+    assert set(state) == set(keys) | set(PROJECTION)
+    assert all(list(state[name].shape) == shape for name, shape in keys.items())
+    assert count(model) - sum(int(np.prod(shape)) for shape in PROJECTION.values()) == 34_291_583
+    assert list(discriminator.state_dict()) == list(released_keys("discriminator"))
+    assert count(discriminator) == 1_566_193
+
+
+def test_lite_is_small():
+    lite, full = build_model("aha-lite").eval(), build_model("aha").eval()
+    operations = []
+    for model in (lite, full):
+        with FlopCounterMode(display=False) as counter, torch.inference_mode():
+            model(torch.rand(1, 3, 224, 224))
+        operations.append(counter.get_total_flops())
+    assert count(lite) <= 4_000_000
+    assert operations[0] <= operations[1] / 10
+
+
+@pytest.mark.parametrize("name", AHA_NAMES)
+@pytest.mark.parametrize("size", [(1, 1), (3, 70), (45, 64)])
+def test_any_size_separates(name, size):
+    model = build_model(name).eval()
+    image = torch.rand(2, 3, *size)
+    with torch.inference_mode():
+        result = model(image)
+    assert result.diffuse.shape == image.shape
+    assert result.highlight.shape == (2, 1, *size)
+    torch.testing.assert_close(result.diffuse + result.specular, image, atol=1e-5, rtol=0)
+    torch.testing.assert_close(result.diffuse, compose(image, result.highlight, result.stages["refined"]))
+
+
+@pytest.mark.parametrize("name", AHA_NAMES)
+def test_every_parameter_gets_a_gradient_and_copies(name):
+    torch.manual_seed(0)
+    model = build_model(name)
+    result = model(torch.rand(2, 3, 64, 64))
+    (result.diffuse.abs().mean() + result.stages["coarse_diffuse"].abs().mean()).backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().any()]
+    assert without == []
+    copied = copy.deepcopy(model).eval()
+    assert copied.state_dict().keys() == model.state_dict().keys()
+
+
+def test_repeatable_without_the_projection_in_the_checkpoint():
+    torch.manual_seed(1)
+    first = build_model("aha").refine.attention_projection
+    torch.manual_seed(2)
+    second = build_model("aha").refine.attention_projection
+    assert torch.equal(first.weight, second.weight)
+    assert torch.equal(first.bias, second.bias)
+    assert first.weight.requires_grad
+
+
+@pytest.mark.parametrize("name", AHA_NAMES)
+def test_zero_map_leaves_the_image_alone(name):
+    model = build_model(name).eval()
+    for scores in (model.HFE.scores1, model.HFE.scores2, model.HFE.scores3):
+        torch.nn.init.zeros_(scores.weight)
+        torch.nn.init.zeros_(scores.bias)
+    image = torch.rand(1, 3, 40, 33)
+    with torch.inference_mode():
+        assert torch.equal(model(image).diffuse, image)
+
+
+def test_bounded_map_is_bounded_and_still_learns():
+    model = build_model("aha-lite", bounded=True)
+    torch.nn.init.constant_(model.HFE.scores1.bias, -5.0)  # drives the map below zero everywhere
+    image = torch.rand(1, 3, 64, 64)
+    highlight = model(image).highlight
+    assert highlight.min() >= 0
+    assert highlight.max() <= 1
+    (highlight - 1).abs().mean().backward()
+    assert model.HFE.scores1.bias.grad.abs().max() > 0
+
+
+def test_bilinear_upsampling_at_the_start():
+    x = torch.rand(1, 3, 9, 7)
+    up = BilinearUpsample(3, 4, 2)(x)
+    expected = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(up[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1])  # borders see zeros
+
+
+def test_gated_convolution_is_its_formula():
+    layer = GatedConv2d(3, 5, 3, stride=2, dilation=2)
+    x = torch.randn(2, 3, 17, 12)
+    expected = F.leaky_relu(layer.conv(x), 0.2) * torch.sigmoid(layer.conv_mask(x))
+    torch.testing.assert_close(layer(x), expected)
+
+
+def test_spectral_norm_is_torchs():
+    torch.manual_seed(0)
+    ours = SpectralNormConv2d(3, 6, 3, padding=1)
+    theirs = torch.nn.utils.spectral_norm(torch.nn.Conv2d(3, 6, 3, padding=1))
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(1, 3, 8, 8)
+    for _ in range(3):
+        torch.testing.assert_close(ours(x), theirs(x))
+    ours.eval(), theirs.eval()
+    before = ours.weight_u.clone()
+    torch.testing.assert_close(ours(x), theirs(x))
+    assert torch.equal(before, ours.weight_u)
+
+
+def test_attention_against_loops():
+    """The definition, written with loops over cells, groups and pixels."""
+    torch.manual_seed(0)
+    n_h, n_w, k = 2, 3, 4
+    n = n_h * n_w
+    p, t, f = torch.rand(1, 3, n_h, n_w), torch.randn(1, 3 * k, n_h, n_w), torch.randn(1, 3 * k, n_h, n_w)
+    found = attention_scores(p, t, f)
+    for g in range(3):
+        cells = slice(g * k, (g + 1) * k)
+        fh, fn = (t * f)[0, cells].reshape(k, n), ((1 - t) * f)[0, cells].reshape(k, n)
+        m = p[0, g].reshape(n)
+        for index, weight in ((g, m), (g + 3, 1 - m)):
+            scores = torch.zeros(n, n)
+            for i in range(n):
+                for j in range(n):
+                    scores[i, j] = F.cosine_similarity(fh[:, i], fn[:, j], dim=0) * weight[i] * weight[j]
+            expected = torch.softmax(scores, dim=0) * torch.outer(weight, weight)
+            torch.testing.assert_close(found[0, index], expected)
+
+    r = 2
+    x, attention = torch.randn(1, 3, r * n_h, r * n_w), torch.randn(1, 3, n, n)
+    expected = torch.zeros_like(x)
+    for g in range(3):
+        for p1 in range(r):
+            for p2 in range(r):
+                tokens = torch.stack(
+                    [x[0, g, p1 * n_h + a, p2 * n_w + b] for a in range(n_h) for b in range(n_w)]
+                )
+                mixed = attention[0, g] @ tokens
+                for a in range(n_h):
+                    for b in range(n_w):
+                        expected[0, g, a * r + p1, b * r + p2] = mixed[a * n_w + b]
+    torch.testing.assert_close(transfer(x, attention), expected)
+
+
+def test_empty_cells_give_no_nan(released):
+    """A black picture has empty cells; the released code would divide 0 by 0."""
+    scores = attention_scores(torch.zeros(1, 3, 2, 2), torch.zeros(1, 6, 2, 2), torch.zeros(1, 6, 2, 2))
+    assert torch.isfinite(scores).all()
+    with torch.inference_mode():
+        assert torch.isfinite(released(torch.zeros(1, 3, 32, 32)).diffuse).all()
+
+
+def test_builder_refuses_unknown_names():
+    with pytest.raises(ValueError, match="aha-lite"):
+        build_model("unknown")
+    with pytest.raises(ValueError, match="widths"):
+        build_model("aha-lite", width=3)

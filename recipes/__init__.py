@@ -29,7 +29,8 @@ averaging is on). A recipe draws random numbers from torch's default generator o
 (seed, step), so that a resumed run draws the same ones. Losses are means over samples and pixels, so that
 the mean over processes is the mean over the joint batch.
 
-`DEFAULTS` of a recipe's module: values for options left at None on the command line; `resolve` fills them in.
+`DEFAULTS` of a recipe's module: values for options left at None on the command line (a function is called
+for its value); `resolve` fills them in.
 """
 
 import importlib
@@ -66,6 +67,19 @@ class Recipe(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
+COMMON_DEFAULTS = {
+    "seed": 0,
+    "resume_state": "everything",
+    "selection_split": "validation",
+    "shuffle": "every_epoch",
+    "validation_flips": False,
+    "validation_mode": "eval",
+    "ema_decay": 0.0,
+    "authors_checkpoint": False,
+}
+"""What the loop itself needs, where neither the command line nor the recipe's DEFAULTS say it."""
+
+
 def default_recipe(model_name: str) -> str:
     """The recipe that trains `model_name` when none is asked for."""
     return "tshrnet" if model_name.startswith("tshrnet") else "corrected"
@@ -83,9 +97,9 @@ def resolve(options: Any) -> Any:
             f"--recipe {options.recipe} does not train --model {options.model}; "
             f"leave --recipe out to take the one that does ({default_recipe(options.model)})"
         )
-    for name, value in module.DEFAULTS.items():
+    for name, value in (COMMON_DEFAULTS | module.DEFAULTS).items():
         if getattr(options, name) is None:
-            setattr(options, name, value)
+            setattr(options, name, value() if callable(value) else value)
     return options
 
 

@@ -1,0 +1,103 @@
+"""Augmentation: functions of a sample and a random generator. All layers of a sample change alike."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from data.records import PICTURES, PLANES
+from utils.errors import UserError
+
+Sample = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a training sample, in this order; call it with (sample, rng).
+
+    size                resize to a square of this side (bilinear; masks: nearest); 0: leave the size
+    highlight_scaling   x: diffuse + alpha * specular with alpha in [1-x, 1+x], as SHIQ's authors widened theirs
+    exposure_jitter     x: times 2^u, u in [-x, x]
+    temperature_jitter  x: red times (1+u), blue times (1-u), u in [-x, x]
+    crop                random square of this side; 0: none
+    flips, rotate       horizontal and vertical, each with probability 1/2; by a multiple of 90 degrees
+    """
+
+    size: int = 224
+    crop: int = 0
+    flips: bool = True
+    rotate: bool = False
+    highlight_scaling: float = 0.0
+    exposure_jitter: float = 0.0
+    temperature_jitter: float = 0.0
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if self.size:
+            sample = resized(sample, self.size)
+        if self.crop:
+            sample = _random_crop(sample, self.crop, rng)
+        if self.highlight_scaling:
+            sample = scale_highlight(sample, rng.uniform(1 - self.highlight_scaling, 1 + self.highlight_scaling))
+        if self.exposure_jitter:
+            gain = 2.0 ** rng.uniform(-self.exposure_jitter, self.exposure_jitter)
+            sample = scale_light(sample, (gain, gain, gain))
+        if self.temperature_jitter:
+            warm = rng.uniform(-self.temperature_jitter, self.temperature_jitter)
+            sample = scale_light(sample, (1 + warm, 1.0, 1 - warm))
+        flip = [axis for axis in (-1, -2) if self.flips and rng.random() < 0.5]
+        turns = int(rng.integers(4)) if self.rotate else 0
+        if flip or turns:
+            sample = _map_layers(sample, lambda x, _: torch.rot90(x.flip(flip), turns, (-2, -1)).contiguous())
+        return sample
+
+
+def resized(sample: Sample, size: int) -> Sample:
+    """All layers at size x size: bilinear with antialiasing, masks by nearest pixel."""
+    if tuple(sample["input"].shape[-2:]) == (size, size):
+        return sample
+
+    def resize(x: Tensor, key: str) -> Tensor:
+        if key in PLANES:
+            return F.interpolate(x[None], size=(size, size), mode="nearest-exact")[0]
+        return F.interpolate(
+            x[None], size=(size, size), mode="bilinear", align_corners=False, antialias=True
+        )[0].clamp(0, 1)
+
+    return _map_layers(sample, resize)
+
+
+def scale_highlight(sample: Sample, alpha: float) -> Sample:
+    """input = clip(diffuse + alpha * S), S = the sample's specular layer, or else input - diffuse.
+
+    Saturated pixels keep their clipped S, so alpha < 1 leaves less light there than a camera would see.
+    """
+    specular = sample.get("specular", sample["input"] - sample["diffuse"])
+    changed = sample | {"input": (sample["diffuse"] + alpha * specular).clamp(0, 1)}
+    return changed | {"specular": (alpha * specular).clamp(0, 1)} if "specular" in sample else changed
+
+
+def scale_light(sample: Sample, gains: tuple[float, float, float]) -> Sample:
+    """Every picture times one gain a channel, clipped to [0, 1]; albedo is a property of the surface and stays."""
+    factor = torch.tensor(gains, dtype=torch.float32).view(3, 1, 1)
+
+    def scale(x: Tensor, key: str) -> Tensor:
+        return x if key in PLANES or key == "albedo" else (x * factor).clamp(0, 1)
+
+    return _map_layers(sample, scale)
+
+
+def _random_crop(sample: Sample, side: int, rng: np.random.Generator) -> Sample:
+    height, width = sample["input"].shape[-2:]
+    if min(height, width) < side:
+        raise UserError(
+            f"{sample['name']} is {width}x{height}, smaller than --crop {side}; pass a smaller crop or --size {side}"
+        )
+    top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+    return _map_layers(sample, lambda x, _: x[:, top : top + side, left : left + side].contiguous())
+
+
+def _map_layers(sample: Sample, change) -> Sample:
+    return {key: change(value, key) if key in (*PICTURES, *PLANES) else value for key, value in sample.items()}

@@ -1,0 +1,31 @@
+"""Terms of the improved dichromatic model, S_hat = I - D_hat = A (I - N): what is known of its parts.
+
+All terms are weighted means over every pixel of the batch (masked pixels count as zero), so that the mean
+over the processes of a parallel run is the mean over the joint batch.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+SATURATED = 254 / 255
+
+
+def specular_supervision(specular_hat: Tensor, specular: Tensor) -> Tensor:
+    """L_S = |S_hat - S|_1 with the data set's specular layer S. Both (B, 3, H, W)."""
+    return F.l1_loss(specular_hat, specular)
+
+
+def map_supervision(highlight: Tensor, mask: Tensor) -> Tensor:
+    """L_A = |A - T|_1 with the data set's binary highlight mask T. Both (B, 1, H, W)."""
+    return F.l1_loss(highlight, mask)
+
+
+def achromaticity(specular_hat: Tensor, image: Tensor, saturated: float = SATURATED) -> Tensor:
+    """L_grey = mean over pixels of w * mean_c |S_hat_c - mean_c S_hat|: a highlight has the lamp's colour.
+
+    w = 1 where no channel of the image reaches `saturated`, else 0: a clipped channel hides the colour of
+    what was added. Holds for white-balanced sets whose S is grey (SHIQ). Both (B, 3, H, W), image in [0, 1].
+    """
+    spread = (specular_hat - specular_hat.mean(dim=1, keepdim=True)).abs().mean(dim=1, keepdim=True)
+    unsaturated = (image < saturated).all(dim=1, keepdim=True)
+    return (spread * unsaturated).mean()

@@ -4,21 +4,34 @@ I -> AHA module -> A;   (I, A) -> coarse -> N_coarse;   D_coarse = (1 - A) I + A
 (D_coarse, A) -> refine -> N_refined;                   D = (1 - A) I + A N_refined
 """
 
+import torch
 from torch import Tensor, nn
 
 from models.bounds import pad_to_multiple
 from models.separation import Separation, compose
 
+SATURATED = 254 / 255  # an 8-bit channel from here on may have been clipped
+
 
 class AHANet(nn.Module):
     """Highlight map, coarse guess, refinement; the parts are injected (models/build.py)."""
 
-    def __init__(self, aha_module: nn.Module, coarse: nn.Module, refine: nn.Module, *, multiple: int):
+    def __init__(
+        self,
+        aha_module: nn.Module,
+        coarse: nn.Module,
+        refine: nn.Module,
+        *,
+        multiple: int,
+        achromatic: bool = False,
+    ):
+        """`achromatic` holds the network to a white light: see `under_white_light`."""
         super().__init__()
         self.HFE = aha_module  # "highlight feature extraction", its name in the authors' checkpoint
         self.coarse = coarse
         self.refine = refine
         self.multiple = multiple
+        self.achromatic = achromatic
 
     def forward(self, image: Tensor) -> Separation:
         """image I (B, 3, H, W) in [0, 1], any H, W >= 1.
@@ -43,9 +56,25 @@ class AHANet(nn.Module):
         highlight, coarse, coarse_diffuse, refined = (
             x[..., :height, :width] for x in (highlight, coarse, coarse_diffuse, refined)
         )
+        if self.achromatic:
+            refined = under_white_light(image, refined)
         specular = highlight * (image - refined)
         stages = {"coarse": coarse, "coarse_diffuse": coarse_diffuse, "refined": refined}
         return Separation(compose(image, highlight, refined), specular, highlight, stages)
+
+
+def under_white_light(image: Tensor, content: Tensor) -> Tensor:
+    """`content` (B, 3, H, W) changed so that image - content is grey, as a white light's highlight is.
+
+    The dichromatic model with the light's colour (1, 1, 1): the same amount is taken from R, G and B.
+    Saturated channels keep their own value: what was clipped there is not known from the others.
+    """
+    difference = image - content
+    unsaturated = (image < SATURATED).to(image.dtype)
+    grey = (difference * unsaturated).sum(dim=1, keepdim=True) / unsaturated.sum(
+        dim=1, keepdim=True
+    ).clamp_min(1)
+    return image - torch.lerp(difference, grey.expand_as(difference), unsaturated)
 
 
 def use_released_names(model: AHANet) -> None:

@@ -45,17 +45,16 @@ class _Entry:
     composes: bool = True
 
 
-def _released_aha(widths, dilations, bounded, trunk_channels) -> AHANet:
+def _released_aha(widths, dilations, bounded, achromatic, trunk_channels) -> AHANet:
     upsample = (BilinearUpsample(3, 4, 2), BilinearUpsample(3, 4, 2), BilinearUpsample(3, 16, 8))
     highlight = AHAModule(resnet34_stages(), trunk_channels, upsample, bounded=bounded)
-    model = AHANet(
-        highlight, CoarseNet(widths, dilations), AttentionRefineNet(widths, dilations), multiple=MULTIPLE
-    )
+    coarse, refine = CoarseNet(widths, dilations), AttentionRefineNet(widths, dilations)
+    model = AHANet(highlight, coarse, refine, multiple=MULTIPLE, achromatic=achromatic)
     use_released_names(model)
     return model
 
 
-def _figure_aha(widths, dilations, bounded, trunk, trunk_channels, stem) -> AHANet:
+def _figure_aha(widths, dilations, bounded, achromatic, trunk, trunk_channels, stem) -> AHANet:
     if trunk == "resnet34":
         stages, finest = resnet34_stages(), 8
     elif trunk == "small":
@@ -65,7 +64,8 @@ def _figure_aha(widths, dilations, bounded, trunk, trunk_channels, stem) -> AHAN
     upsample = (ConvUpsample(3, 2), ConvUpsample(3, 2), ConvUpsample(3, finest))
     highlight = AHAModule(stages, trunk_channels, upsample, bounded=bounded)
     coarse = CoarseNet(widths, dilations, stem=stem)
-    return AHANet(highlight, coarse, FigureRefineNet(widths, dilations, stem=stem), multiple=MULTIPLE)
+    refine = FigureRefineNet(widths, dilations, stem=stem)
+    return AHANet(highlight, coarse, refine, multiple=MULTIPLE, achromatic=achromatic)
 
 
 MULTIPLE = 32  # the deepest stride of ResNet-34; a multiple of the attention's 8x8 cells too
@@ -78,6 +78,7 @@ MODELS: dict[str, _Entry] = {
             "widths": (48, 96, 192),
             "dilations": (2, 4, 8, 16),
             "bounded": False,
+            "achromatic": False,
             "trunk_channels": (128, 256, 512),
         },
         multiple=MULTIPLE,
@@ -90,6 +91,7 @@ MODELS: dict[str, _Entry] = {
             "widths": (48, 96, 192),
             "dilations": (2, 4, 8, 16),
             "bounded": False,
+            "achromatic": False,
             "trunk": "resnet34",
             "trunk_channels": (128, 256, 512),
             "stem": 5,
@@ -97,13 +99,16 @@ MODELS: dict[str, _Entry] = {
         multiple=MULTIPLE,
         tile=512,
     ),
-    # The figure made small.
+    # The figure made small. Widths: eight channels at full resolution, where memory traffic and not
+    # arithmetic is what a CPU waits for; most of the capacity at a quarter, where it is cheap. The map is
+    # bounded, so that pixels without highlight come out exactly as they were, and the light is white.
     "aha-lite": _Entry(
         _figure_aha,
         {
             "widths": (8, 16, 48),
             "dilations": (2, 4, 8, 16),
             "bounded": True,
+            "achromatic": True,
             "trunk": "small",
             "trunk_channels": (32, 64, 128),
             "stem": 3,

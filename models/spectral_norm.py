@@ -32,7 +32,9 @@ class SpectralNormConv2d(nn.Conv2d):
                 self.weight_u.copy_(F.normalize(matrix @ self.weight_v, dim=0))
         # Clones, because the next training forward overwrites the buffers that autograd has saved.
         u, v = self.weight_u.clone(), self.weight_v.clone()
-        sigma = torch.dot(u, matrix @ v)
+        # In bf16 the largest singular value would be off by up to half a percent.
+        with torch.autocast(matrix.device.type, enabled=False):
+            sigma = torch.dot(u, matrix @ v)
         return self.weight_orig / sigma
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from models import build_discriminator, build_model, compose
+from models.aha import under_white_light
 from models.aha_module import BilinearUpsample
 from models.attention import attention_scores, transfer
 from models.gated_conv import GatedConv2d
@@ -125,6 +126,14 @@ def test_zero_map_leaves_the_image_alone(name):
     image = torch.rand(1, 3, 40, 33)
     with torch.inference_mode():
         assert torch.equal(model(image).diffuse, image)
+
+
+def test_white_light_takes_the_same_from_every_unsaturated_channel():
+    image = torch.tensor([0.8, 0.6, 0.7, 1.0, 0.5, 0.7, 1.0, 1.0, 1.0]).view(3, 3, 1).permute(1, 0, 2)[None]
+    content = torch.tensor([0.5, 0.5, 0.5, 0.7, 0.3, 0.3, 0.9, 0.8, 0.7]).view(3, 3, 1).permute(1, 0, 2)[None]
+    taken = (image - under_white_light(image, content))[0, :, :, 0].T
+    expected = torch.tensor([[0.2, 0.2, 0.2], [0.3, 0.3, 0.3], [0.1, 0.2, 0.3]])
+    torch.testing.assert_close(taken, expected)
 
 
 def test_bounded_map_is_bounded_and_still_learns():

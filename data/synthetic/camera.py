@@ -1,0 +1,73 @@
+"""Camera effects on a batch with one setting per scene: blur, glare, sensor noise, JPEG, 8-bit steps."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_LUMA = (
+    (16, 11, 10, 16, 24, 40, 51, 61), (12, 12, 14, 19, 26, 58, 60, 55), (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62), (18, 22, 37, 56, 68, 109, 103, 77), (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101), (72, 92, 95, 98, 112, 100, 103, 99),
+)  # fmt: skip
+_CHROMA = (
+    (17, 18, 24, 47, 99, 99, 99, 99), (18, 21, 26, 66, 99, 99, 99, 99), (24, 26, 56, 99, 99, 99, 99, 99),
+    (47, 66, 99, 99, 99, 99, 99, 99), *((99,) * 8 for _ in range(4)),
+)  # fmt: skip
+_TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+_TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
+
+
+def quantise(image: Tensor) -> Tensor:
+    """Rounds values of [0, 1] to 8 bits."""
+    return (image.clamp(0, 1) * 255).round() * (1 / 255)
+
+
+def blur(image: Tensor, sigma: Tensor) -> Tensor:
+    """Separable 5-tap Gaussian, `sigma` (B,) in pixels (up to 1.2); mirrored borders."""
+    taps = torch.arange(-2, 3, device=image.device, dtype=torch.float32)
+    weights = torch.exp(-(taps**2) / (2 * sigma.clamp_min(0.05).unsqueeze(1) ** 2))
+    weights = (weights / weights.sum(1, keepdim=True)).unbind(1)
+    height, width = image.shape[-2:]
+    side = "reflect" if min(height, width) > 2 else "replicate"
+    padded = F.pad(image, (2, 2, 0, 0), mode=side)
+    rows = sum(w.view(-1, 1, 1, 1) * padded[..., k : k + width] for k, w in enumerate(weights))
+    padded = F.pad(rows, (0, 0, 2, 2), mode=side)
+    return sum(w.view(-1, 1, 1, 1) * padded[..., k : k + height, :] for k, w in enumerate(weights))
+
+
+def glare(specular: Tensor, amount: Tensor) -> Tensor:
+    """Adds light scattered in the lens: `amount` (B,) of the layer, spread over about a sixteenth of the picture."""
+    height, width = specular.shape[-2:]
+    small = F.adaptive_avg_pool2d(specular, (max(1, height // 8), max(1, width // 8)))
+    spread = F.avg_pool2d(F.avg_pool2d(small, 3, 1, 1), 3, 1, 1)
+    wide = F.interpolate(spread, size=(height, width), mode="bilinear", align_corners=False)
+    return specular + amount.view(-1, 1, 1, 1) * wide
+
+
+def add_noise(image: Tensor, noise: Tensor, deviation: Tensor) -> Tensor:
+    """Sensor noise growing with brightness: `deviation` (B,) at mid-grey in display values."""
+    gain = deviation.view(-1, 1, 1, 1) * (0.3 + 1.4 * image).sqrt()
+    return image + noise * gain
+
+
+def jpeg(image: Tensor, quality: Tensor) -> Tensor:
+    """JPEG's loss (4:4:4, no entropy coding) at `quality` (B,) of 1..100; any size."""
+    height, width = image.shape[-2:]
+    padded = F.pad(image, (0, -width % 8, 0, -height % 8), mode="replicate")
+    to_ycc = image.new_tensor(_TO_YCC)
+    ycc = torch.einsum("dc,bchw->bdhw", to_ycc, padded) * 255
+    ycc = ycc - image.new_tensor([128.0, 0.0, 0.0]).view(1, 3, 1, 1)
+    k = torch.arange(8, device=image.device, dtype=torch.float32)
+    basis = torch.cos((2 * k.unsqueeze(0) + 1) * k.unsqueeze(1) * torch.pi / 16) * 0.5
+    basis[0] *= 0.5**0.5
+    batch, _, tall, wide = ycc.shape
+    blocks = ycc.view(batch, 3, tall // 8, 8, wide // 8, 8).transpose(3, 4)
+    scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50).view(-1, 1, 1, 1, 1, 1)
+    table = image.new_tensor([_LUMA, _CHROMA, _CHROMA]).view(1, 3, 1, 1, 8, 8)
+    steps = (table * scale).round().clamp(1, 255)
+    coefficients = (basis @ blocks @ basis.T / steps).round() * steps
+    restored = (basis.T @ coefficients @ basis).transpose(3, 4).reshape(batch, 3, tall, wide)
+    restored = restored + image.new_tensor([128.0, 0.0, 0.0]).view(1, 3, 1, 1)
+    return (torch.einsum("dc,bchw->bdhw", image.new_tensor(_TO_RGB), restored) / 255)[..., :height, :width]

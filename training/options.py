@@ -60,7 +60,12 @@ class DataOptions:
     test_dir: str = "test"
     """folder of the test pictures, inside --dataroot; only recipe released looks at them in training"""
     layout: str = "auto"
-    """auto, shiq (NNNNN_A.png, NNNNN_D.png), psd, pairs (with --input_glob and --target_glob)"""
+    """auto, shiq (NNNNN_A.png, NNNNN_D.png), psd, sshr, pairs (with --input_glob and --target_glob)"""
+    train_list: str | None = None
+    """list file of the training pictures, in place of --train_dir: 7 or 4 paths a line, relative to --dataroot, as
+    TSHRNet's authors use (data/lists.py)"""
+    test_list: str | None = None
+    """list file of the test pictures, in place of --test_dir"""
     input_glob: str = "input/*"
     """layout pairs: the inputs, relative to the folder; the part that * stands for pairs them with their targets"""
     target_glob: str = "target/*"
@@ -71,8 +76,8 @@ class DataOptions:
     """part of the training pictures kept for validation, chosen by name and seed; at least one"""
     selection_split: Literal["validation", "test"] | None = None
     """which pictures choose the best checkpoint; test is what the released code does"""
-    batch_size: int = 3
-    """samples a process and a step (times --grad_accumulation)"""
+    batch_size: int | None = None
+    """samples a process and a step (times --grad_accumulation); default: 3, for TSHRNet 16"""
     num_workers: int | None = None
     """processes that load or render samples; default: one a core, at most 8"""
     shuffle: Literal["every_epoch", "once"] | None = None
@@ -88,11 +93,12 @@ class AugmentOptions:
     """What happens to a training sample. Validation pictures are never changed in recipe corrected."""
 
     size: int | None = None
-    """side in pixels to which samples are resized, squashed to a square; 0: native size. Default 224, 0 with --crop"""
+    """side in pixels to which samples are resized, squashed to a square; 0: native size. Default 224, 0 with --crop;
+    for TSHRNet 256"""
     crop: int = 0
     """side of a random crop, after --size; 0: none"""
-    flips: bool = True
-    """random horizontal and vertical flips"""
+    flips: bool | None = None
+    """random horizontal and vertical flips; default: yes, for TSHRNet no"""
     rotate: bool = False
     """random rotations by 90 degrees"""
     highlight_scaling: float = 0.0
@@ -164,6 +170,8 @@ class LossOptions:
     """|S_hat - S|; needs the specular layer (SHIQ's _S)"""
     lambda_map: float = 0.0
     """|A - T|; needs the highlight mask (SHIQ's _T)"""
+    lambda_residue: float = 1.0
+    """TSHRNet: |r - R|^2; its authors suggest 0.01 where clean albedo and shading are wanted"""
     lambda_achromatic: float = 0.0
     """colour of S_hat on unsaturated pixels"""
     ssim_on: Literal["coarse", "refined"] | None = None
@@ -182,12 +190,15 @@ class OptimiserOptions:
     """learning rate of the generator"""
     lr_d: float = 1e-4
     """learning rate of the discriminator"""
-    weight_decay: float = 0.002
-    """of AdamW"""
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    """of AdamW"""
-    lr_schedule: Literal["plateau", "cosine", "constant"] = "plateau"
-    """plateau: times 0.8 after 4 epochs without improvement; cosine: to zero at the last step"""
+    weight_decay: float | None = None
+    """default: 0.002 (AdamW), for TSHRNet 0 (Adam)"""
+    betas: list[float] | None = None
+    """of Adam; default: 0.9 0.999, for TSHRNet 0.5 0.999"""
+    lr_schedule: Literal["plateau", "cosine", "constant"] | None = None
+    """plateau (default; constant for TSHRNet): times 0.8 after 4 epochs without improvement; cosine: to zero at the last step"""
+    lr_decay: Literal["released", "intended"] | None = None
+    """TSHRNet; intended: a tenth of the learning rate every 10 epochs; released (default): their code's decay has no
+    effect"""
     warmup_steps: int = 0
     """steps over which the learning rate grows linearly from zero"""
     plateau_metric: Literal["loss", "loss_plus_ssim"] | None = None

@@ -7,9 +7,11 @@ from torch import nn
 from torch.utils.data import Dataset, Subset
 
 from data.layouts import find
+from data.lists import read_list
 from data.records import PictureSamples, Record
 from data.shiq import official_split
 from data.splits import carve_validation
+from data.sshr import ResidueSamples
 from data.transforms import Augmentation
 from models import MODELS, build_model
 from recipes import Recipe
@@ -21,6 +23,16 @@ from utils.errors import UserError
 
 DEFAULT_SIZE = 224  # of the paper's training pictures
 SMALLEST = 64  # sides below leave the discriminator one score a picture, which its norm turns into zero
+
+
+WAYS_OUT = {
+    "specular": "add the files (SHIQ's _S), or set the weight of that loss to 0",
+    "mask": "add the files (SHIQ's _T), or set the weight of that loss to 0",
+    "albedo": "only SSHR has albedo and shading; without them train --model tshrnet-mix",
+    "shading": "only SSHR has albedo and shading; without them train --model tshrnet-mix",
+    "tone_corrected": "make the tone-corrected pictures with python -m data.tone_correction --dataroot DATAROOT",
+}
+"""Layer that a loss needs -> what to do where it is missing."""
 
 
 @dataclass
@@ -64,8 +76,12 @@ def refuse_senseless(options: TrainOptions) -> None:
         raise UserError(f"--val_share must be within [0, 1), got {options.val_share}")
     if len(options.betas) != 2 or not all(0 <= beta < 1 for beta in options.betas):
         raise UserError(f"--betas takes two numbers within [0, 1), got {options.betas}")
+    if (options.train_list or options.test_list) and options.dataroot is None:
+        raise UserError("--train_list and --test_list need --dataroot, the folder that their paths are relative to")
+    if options.test_list and not options.train_list:
+        raise UserError("--test_list comes with --train_list")
     side = options.crop or training_size(options)
-    if options.lambda_gan and 0 < side < SMALLEST:
+    if options.recipe != "tshrnet" and options.lambda_gan and 0 < side < SMALLEST:
         raise UserError(
             f"pictures of {side} pixels are too small for the discriminator: train at {SMALLEST} or more, or pass "
             "--lambda_gan 0"
@@ -86,7 +102,7 @@ def build_network(options: TrainOptions) -> nn.Module:
     hyperparameters = {}
     if options.latent_channels is not None:
         c = options.latent_channels
-        hyperparameters["widths"] = (c, 2 * c, 4 * c)
+        hyperparameters |= {"width": c} if options.recipe == "tshrnet" else {"widths": (c, 2 * c, 4 * c)}
     try:
         network = build_model(options.model, **hyperparameters)
     except ValueError as error:
@@ -146,8 +162,8 @@ def check_keys(recipe: Recipe, samples: Samples) -> None:
     missing = [key for key in recipe.required_keys if key not in sample]
     if missing:
         raise UserError(
-            f"the losses need the layers {', '.join(missing)}, which not every training sample has (SHIQ: _S is "
-            "the specular layer, _T the mask); add the files, or set the weights of those losses to 0"
+            f"the losses need the layers {', '.join(missing)}, which not every training sample has: "
+            + "; ".join(dict.fromkeys(WAYS_OUT[key] for key in missing))
         )
 
 
@@ -185,7 +201,11 @@ def _split(options: TrainOptions) -> tuple[list[Record], list[Record]]:
     root = Path(options.dataroot)
     if not root.is_dir():
         raise UserError(f"--dataroot {root}: there is no such folder")
-    if (root / options.train_dir).is_dir():
+    if options.train_list:
+        needed = ("albedo", "shading") if options.model == "tshrnet" else ()
+        training = read_list(options.train_list, root, needed)
+        test = read_list(options.test_list, root) if options.test_list else None
+    elif (root / options.train_dir).is_dir():
         training = _records(root / options.train_dir, options)
         test_folder = root / options.test_dir
         test = None
@@ -221,4 +241,5 @@ def _records(folder: str | Path, options: TrainOptions) -> list[Record]:
 
 
 def _pictures(records: list[Record], options: TrainOptions) -> PictureSamples:
-    return PictureSamples(records, options.sixteen_bit)
+    kind = ResidueSamples if options.recipe == "tshrnet" else PictureSamples
+    return kind(records, options.sixteen_bit)

@@ -44,6 +44,17 @@ class SampleStream(Dataset):
         self.skip_bad = skip_bad
         self._order: tuple[int, np.ndarray] | None = None
 
+    def __getitems__(self, positions: Sequence[int]) -> list[Sample | UserError]:
+        # Scenes are rendered faster as a batch than one by one.
+        render = getattr(self.samples, "__getitems__", None)
+        if render is None or self.skip_bad:
+            return [self[position] for position in positions]
+        try:
+            samples = render([self.index(position) for position in positions])
+        except UserError as error:
+            return [error]
+        return [self._changed(sample, position) for sample, position in zip(samples, positions, strict=True)]
+
     def __getitem__(self, position: int) -> Sample | UserError:
         # An exception would lose its words on the way out of a worker process, so it travels as a value.
         skipped = []
@@ -57,8 +68,10 @@ class SampleStream(Dataset):
                 skipped.append(str(error))
         else:
             return UserError(f"none of the {len(self.samples)} samples can be read; the first: {skipped[0]}")
-        sample = self.augment(sample, seeds.rng(self.seed, AUGMENTATION, position))
-        return sample | {"skipped": "\n".join(skipped)}
+        return self._changed(sample, position) | {"skipped": "\n".join(skipped)}
+
+    def _changed(self, sample: Sample, position: int) -> Sample:
+        return self.augment(sample, seeds.rng(self.seed, AUGMENTATION, position)) | {"skipped": ""}
 
     def index(self, position: int, shift: int = 0) -> int:
         """Which of the samples stands at `position`; `shift` counts on from there within the pass."""

@@ -1,0 +1,268 @@
+"""Pairs to be scored: which pictures belong together, and how they are read.
+
+SHIQ, PSD, SSHR, list files and two globs are laid out as for training (data/). Two more are for measuring
+only:
+
+    laboratory      X.bmp and X_gt.bmp (Shen and Zheng's pictures with polariser truth)
+    mit_intrinsic   X_original, X_diffuse, X_specular, X_mask: 16-bit *linear* values; original is the sum of
+                    diffuse and specular
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from data.layouts import Found
+from data.lists import read_list
+from data.pairs import glob_pairs
+from data.psd import psd
+from data.records import Record
+from data.shiq import official_split, shiq
+from data.sshr import sshr
+from utils.errors import UserError
+from utils.image_files import FULL_SCALE, list_pictures, read_picture
+
+MIT_LAYERS = {"original": "input", "diffuse": "diffuse", "specular": "specular", "mask": "object_mask"}
+LINEAR = ("mit_intrinsic",)
+"""Data sets whose files hold linear values."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One pair in memory.
+
+    image, truth   (H, W, 3) uint8 or uint16, as in the files (after `transfer`)
+    mask           bool (H, W), the data set's own highlight mask T, or None
+    specular       float64 (H, W, 3) in display values [0, 1], or None
+    object_mask    bool (H, W), or None
+    """
+
+    image: np.ndarray
+    truth: np.ndarray
+    mask: np.ndarray | None = None
+    specular: np.ndarray | None = None
+    object_mask: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Files of one pair. `linear`: they hold linear values; `encode`: the sRGB curve is applied."""
+
+    name: str
+    files: dict[str, Path]
+    truth: str = "diffuse"
+    linear: bool = False
+    encode: bool = False
+
+    @property
+    def input_file(self) -> Path:
+        return self.files["input"]
+
+    def load(self) -> Sample:
+        """Reads the pair. Raises UserError naming the file that is unreadable or of another size."""
+        layers = {
+            key: _read(self.files[key], encode=self.linear and (self.encode or key == "specular"))
+            for key in {"input", self.truth, "specular"} & self.files.keys()
+        }
+        planes = {key: _read_mask(self.files[key]) for key in ("mask", "object_mask") if key in self.files}
+        size = layers["input"].shape[:2]
+        for key, layer in (layers | planes).items():
+            if layer.shape[:2] != size:
+                raise UserError(
+                    f"{self.files[key]} is {layer.shape[1]}x{layer.shape[0]} but {self.input_file} is "
+                    f"{size[1]}x{size[0]}: pictures of a pair must have one size"
+                )
+        specular = layers.get("specular")
+        return Sample(
+            layers["input"],
+            layers[self.truth],
+            planes.get("mask"),
+            None if specular is None else to_unit(specular),
+            planes.get("object_mask"),
+        )
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """What is scored. `split` says which pictures these are; `problems` name what could not be paired."""
+
+    name: str
+    pairs: list[Pair]
+    split: str
+    problems: list[str] = field(default_factory=list)
+
+
+def to_unit(pixels: np.ndarray) -> np.ndarray:
+    """uint8, uint16 or float32 pixels as float64 in [0, 1]."""
+    return pixels.astype(np.float64) / FULL_SCALE[pixels.dtype]
+
+
+def srgb_encode(linear: np.ndarray) -> np.ndarray:
+    """The sRGB curve: linear [0, 1] -> display [0, 1]."""
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055)
+
+
+def find_pairs(
+    dataroot: str | Path,
+    dataset: str = "auto",
+    *,
+    test_dir: str | None = None,
+    truth: str = "diffuse",
+    transfer: str | None = None,
+    input_glob: str | None = None,
+    target_glob: str | None = None,
+    list_file: str | None = None,
+    limit: int | None = None,
+) -> PairSet:
+    """The pairs of a folder. `dataset` is a name of DATASETS, "globs", "list", or "auto" (found by looking).
+
+    `test_dir` None means `dataroot`/test where it exists, else `dataroot`. `truth` is "diffuse" or
+    "tone_corrected". `transfer` concerns linear data: "linear" scores their values as they are, "srgb"
+    encodes them first. Raises UserError where there is nothing to score or an option does not fit the data.
+    """
+    root = Path(dataroot)
+    if not root.is_dir():
+        raise UserError(f"--dataroot {root}: there is no such folder")
+    folder, split = _split_folder(root, test_dir)
+    if list_file:
+        dataset = "list"
+    elif input_glob or target_glob:
+        if not (input_glob and target_glob):
+            raise UserError("--input_glob and --target_glob belong together: give both")
+        dataset = "globs"
+    if dataset == "list":
+        found, split = Found(read_list(list_file, root)), f"list {list_file}"
+    elif dataset == "globs":
+        found, split = glob_pairs(root, input_glob, target_glob), f"{input_glob} with {target_glob}"
+    else:
+        dataset, found = _look(folder, dataset)
+    records = found.records
+    if dataset == "shiq":
+        train, test = official_split(records)
+        if test and train:
+            records, split = test, "the official test list 14001..15000"
+    if not records:
+        raise UserError(_nothing(folder, dataset, found))
+    is_linear = dataset in LINEAR or (dataset == "globs" and transfer is not None)
+    if transfer and not is_linear:
+        raise UserError(
+            f"--transfer {transfer} is for linear data (mit_intrinsic, two globs); {dataset} is not"
+        )
+    problems = list(found.problems)
+    if truth == "tone_corrected":
+        problems += [_no_tone_correction(record, root) for record in records if truth not in record.files]
+        records = [record for record in records if truth in record.files]
+        if not records:
+            raise UserError(problems[0])
+    pairs = [
+        Pair(record.name, record.files, truth, linear=is_linear, encode=transfer == "srgb")
+        for record in sorted(records, key=lambda record: record.name)[:limit]
+    ]
+    return PairSet(dataset, pairs, split, problems)
+
+
+def laboratory(folder: Path) -> Found:
+    """X with X_gt, any picture suffix."""
+    files = {path.stem: path for path in list_pictures(folder)}
+    found = Found()
+    for stem, path in files.items():
+        name = stem.removesuffix("_gt")
+        if name != stem:
+            if name not in files:
+                found.problems.append(f"{path} has no input {name} beside it")
+        elif f"{name}_gt" in files:
+            found.records.append(Record(name, {"input": path, "diffuse": files[f"{name}_gt"]}))
+        else:
+            found.problems.append(f"{path} has no truth {name}_gt beside it")
+    return found
+
+
+def mit_intrinsic(folder: Path) -> Found:
+    """X_original with X_diffuse in one folder, or X/original with X/diffuse; the rest where it is."""
+    by_name: dict[str, dict[str, Path]] = {}
+    for path in list_pictures(folder, recursive=True):
+        name, _, layer = path.stem.rpartition("_")
+        if layer in MIT_LAYERS:
+            name = name or path.parent.relative_to(folder).as_posix()
+            by_name.setdefault(name, {})[MIT_LAYERS[layer]] = path
+    found = Found()
+    for name, files in by_name.items():
+        missing = [layer for layer in ("original", "diffuse") if MIT_LAYERS[layer] not in files]
+        if not missing:
+            found.records.append(Record(name, files))
+        elif "input" in files:
+            found.problems.append(f"{files['input']} has no truth {name}_diffuse beside it")
+    return found
+
+
+DATASETS: dict[str, Callable[[Path], Found]] = {
+    "shiq": shiq,
+    "sshr": sshr,
+    "mit_intrinsic": mit_intrinsic,
+    "laboratory": laboratory,
+    "psd": psd,
+}
+
+
+def _split_folder(root: Path, test_dir: str | None) -> tuple[Path, str]:
+    if test_dir is None:
+        folder = root / "test"
+        return (folder, "test") if folder.is_dir() else (root, "all pairs of the folder")
+    folder = root / test_dir
+    if folder.is_dir():
+        return folder, test_dir
+    if official_split(shiq(root).records)[1]:
+        return root, "the official test list 14001..15000"
+    raise UserError(f"{folder}: there is no such folder; choose the split with --test_dir")
+
+
+def _look(folder: Path, dataset: str) -> tuple[str, Found]:
+    if dataset != "auto":
+        if dataset not in DATASETS:
+            raise UserError(
+                f"--dataset {dataset} is not known; choose auto, {', '.join(DATASETS)}, or give --list_file "
+                "or --input_glob and --target_glob"
+            )
+        return dataset, DATASETS[dataset](folder)
+    found = {}
+    for name, finder in DATASETS.items():
+        found[name] = finder(folder)
+        if found[name].records:
+            return name, found[name]
+    # Nothing is whole: the layout that recognises most of the files explains best what is missing.
+    name = max(found, key=lambda name: len(found[name].problems))
+    return name, found[name]
+
+
+def _nothing(folder: Path, dataset: str, found: Found) -> str:
+    if found.problems:
+        return f"no pair in {folder} is complete, for instance: {found.problems[0]}"
+    return (
+        f"{folder} holds no pairs of {dataset if dataset != 'auto' else 'any known layout'}; choose one with "
+        f"--dataset ({', '.join(DATASETS)}), or give --input_glob 'in/*.png' --target_glob 'truth/*.png'"
+    )
+
+
+def _no_tone_correction(record: Record, root: Path) -> str:
+    return (
+        f"{record.files['input']} has no tone-corrected truth; make it with: "
+        f"python -m data.tone_correction --dataroot {root}"
+    )
+
+
+def _read(path: Path, encode: bool) -> np.ndarray:
+    """(H, W, 3) in the file's own integer type; 32-bit floats become 16-bit integers."""
+    pixels = read_picture(path).pixels
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    if not encode and pixels.dtype != np.float32:
+        return pixels
+    values = to_unit(pixels)
+    return np.rint((srgb_encode(values) if encode else values) * 65535).astype(np.uint16)
+
+
+def _read_mask(path: Path) -> np.ndarray:
+    values = to_unit(read_picture(path).pixels)
+    return (values if values.ndim == 2 else values.mean(axis=2)) >= 0.5

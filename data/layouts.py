@@ -10,7 +10,7 @@ from utils.errors import UserError
 
 @dataclass
 class Found:
-    """The records of a folder in the order of their names, and what is wrong with the rest, a sentence each."""
+    """The records of a folder by their names' order, and what is wrong with the rest, a sentence each."""
 
     records: list[Record] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -26,12 +26,14 @@ def find(
     from data.pairs import glob_pairs
     from data.psd import psd
     from data.shiq import shiq
+    from data.sshr import sshr
 
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; give an existing one")
     layouts: dict[str, Callable[[Path], Found]] = {
         "shiq": shiq,
+        "sshr": sshr,
         "psd": psd,
         "pairs": lambda folder: glob_pairs(folder, input_glob, target_glob),
     }
@@ -42,6 +44,7 @@ def find(
         if found.records or found.problems:
             return found
     raise UserError(
-        f"{folder} holds no pairs of pictures; expected are NNNNN_A.png with NNNNN_D.png (SHIQ), PSD's folders, "
-        "or two patterns: --layout pairs --input_glob 'input/*.png' --target_glob 'diffuse/*.png'"
+        f"{folder} holds no pairs of pictures; expected are NNNNN_A.png with NNNNN_D.png (SHIQ), "
+        "OBJECT/VIEW_i.jpg with VIEW_d.jpg (SSHR), PSD's folders, or two patterns: "
+        "--layout pairs --input_glob 'input/*.png' --target_glob 'diffuse/*.png'"
     )

@@ -68,6 +68,11 @@ class Recipe(Protocol):
 
 
 COMMON_DEFAULTS = {
+    "batch_size": 3,
+    "flips": True,
+    "betas": [0.9, 0.999],
+    "weight_decay": 0.002,
+    "lr_schedule": "plateau",
     "seed": 0,
     "resume_state": "everything",
     "selection_split": "validation",
@@ -77,7 +82,7 @@ COMMON_DEFAULTS = {
     "ema_decay": 0.0,
     "authors_checkpoint": False,
 }
-"""What the loop itself needs, where neither the command line nor the recipe's DEFAULTS say it."""
+"""What the loop and any recipe need, where neither the command line nor the recipe's DEFAULTS say it."""
 
 
 def default_recipe(model_name: str) -> str:

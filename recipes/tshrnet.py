@@ -72,11 +72,13 @@ class Recipe:
 
     def phases(self, batch: dict[str, Any]) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
         stages = self.networks["model"](batch["input"]).stages
-        terms = {
-            stage: F.mse_loss(stages[stage], 2 * batch[key] - 1) for stage, key in self.targets.items()
-        }
+        terms = {stage: F.mse_loss(stages[stage], 2 * batch[key] - 1) for stage, key in self.targets.items()}
         loss = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
-        yield "generator", loss, {name: term.detach() for name, term in terms.items()} | {"loss": loss.detach()}
+        yield (
+            "generator",
+            loss,
+            {name: term.detach() for name, term in terms.items()} | {"loss": loss.detach()},
+        )
 
     def set_learning_rates(self, step: int, total: int) -> None:
         rate = self.options.lr_g * self.rates.factor(step, total)

@@ -62,6 +62,11 @@ def _add_field(parser: ArgumentParser, field: dataclasses.Field, kind: type, tex
         keywords["default"] = field.default_factory()
     else:
         keywords["required"] = True
+    if type(None) in typing.get_args(kind):
+        # "x | None = None" is written like x; None is what it is when left out.
+        inner = [choice for choice in typing.get_args(kind) if choice is not type(None)]
+        if inner == [bool] or typing.get_origin(inner[0]) is list:
+            kind = inner[0]
     if kind is bool:
         # nargs "?" lets the switch also be written with a value, as the released commands do.
         keywords |= {"action": ActionYesNo(yes_prefix="", no_prefix="no_"), "nargs": "?"}

@@ -71,3 +71,17 @@ def test_run_codes(capsys):
     assert run(bad) == 2
     assert capsys.readouterr().err == "error: no such folder: x\n"
     assert run(interrupted) == 130
+
+
+def test_switches_and_lists_may_be_left_out():
+    @dataclass
+    class Undecided:
+        flips: bool | None = None
+        betas: list[float] | None = None
+
+    def parsed(*argv):
+        return parse(Undecided, argv, prog="x", description="")
+
+    assert parsed() == Undecided(None, None)
+    assert parsed("--flips", "--betas", "0.5", "0.9") == Undecided(True, [0.5, 0.9])
+    assert parsed("--no_flips") == parsed("--flips", "false") == Undecided(False, None)

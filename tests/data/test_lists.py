@@ -1,0 +1,66 @@
+"""List files of four and seven pictures a line."""
+
+import pytest
+
+from data.lists import read_list
+from utils.errors import UserError
+
+SEVEN = [f"SSHR/train/048721/0024_{layer}.jpg" for layer in ("i", "a", "s", "r", "d", "d_tc", "m")]
+FOUR = [f"SHIQ_data_10825/train/00583_{layer}.png" for layer in ("A", "S", "D", "D_tc")]
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in (*SEVEN, *FOUR):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def write(root, *lines):
+    file = root / "train.lst"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def test_lines_of_both_kinds_are_read(root):
+    computed = [FOUR[0], "-", *FOUR[2:]]
+    records = read_list(write(root, " ".join(SEVEN), "", "\t".join(FOUR) + "\r", " ".join(computed)), root)
+    assert [record.name for record in records] == [
+        "SSHR/train/048721/0024_i",
+        "SHIQ_data_10825/train/00583_A",
+        "SHIQ_data_10825/train/00583_A",
+    ]
+    assert records[0].files["object_mask"] == root / SEVEN[6]
+    assert records[0].files["tone_corrected"] == root / SEVEN[5]
+    assert records[1].files == {
+        "input": root / FOUR[0],
+        "specular": root / FOUR[1],
+        "diffuse": root / FOUR[2],
+        "tone_corrected": root / FOUR[3],
+    }
+    assert "specular" not in records[2].files
+
+
+def test_the_line_of_an_error_is_named(root):
+    good = " ".join(FOUR)
+    with pytest.raises(UserError, match=r"train\.lst, line 3 has 5 columns"):
+        read_list(write(root, good, "", good + " more.png"), root)
+    with pytest.raises(UserError, match=r"line 2: there is no .*00999_A\.png"):
+        read_list(write(root, good, good.replace("00583_A", "00999_A")), root)
+    with pytest.raises(UserError, match=r"line 2 has 4 columns, without albedo and shading; .*tshrnet-mix"):
+        read_list(write(root, " ".join(SEVEN), good), root, required_keys=("shading", "albedo"))
+
+
+def test_missing_tone_corrected_pictures_name_the_command(root):
+    (root / FOUR[3]).unlink()
+    with pytest.raises(UserError, match=r"line 1: .*python -m data\.tone_correction --dataroot"):
+        read_list(write(root, " ".join(FOUR)), root)
+
+
+def test_files_without_samples_are_refused(root):
+    with pytest.raises(UserError, match="lists no samples"):
+        read_list(write(root, "", " "), root)
+    with pytest.raises(UserError, match=r"cannot read the list file .*nowhere\.lst"):
+        read_list(root / "nowhere.lst", root)

@@ -15,10 +15,10 @@ class RunOptions:
     max_steps: int | None = None
     """stop after this many optimiser steps; given, it takes the place of --epochs"""
     resume: str = "auto"
-    """auto: go on where the run in --runs_name stopped, or start it; PATH: go on from that checkpoint; no: start,
-    and refuse a folder that already holds a run"""
+    """auto: go on where the run in --runs_name stopped, or start it; PATH: go on from that checkpoint;
+    no: start, and refuse a folder that already holds a run"""
     resume_state: Literal["everything", "weights"] | None = None
-    """what a resumed run takes from the checkpoint; weights: as the released code does, optimisers start afresh"""
+    """what a resumed run takes from the checkpoint; weights: optimisers start afresh, as in the released code"""
     init_from: str | None = None
     """start from these weights (a .safetensors of ours or the authors' .mdl), nothing else is taken over"""
     seed: int | None = None
@@ -62,16 +62,17 @@ class DataOptions:
     layout: str = "auto"
     """auto, shiq (NNNNN_A.png, NNNNN_D.png), psd, sshr, pairs (with --input_glob and --target_glob)"""
     train_list: str | None = None
-    """list file of the training pictures, in place of --train_dir: 7 or 4 paths a line, relative to --dataroot, as
-    TSHRNet's authors use (data/lists.py)"""
+    """list file of the training pictures, in place of --train_dir: 7 or 4 paths a line, relative to
+    --dataroot, as TSHRNet's authors use (data/lists.py)"""
     test_list: str | None = None
     """list file of the test pictures, in place of --test_dir"""
     input_glob: str = "input/*"
-    """layout pairs: the inputs, relative to the folder; the part that * stands for pairs them with their targets"""
+    """layout pairs: the inputs, relative to the folder; what * stands for is the name that pairs two files"""
     target_glob: str = "target/*"
     """layout pairs: the diffuse pictures"""
     val_dataroot: list[str] = field(default_factory=list)
-    """folders of pairs to validate on, in any layout, the first chooses; default: a part of the training pictures"""
+    """folders of pairs to validate on, in any layout; the first chooses the best checkpoint. Default: a part of
+    the training pictures"""
     val_share: float = 0.05
     """part of the training pictures kept for validation, chosen by name and seed; at least one"""
     selection_split: Literal["validation", "test"] | None = None
@@ -85,7 +86,7 @@ class DataOptions:
     skip_bad_files: bool = False
     """replace unreadable samples by the next one and report them, in place of stopping"""
     sixteen_bit: Literal["refuse", "scale"] = "refuse"
-    """16-bit pictures, which are often linear, while the networks are trained on sRGB; scale: divide by 65535"""
+    """16-bit pictures, often linear while the networks learn sRGB; scale: divide by 65535"""
 
 
 @dataclass
@@ -93,8 +94,8 @@ class AugmentOptions:
     """What happens to a training sample. Validation pictures are never changed in recipe corrected."""
 
     size: int | None = None
-    """side in pixels to which samples are resized, squashed to a square; 0: native size. Default 224, 0 with --crop;
-    for TSHRNet 256"""
+    """side in pixels to which samples are resized, squashed to a square; 0: native size. Default 224, with
+    --crop 0, for TSHRNet 256"""
     crop: int = 0
     """side of a random crop, after --size; 0: none"""
     flips: bool | None = None
@@ -102,7 +103,7 @@ class AugmentOptions:
     rotate: bool = False
     """random rotations by 90 degrees"""
     highlight_scaling: float = 0.0
-    """x: multiply the specular layer by alpha in [1-x, 1+x] and add it again to the diffuse one, as SHIQ's authors did"""
+    """x: input = diffuse + alpha times specular, alpha in [1-x, 1+x], as SHIQ's authors did"""
     exposure_jitter: float = 0.0
     """x: input and diffuse times 2^u, u in [-x, x] stops"""
     temperature_jitter: float = 0.0
@@ -140,21 +141,24 @@ class ModelOptions:
     """The network."""
 
     model: str = "aha"
-    """aha (the authors' code), aha-figure (the paper's figure), aha-lite (small, CPUs), tshrnet, tshrnet-mix"""
+    """aha (the authors' code), aha-figure (the paper's figure), aha-lite (small, for CPUs), tshrnet,
+    tshrnet-mix"""
     backbone_weights: str | None = None
-    """imagenet, none, or PATH of a state dict of torchvision's resnet34; default: imagenet where the network has a
-    ResNet-34 trunk, none elsewhere"""
+    """imagenet, none, or PATH of a state dict of torchvision's resnet34; default: imagenet where the network
+    has a ResNet-34 trunk, none elsewhere"""
     n_class: int = 3
     """channels averaged into the highlight map; only 3, as in the authors' weights"""
     latent_channels: int | None = None
     """width c of the coarse and refine networks (c, 2c, 4c channels); default: 48, narrower for aha-lite"""
+    hyperparameters: list[str] = field(default_factory=list)
+    """any others of models/build.py, NAME=VALUE, such as widths=[8,24,64] achromatic=false"""
     redraw_attention: bool | None = None
     """draw the attention's projection anew at every forward, as the released code does (model aha only)"""
 
 
 @dataclass
 class LossOptions:
-    """The weights of the losses; 0 means that a term, and the network that it needs, is not computed at all."""
+    """The weights of the losses; at 0 a term, and the network that it needs, is not computed at all."""
 
     recipe: str | None = None
     """corrected (default; what the paper means), released (the authors' code, slips included), tshrnet"""
@@ -177,9 +181,10 @@ class LossOptions:
     ssim_on: Literal["coarse", "refined"] | None = None
     """which estimate the SSIM term sees"""
     perceptual_weights: str = "imagenet"
-    """imagenet, none (then --lambda_perceptual must be 0), random, or PATH of a state dict of torchvision's vgg16"""
+    """imagenet, none (then --lambda_perceptual must be 0), random, or PATH of a state dict of torchvision's
+    vgg16"""
     gan_term: Literal["corrected", "released"] | None = None
-    """corrected: -mean Disc(D_hat); released: |mean Disc(D_hat.detach())|, which reaches the highlight map only"""
+    """corrected: -mean Disc(D_hat); released: |mean Disc(D_hat.detach())|, which reaches the map only"""
 
 
 @dataclass
@@ -195,10 +200,11 @@ class OptimiserOptions:
     betas: list[float] | None = None
     """of Adam; default: 0.9 0.999, for TSHRNet 0.5 0.999"""
     lr_schedule: Literal["plateau", "cosine", "constant"] | None = None
-    """plateau (default; constant for TSHRNet): times 0.8 after 4 epochs without improvement; cosine: to zero at the last step"""
+    """plateau (default): times 0.8 after 4 epochs without improvement; cosine: to zero at the last step;
+    constant: default for TSHRNet"""
     lr_decay: Literal["released", "intended"] | None = None
-    """TSHRNet; intended: a tenth of the learning rate every 10 epochs; released (default): their code's decay has no
-    effect"""
+    """TSHRNet; intended: a tenth of the learning rate every 10 epochs; released (default): none, as the decay
+    in their code has no effect"""
     warmup_steps: int = 0
     """steps over which the learning rate grows linearly from zero"""
     plateau_metric: Literal["loss", "loss_plus_ssim"] | None = None

@@ -18,7 +18,7 @@ class RunOptions:
     """auto: go on where the run in --runs_name stopped, or start it; PATH: go on from that checkpoint;
     no: start, and refuse a folder that already holds a run"""
     resume_state: Literal["everything", "weights"] | None = None
-    """what a resumed run takes from the checkpoint; weights: optimisers start afresh, as in the released code"""
+    """what a resumed run takes from the checkpoint; weights: optimisers start afresh, as released"""
     init_from: str | None = None
     """start from these weights (a .safetensors of ours or the authors' .mdl), nothing else is taken over"""
     seed: int | None = None
@@ -71,7 +71,7 @@ class DataOptions:
     target_glob: str = "target/*"
     """layout pairs: the diffuse pictures"""
     val_dataroot: list[str] = field(default_factory=list)
-    """folders of pairs to validate on, in any layout; the first chooses the best checkpoint. Default: a part of
+    """folders of pairs to validate on, in any layout; the first chooses the best checkpoint. Default: part of
     the training pictures"""
     val_share: float = 0.05
     """part of the training pictures kept for validation, chosen by name and seed; at least one"""

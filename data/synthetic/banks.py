@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,12 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.synthetic import environment, procedural
+from data.synthetic import environment, procedural, tiles
 from data.synthetic.options import Folders
 from utils.atomic import atomic_path
 from utils.errors import UserError
 
 PHOTO_SIDE = 288
+RELIEF_STEP = 1 / 31
+"""Slopes and roughness offsets of [-4, 4] in steps of a byte."""
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 ALBEDO_NAMES = ("_albedo", "_basecolor", "_diffuse", "_color")
 
@@ -33,14 +36,16 @@ class Banks:
     """Everything the renderer looks up, on one device."""
 
     albedo: Tensor
-    """uint8 (N, 3, 256, 256), display values; the first `procedural_albedos` are ours."""
-    albedo_mean: Tensor
+    """Packed tiles (see `tiles`), display values; the first `procedural_albedos` are ours."""
+    albedo_count: int
+    albedo_mean: np.ndarray
     """float32 (N, 3), of the display values in [0, 1]."""
     albedo_relief: np.ndarray
     """int64 (N,): the relief that belongs to an albedo tile, 0 where none does."""
     procedural_albedos: int
     relief: Tensor
-    """float16 (M, 3, 256, 256): slope along x, slope along y, roughness offset; tile 0 is flat."""
+    """Packed tiles, (value / RELIEF_STEP + 128): slope along x, along y, roughness offset; tile 0 is flat."""
+    relief_count: int
     procedural_reliefs: int
     photos: Tensor | None
     """uint8 (P, 3, 288, 288)."""
@@ -101,11 +106,10 @@ def _host_banks(textures: tuple, photos: tuple, materials: tuple, envmaps: tuple
         links.append(np.array([numbers.get(s[0], 0) for s in sets], np.int64))
         all_reliefs.append(relief)
     if textures:
-        tiles = _cached("textures", _pictures(textures), read_tile, np.uint8)
-        albedos.append(tiles)
-        links.append(np.zeros(len(tiles), np.int64))
-    albedo = torch.from_numpy(np.concatenate(albedos))
-    mean = torch.cat([chunk.float().mean((2, 3)) / 255 for chunk in albedo.split(64)])
+        pictured = _cached("textures", _pictures(textures), read_tile, np.uint8)
+        albedos.append(pictured)
+        links.append(np.zeros(len(pictured), np.int64))
+    mean = np.concatenate([stack.mean((2, 3), dtype=np.float64) / 255 for stack in albedos])
     maps = environment.procedural_maps()
     stacks = [environment.stack(radiance) for radiance in maps]
     ours_environments = len(stacks)
@@ -114,18 +118,31 @@ def _host_banks(textures: tuple, photos: tuple, materials: tuple, envmaps: tuple
         stacks += list(_cached("envmaps", paths, _read_environment, np.float16))
     pictures = None
     if photos:
-        pictures = torch.from_numpy(_cached("photos", _pictures(photos), read_photo, np.uint8))
+        pictures = _shared(_cached("photos", _pictures(photos), read_photo, np.uint8))
     return Banks(
-        albedo=albedo,
-        albedo_mean=mean,
+        albedo=torch.cat([tiles.pack(stack) for stack in albedos]),
+        albedo_count=len(mean),
+        albedo_mean=mean.astype(np.float32),
         albedo_relief=np.concatenate(links),
         procedural_albedos=len(ours),
-        relief=torch.from_numpy(np.concatenate(all_reliefs)),
+        relief=torch.cat([tiles.pack(_relief_bytes(stack)) for stack in all_reliefs]),
+        relief_count=sum(map(len, all_reliefs)),
         procedural_reliefs=len(reliefs),
         photos=pictures,
         environments=torch.from_numpy(np.stack(stacks)),
         procedural_environments=ours_environments,
     )
+
+
+def _shared(mapped: np.ndarray) -> Tensor:
+    """A tensor over a read-only memory map; nothing here writes to it, so torch's warning is beside the point."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.from_numpy(mapped)
+
+
+def _relief_bytes(relief: np.ndarray) -> np.ndarray:
+    return (relief.astype(np.float32) / RELIEF_STEP + 128.5).clip(0, 255).astype(np.uint8)
 
 
 def _files(folders: Sequence[Path], suffixes: set[str] | frozenset[str], what: str) -> list[Path]:

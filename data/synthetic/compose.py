@@ -72,12 +72,14 @@ def compose(draws: Draws, kinds: np.ndarray, layers: Layers, options: SceneOptio
     sigma = _host(
         draws.uniform("blur", low=options.blur[0], high=options.blur[1]) * min(1.0, size / 224), like
     ).flatten()
-    layers_rgb = torch.cat([diffuse, albedo, shading, specular], 1)
-    diffuse, albedo, shading, specular = camera.blur(layers_rgb, sigma).split(3, 1)
+    diffuse, albedo, specular = camera.blur(torch.cat([diffuse, albedo, specular], 1), sigma).split(
+        (3, 3, specular.shape[1]), 1
+    )
     diffuse = _sensor(draws, diffuse, options)
     diffuse, specular = camera.quantise(diffuse), camera.quantise(specular)
     picture = (diffuse + specular).clamp_max(1.0)
     mask = otsu_masks(specular, options.mask_passes).float()
+    specular = specular.expand(-1, 3, -1, -1)
     return {
         "input": picture,
         "diffuse": diffuse,
@@ -116,7 +118,7 @@ def _diffuse(
 def _specular(
     draws: Draws, kinds: np.ndarray, layers: Layers, diffuse: Tensor, exponent: Tensor, options: SceneOptions
 ) -> Tensor:
-    """Specular layer (B, 3, H, W) in display values."""
+    """Specular layer (B, 1 or 3, H, W) in display values; one channel where all scenes of the batch are grey."""
     raw = layers.specular.unsqueeze(1)
     top = _quantile(raw, torch.full_like(exponent, 0.997)).clamp_min(1e-6)
     raw = (raw / top).clamp_max(4.0)
@@ -138,7 +140,7 @@ def _specular(
     else:
         cut = _zero_floor(draws, grey, options)
     if not linear.any():
-        return cut.expand(-1, 3, -1, -1)
+        return cut
     tint = 1 + 0.12 * draws.normal("specular.tint")[:, None] * np.array([1, 0.1, -1])
     tint_t = torch.from_numpy(tint.clip(0.6, 1.4).astype(np.float32)).to(raw.device)[..., None, None]
     below = diffuse.clamp_min(1e-5) ** (1 / exponent)
@@ -163,8 +165,8 @@ def _zero_floor(draws: Draws, grey: Tensor, options: SceneOptions) -> Tensor:
 
 
 def _sensor(draws: Draws, diffuse: Tensor, options: SceneOptions) -> Tensor:
-    keys = torch.from_numpy((draws.bits("sensor") >> np.uint64(33)).astype(np.int64)).to(diffuse.device)
-    noise = pixel_noise(keys, 3, *diffuse.shape[-2:])
+    keys = torch.from_numpy((draws.bits("sensor") >> np.uint64(2)).astype(np.int64)).to(diffuse.device)
+    noise = pixel_noise(keys, *diffuse.shape[-2:])
     low, high = options.noise
     deviation = _host(draws.uniform("noise") ** 2 * (high - low) + low, diffuse).flatten()
     noisy = camera.add_noise(diffuse, noise, deviation)
@@ -186,13 +188,26 @@ def tone_correct(diffuse: Tensor, picture: Tensor, mask: Tensor) -> Tensor:
     Per output channel an affine function of the diffuse R, G, B is fitted to the input on the pixels outside the
     mask, and applied to all. A tiny pull towards the identity settles what the pixels leave open (grey pictures).
     """
-    weight = (1 - mask).flatten(2).double()
-    colours = torch.cat([diffuse.flatten(2), torch.ones_like(mask).flatten(2)], 1).double()
-    weighted = colours * weight
-    normal = weighted @ colours.transpose(1, 2)
-    wanted = weighted @ picture.flatten(2).double().transpose(1, 2)
+    grams = _gram(diffuse, picture, mask)
+    normal, wanted = grams[:, :4, :4], grams[:, :4, 4:]
     identity = torch.eye(4, dtype=torch.float64, device=diffuse.device)
-    ridge = 1e-4 * identity
+    ridge = 1e-2 * identity
     answer = torch.linalg.solve_ex(normal + ridge, wanted + ridge[:, :3])[0]
-    fitted = (colours.transpose(1, 2) @ answer).transpose(1, 2)
-    return camera.quantise(fitted.float().view_as(diffuse))
+    matrix = answer[:, :3].transpose(1, 2).float()
+    offset = answer[:, 3].float().unsqueeze(-1) * (1 / 255)
+    fitted = torch.baddbmm(offset, matrix, diffuse.flatten(2))
+    return camera.quantise(fitted.view_as(diffuse))
+
+
+def _gram(diffuse: Tensor, picture: Tensor, mask: Tensor) -> Tensor:
+    """Sums over the pixels outside the mask of products of (R, G, B of the diffuse in 8 bits, 1, input): (B, 7, 7).
+
+    Summed in runs of 256 pixels, within which float32 holds products of bytes exactly, then in double: the result
+    is exact, so it is the same on any device and with any number of threads.
+    """
+    keep = 1 - mask
+    bytes_ = torch.cat([diffuse * 255, torch.ones_like(mask), picture * 255], 1).round_() * keep
+    flat = bytes_.flatten(2)
+    flat = F.pad(flat, (0, -flat.shape[2] % 256))
+    runs = flat.view(flat.shape[0], 7, -1, 256).transpose(1, 2)
+    return (runs @ runs.transpose(2, 3)).double().sum(1)

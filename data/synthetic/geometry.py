@@ -12,11 +12,14 @@ from data.synthetic import shapes
 from data.synthetic.draws import Draws
 from data.synthetic.fields import Fields
 from data.synthetic.options import SceneOptions
+from data.synthetic.subsets import rows_of, take
 
 SLOTS = 7
 """Surfaces of a scene: slots 0 and 1 are the two parts of the background, the others objects, back to front."""
 
 STUDIO, CLOSE_UP, TABLE, PHOTO = range(4)
+SHADE = 6
+"""Place of the contact shadow among the maps that `_paint` fills."""
 
 
 @dataclass
@@ -53,8 +56,8 @@ def build(draws: Draws, kinds: np.ndarray, size: int, device: torch.device) -> G
     drawn = _draw_objects(draws, kinds)
     for slot in range(2, SLOTS):
         for form in shapes.FORMS:
-            chosen = np.flatnonzero((counts > slot - 2) & (drawn["form"][:, slot - 2] == form))
-            if len(chosen):
+            chosen = (counts > slot - 2) & (drawn["form"][:, slot - 2] == form)
+            if chosen.any():
                 _paint(maps, drawn, chosen, slot, form, x, y)
     return Geometry(
         normal=(maps[0], maps[1], maps[2]),
@@ -118,7 +121,7 @@ def _background(
     t = torch.where(below, y / depth / cosine.clamp_min(0.3), y)
     texture = (s * turn_c - t * turn_s, s * turn_s + t * turn_c)
     slot = below.float()
-    height = torch.where(below, -sine * (y + 1), -0.8)
+    height = torch.where(below, -sine * (y + 1), -0.8).clamp(-1, 1)
     ones = torch.ones(batch, size, size, device=device)
     return [*normal, *texture, slot, ones, height]
 
@@ -218,19 +221,22 @@ def _paint(
     x: Tensor,
     y: Tensor,
 ) -> None:
-    """Paints object `slot` of the `chosen` scenes over the maps, in place."""
+    """Paints object `slot` of the `chosen` scenes (bool (B,)) over the maps, in place."""
     device = x.device
-    rows = torch.from_numpy(chosen).to(device)
+    rows = rows_of(chosen, device)
+    box = _box(drawn["frame"][chosen, slot - 2], drawn["parameters"][chosen, slot - 2], form, x.shape[-1])
+    if box is None:
+        return
 
     def columns(name: str) -> Tensor:
         return _column(drawn[name][chosen, slot - 2], device)[..., None, None]
 
     centre_x, centre_y, cosine, sine, scale = columns("frame").unbind(1)
-    dx, dy = (x[: len(chosen)] - centre_x) / scale, (y[: len(chosen)] - centre_y) / scale
+    dx, dy = (x[:1, *box] - centre_x) / scale, (y[:1, *box] - centre_y) / scale
     u, v = dx * cosine + dy * sine, dy * cosine - dx * sine
     hit = shapes.FORMS[form](u, v, columns("parameters"))
     strength, shift_x, shift_y = columns("shadow").unbind(1)
-    near = torch.exp(-1.2 * ((u - shift_x) ** 2 + (v - shift_y) ** 2))
+    near = torch.exp(-1.2 * ((u - shift_x).square() + (v - shift_y).square()))
     nx, ny, nz = hit.normal
     uv_scale, uv_x, uv_y = columns("texture").unbind(1)
     painted = (
@@ -243,7 +249,22 @@ def _paint(
         torch.ones_like(u),
         hit.height * scale,
     )
-    old = [values.index_select(0, rows) for values in maps]
-    old[6] = old[6] * (1 - strength * near)
-    for values, new, behind in zip(maps, painted, old, strict=True):
-        values.index_copy_(0, rows, torch.where(hit.inside, new, behind))
+    for number, (values, new) in enumerate(zip(maps, painted, strict=True)):
+        behind = take(values[:, *box], rows)
+        if number == SHADE:
+            behind = behind * (1 - strength * near)
+        shown = torch.where(hit.inside, new, behind)
+        if rows is None:
+            values[:, *box] = shown
+        else:
+            values[:, *box].index_copy_(0, rows, shown)
+
+
+def _box(frame: np.ndarray, parameters: np.ndarray, form: int, size: int) -> tuple[slice, slice] | None:
+    """Rows and columns of the picture that hold all the objects and their shadows; None where outside."""
+    reach = (shapes.reach(form, parameters) * 1.05 + 0.6) * frame[:, 4]
+    left, right = (frame[:, 0] - reach).min(), (frame[:, 0] + reach).max()
+    low, high = (frame[:, 1] - reach).min(), (frame[:, 1] + reach).max()
+    top, bottom, first, last = ((np.array([-high, -low, left, right]) + 1) * size / 2).clip(0, size)
+    rows, columns = slice(int(top), int(np.ceil(bottom))), slice(int(first), int(np.ceil(last)))
+    return (rows, columns) if rows.stop > rows.start and columns.stop > columns.start else None

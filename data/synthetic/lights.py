@@ -2,211 +2,216 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from data.synthetic import environment, geometry
+from data.synthetic import environment, geometry, shapes
 from data.synthetic.banks import Banks
 from data.synthetic.draws import Draws
 from data.synthetic.geometry import Geometry
 from data.synthetic.materials import Surface
 from data.synthetic.options import SceneOptions
+from data.synthetic.subsets import add, rows_of, take
 
 LIGHTS = 4
+Vector = tuple[Tensor, Tensor, Tensor]
 
 
 class Lights:
-    """The lamps of a batch of scenes."""
+    """The lamps of a batch of scenes, drawn on the host."""
 
     def __init__(self, draws: Draws, kinds: np.ndarray, device: torch.device) -> None:
         n = LIGHTS
-        batch = len(kinds)
         count = 1 + draws.choice("lights", weights=(0.35, 0.3, 0.2, 0.15))
-        active = np.arange(n)[None] < count[:, None]
+        self.active = np.arange(n)[None] < count[:, None]
+        self.panel = draws.chance("light.panel", n, share=0.4)
         azimuth = draws.uniform("light.azimuth", n, low=-0.35 * np.pi, high=1.35 * np.pi)
-        rise = draws.uniform("light.rise", n, low=0.25, high=1.45)
+        rise = draws.uniform("light.rise", n, low=0.2, high=1.4)
         towards = np.stack([np.cos(azimuth) * np.cos(rise), np.sin(azimuth) * np.cos(rise), np.sin(rise)], -1)
-        distance = draws.log_uniform("light.distance", n, low=1.3, high=12.0)
         warmth = draws.normal("light.warmth", n) * 0.12 + draws.normal("light.cast")[:, None] * 0.05
-        tint = np.stack([1 + warmth, np.ones_like(warmth), 1 - warmth], -1).clip(0.6, 1.4)
-        power = draws.log_uniform("light.power", n, low=0.3, high=1.0) * active
-        turn = draws.uniform("light.turn", n, low=-0.5, high=0.5) + (np.pi / 2) * draws.chance(
-            "light.side", n, share=0.5
-        )
-        side = np.cross(towards, np.broadcast_to([0.0, 0.3, 1.0], towards.shape))
-        side /= np.linalg.norm(side, axis=-1, keepdims=True) + 1e-6
-        up = np.cross(side, towards)
-        across = np.cos(turn)[..., None] * side + np.sin(turn)[..., None] * up
-        along = -np.sin(turn)[..., None] * side + np.cos(turn)[..., None] * up
-        self.is_panel = draws.chance("light.panel", n, share=0.4)
-        self.active = active
+        across, along = _panel_axes(draws, towards)
         width = draws.log_uniform("panel.width", n, low=0.04, high=0.7)
-        columns = np.concatenate(
-            [
-                towards * distance[..., None],
-                tint,
-                power[..., None],
-                draws.log_uniform("light.size", n, low=0.01, high=0.35)[..., None],
-                across,
-                along,
-                np.stack(
-                    [
-                        width,
-                        np.maximum(width, draws.log_uniform("panel.height", n, low=0.05, high=1.5)),
-                        draws.integers("panel.bars", n, high=4),
-                        draws.chance("panel.framed", n, share=0.5),
-                    ],
-                    -1,
-                ),
-            ],
-            -1,
-        )
-        self._table = torch.from_numpy(columns.astype(np.float32)).to(device)[..., None, None]
-        ambient = draws.uniform("ambient", low=0.12, high=0.7)
-        ambient = np.where(kinds == geometry.STUDIO, ambient * 0.35, ambient)
-        scene = np.stack(
-            [
-                ambient,
-                draws.uniform("wrap", low=0.0, high=0.4),
-                draws.uniform("perspective", low=0.05, high=0.5),
-                draws.chance("lobe", share=0.6),
-                draws.uniform("env.turn"),
-                draws.chance("env", share=1.0) * draws.log_uniform("env.power", low=0.1, high=0.6),
-            ],
-            -1,
-        )
-        self._scene = torch.from_numpy(scene.astype(np.float32)).to(device)[..., None, None]
-        self._batch = batch
+        values = {
+            "place": towards * draws.log_uniform("light.distance", n, low=1.3, high=12.0)[..., None],
+            "tint": np.stack([1 + warmth, np.ones_like(warmth), 1 - warmth], -1).clip(0.6, 1.4),
+            "power": draws.log_uniform("light.power", n, low=0.3, high=1.0)[..., None],
+            "size": draws.log_uniform("light.size", n, low=0.01, high=0.35)[..., None],
+            "across": across,
+            "along": along,
+            "extent": np.stack(
+                [width, np.maximum(width, draws.log_uniform("panel.height", n, low=0.05, high=1.5))], -1
+            ),
+            "bars": draws.integers("panel.bars", n, high=4)[..., None],
+            "framed": draws.chance("panel.framed", n, share=0.5)[..., None],
+        }
+        ambient = draws.uniform("ambient", low=0.05, high=0.4)
+        ambient = np.where(kinds == geometry.STUDIO, ambient * 0.3, ambient)
+        scene = {
+            "ambient": ambient,
+            "wrap": draws.uniform("wrap", low=0.0, high=0.25),
+            "lens": draws.uniform("perspective", low=0.05, high=0.5),
+            "ggx": draws.chance("lobe", share=0.6),
+            "turn": draws.uniform("env.turn"),
+            "surroundings": draws.log_uniform("env.power", low=0.1, high=0.6),
+        }
+        self._lamp_table = {k: torch.from_numpy(v.astype(np.float32)).to(device) for k, v in values.items()}
+        self._scene = {
+            k: torch.from_numpy(v.astype(np.float32)).to(device).view(-1, 1, 1) for k, v in scene.items()
+        }
 
-    def towards_viewer(self, geo: Geometry) -> tuple[Tensor, Tensor, Tensor]:
+    def _of(self, name: str, number: int, rows: Tensor | None) -> tuple[Tensor, ...]:
+        """A lamp's parameter by component, each (b, 1, 1)."""
+        values = take(self._lamp_table[name][:, number], rows)
+        return values[..., None, None].unbind(1)
+
+    def _direction(
+        self, geo: Geometry, number: int, rows: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Unit direction to a lamp, and its fall-off relative to the picture's centre."""
+        px, py, pz = self._of("place", number, rows)
+        dx, dy, dz = px - geo.x, py - geo.y, pz - geo.height
+        squared = (dx * dx + dy * dy + dz * dz).clamp_min_(0.2)
+        inverse = torch.rsqrt(squared)
+        return (
+            dx * inverse,
+            dy * inverse,
+            dz * inverse,
+            ((px * px + py * py + pz * pz) / squared).clamp_max_(3.0),
+        )
+
+    def towards_viewer(self, geo: Geometry) -> Vector:
         """Unit vectors from the surface to the camera: mild perspective."""
-        lens = self._scene[:, 2]
-        return geometry.shapes.unit(-geo.x * lens, -geo.y * lens, torch.ones_like(geo.x))
+        lens = self._scene["lens"]
+        return shapes.unit(-geo.x * lens, -geo.y * lens, torch.ones_like(geo.x))
 
     def shading(self, geo: Geometry, surface: Surface) -> Tensor:
         """Diffuse shading (B, 3, H, W), linear, of arbitrary scale."""
-        nx, ny, nz = surface.normal
-        ambient, wrap = self._scene[:, 0], self._scene[:, 1]
-        base = ambient * (0.7 + 0.2 * ny + 0.1 * nz)
-        planes = [base, base, base]
+        _, ny, nz = surface.normal
+        base = self._scene["ambient"] * (0.7 + 0.2 * ny + 0.1 * nz)
+        planes = torch.stack([base, base, base], 1)
         for number in range(LIGHTS):
-            light = self._table[:, number]
-            lx, ly, lz, fall = self._direction(geo, light)
-            facing = ((nx * lx + ny * ly + nz * lz + wrap) / (1 + wrap)).clamp_min(0)
-            lit = facing * fall * light[:, 6]
-            planes = [plane + lit * light[:, 3 + k] for k, plane in enumerate(planes)]
-        return torch.stack(planes, 1) * geo.shade.unsqueeze(1)
-
-    def _direction(self, geo: Geometry, light: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Unit direction to a lamp and its fall-off."""
-        dx, dy, dz = light[:, 0] - geo.x, light[:, 1] - geo.y, light[:, 2] - geo.height.clamp(-1, 1)
-        squared = dx * dx + dy * dy + dz * dz
-        inverse = torch.rsqrt(squared + 1e-6)
-        reach = light[:, 0] ** 2 + light[:, 1] ** 2 + light[:, 2] ** 2
-        return dx * inverse, dy * inverse, dz * inverse, (reach / squared.clamp_min(0.2)).clamp_max(3.0)
+            if not self.active[:, number].any():
+                continue
+            rows = rows_of(self.active[:, number], geo.x.device)
+            part = _rows(geo, rows)
+            nx, ny, nz = (take(n, rows) for n in surface.normal)
+            lx, ly, lz, fall = self._direction(part, number, rows)
+            wrap = take(self._scene["wrap"], rows)
+            facing = ((nx * lx + ny * ly + nz * lz + wrap) * (1 / (1 + wrap))).clamp_min_(0)
+            lit = facing * fall * self._of("power", number, rows)[0]
+            tint = torch.stack(self._of("tint", number, rows), 1)
+            add(planes, rows, lit.unsqueeze(1) * tint)
+        return planes * geo.shade.unsqueeze(1)
 
     def specular(
         self, geo: Geometry, surface: Surface, banks: Banks, draws: Draws, options: SceneOptions
     ) -> Tensor:
         """Specular reflection (B, H, W), linear grey, of arbitrary scale."""
+        device = geo.x.device
         nx, ny, nz = surface.normal
         view = self.towards_viewer(geo)
         vx, vy, vz = view
         cosine = (nx * vx + ny * vy + nz * vz).clamp(0, 1)
-        fresnel = 1 + surface.edge * (1 - cosine) ** 5
+        grazing = (1 - cosine).square()
+        fresnel = 1 + surface.edge * grazing * grazing
         mirror = (2 * cosine * nx - vx, 2 * cosine * ny - vy, 2 * cosine * nz - vz)
         total = torch.zeros_like(geo.x)
         for number in range(LIGHTS):
-            for panel in (False, True):
-                chosen = np.flatnonzero(self.active[:, number] & (self.is_panel[:, number] == panel))
-                if not len(chosen):
-                    continue
-                rows = torch.from_numpy(chosen).to(geo.x.device)
-                light = self._table[:, number].index_select(0, rows)
-                part = self._panel if panel else self._lamp
-                total.index_add_(0, rows, part(rows, light, geo, surface, view, mirror))
-        total = total * fresnel
-        lit = np.flatnonzero(draws.chance("env.use", share=options.environment_share))
-        if len(lit):
-            rows = torch.from_numpy(lit).to(geo.x.device)
-            which = self._environments(draws, banks)[lit]
-            reflected = environment.look_up(
-                banks.environments,
-                torch.from_numpy(which).to(geo.x.device),
-                tuple(m.index_select(0, rows) for m in mirror),
-                self._scene[:, 4].index_select(0, rows),
-                surface.alpha.index_select(0, rows),
+            for is_panel, reflect in ((False, self._lamp), (True, self._panel)):
+                chosen = self.active[:, number] & (self.panel[:, number] == is_panel)
+                if chosen.any():
+                    rows = rows_of(chosen, device)
+                    add(total, rows, reflect(number, rows, geo, surface, mirror if is_panel else view))
+        reflecting = draws.chance("env.use", share=options.environment_share)
+        if reflecting.any():
+            rows = rows_of(reflecting, device)
+            which = torch.from_numpy(_environments(draws, banks)[reflecting]).to(device)
+            direction = tuple(take(m, rows) for m in mirror)
+            turn, power = take(self._scene["turn"], rows), take(self._scene["surroundings"], rows)
+            radiance = environment.look_up(
+                banks.environments, which, direction, turn, take(surface.alpha, rows)
             )
-            gain = (surface.mirror * fresnel).index_select(0, rows) * self._scene[:, 5].index_select(0, rows)
-            total.index_add_(0, rows, reflected.clamp_max(12.0) * gain)
-        return total * (0.4 + 0.6 * geo.shade)
-
-    def _environments(self, draws: Draws, banks: Banks) -> np.ndarray:
-        ours, total = banks.procedural_environments, len(banks.environments)
-        own = draws.integers("env.own", high=ours)
-        if total == ours:
-            return own
-        users = ours + draws.integers("env.users", high=total - ours)
-        return np.where(draws.chance("env.source", share=0.75), users, own)
+            add(total, rows, radiance.clamp_max_(12.0) * take(surface.mirror, rows) * power)
+        return total * fresnel * (0.4 + 0.6 * geo.shade)
 
     def _lamp(
-        self, rows: Tensor, light: Tensor, geo: Geometry, surface: Surface, view: tuple, _: tuple
+        self, number: int, rows: Tensor | None, geo: Geometry, surface: Surface, view: Vector
     ) -> Tensor:
         """Round lamp: (anisotropic) GGX or Gaussian lobe of the half vector, widened by the lamp's size."""
-        part = _rows(geo, rows)
-        nx, ny, nz = (n.index_select(0, rows) for n in surface.normal)
-        vx, vy, vz = (v.index_select(0, rows) for v in view)
-        gx, gy = (g.index_select(0, rows) for g in surface.grain)
-        lx, ly, lz, fall = self._direction(part, light)
-        hx, hy, hz = geometry.shapes.unit(lx + vx, ly + vy, lz + vz)
-        along_n = (nx * hx + ny * hy + nz * hz).clamp_min(0.05)
-        # Components of h in the tangent plane along and across the grain.
-        ex, ey, ez = hx - along_n * nx, hy - along_n * ny, hz - along_n * nz
-        along_g = ex * gx + ey * gy
-        rest = (ex * ex + ey * ey + ez * ez - along_g * along_g).clamp_min(0)
-        alpha = surface.alpha.index_select(0, rows)
-        stretch = surface.stretch.index_select(0, rows)
-        size = light[:, 7] * 0.5
-        wide = (alpha * stretch) ** 2 + size * size
-        narrow = (alpha / stretch) ** 2 + size * size
-        q = (along_g * along_g / narrow + rest / wide) / (along_n * along_n)
-        ggx = self._scene[:, 3].index_select(0, rows)
-        lobe = torch.lerp(torch.exp(-q.clamp_max(40)), 1 / (1 + q) ** 2, ggx)
-        coat = 1 / (1 + q * (wide / (0.0016 + size * size)).clamp_min(1.0)) ** 2
-        strength = lobe * surface.gloss.index_select(0, rows) + coat * surface.coat.index_select(0, rows)
-        facing = (nx * lx + ny * ly + nz * lz).clamp(0, 0.2) * 5
-        return strength * facing * fall * light[:, 6]
+        nx, ny, nz = (take(n, rows) for n in surface.normal)
+        gx, gy = (take(g, rows) for g in surface.grain)
+        lx, ly, lz, fall = self._direction(_rows(geo, rows), number, rows)
+        hx, hy, hz = shapes.unit(*(a + take(b, rows) for a, b in zip((lx, ly, lz), view, strict=True)))
+        on_n = (nx * hx + ny * hy + nz * hz).clamp_min(0.05)
+        # The half vector's part in the tangent plane, along and across the grain.
+        ex, ey = hx - on_n * nx, hy - on_n * ny
+        along = ex * gx + ey * gy
+        along = along * along
+        across = (1 - on_n * on_n - along).clamp_min_(0)
+        alpha, stretch = take(surface.alpha, rows), take(surface.stretch, rows)
+        size = 0.25 * self._of("size", number, rows)[0].square()
+        alpha = alpha * alpha
+        stretch = stretch * stretch
+        wide = alpha * stretch + size
+        q = (along / (alpha / stretch + size) + across / wide) / (on_n * on_n)
+        heavy = 1 / (1 + q).square()
+        lobe = torch.lerp(torch.exp(-q.clamp_max(40)), heavy, take(self._scene["ggx"], rows))
+        coat = 1 / (1 + q * (wide / (0.0016 + size)).clamp_min_(1.0)).square()
+        strength = lobe * take(surface.gloss, rows) + coat * take(surface.coat, rows)
+        facing = (nx * lx + ny * ly + nz * lz).clamp_(0, 0.2)
+        return strength * facing * fall * (5 * self._of("power", number, rows)[0])
 
     def _panel(
-        self, rows: Tensor, light: Tensor, geo: Geometry, surface: Surface, _: tuple, mirror: tuple
+        self, number: int, rows: Tensor | None, geo: Geometry, surface: Surface, mirror: Vector
     ) -> Tensor:
         """Window, strip or soft box: its outline in the mirror direction, softened by roughness."""
-        part = _rows(geo, rows)
-        rx, ry, rz = (m.index_select(0, rows) for m in mirror)
-        lx, ly, lz, fall = self._direction(part, light)
+        rx, ry, rz = (take(m, rows) for m in mirror)
+        lx, ly, lz, fall = self._direction(_rows(geo, rows), number, rows)
         ahead = rx * lx + ry * ly + rz * lz
-        p = (rx * light[:, 8] + ry * light[:, 9] + rz * light[:, 10]) / ahead.clamp_min(0.08)
-        q = (rx * light[:, 11] + ry * light[:, 12] + rz * light[:, 13]) / ahead.clamp_min(0.08)
-        alpha = surface.alpha.index_select(0, rows)
-        soft = 0.02 + 1.6 * alpha
-        width, height, bars, framed = light[:, 14], light[:, 15], light[:, 16], light[:, 17]
+        inverse = 1 / ahead.clamp_min(0.08)
+        ax, ay, az = self._of("across", number, rows)
+        bx, by, bz = self._of("along", number, rows)
+        p, q = (rx * ax + ry * ay + rz * az) * inverse, (rx * bx + ry * by + rz * bz) * inverse
+        soft = 0.02 + 1.6 * take(surface.alpha, rows)
+        sharpness = 1 / soft
+        width, height = self._of("extent", number, rows)
 
         def extent(place: Tensor, half: Tensor) -> Tensor:
-            ramp = ((half - place.abs()) / soft + 0.5).clamp(0, 1)
+            ramp = ((half - place.abs()) * sharpness + 0.5).clamp_(0, 1)
             return ramp * ramp * (3 - 2 * ramp) * (half / (half + 0.35 * soft))
 
-        bar = (torch.frac((p / width * 0.5 + 0.5) * (bars + 1)) - 0.5).abs() > 0.46
+        bars = self._of("bars", number, rows)[0] + 1
+        bar = (torch.frac((p / width * 0.5 + 0.5) * bars) - 0.5).abs() > 0.46
         cross = (q / height).abs() < 0.03
-        sharp = (1 - soft * 4).clamp(0, 1) * framed
-        shape = extent(p, width) * extent(q, height) * (1 - sharp * (bar | cross).float())
-        strength = surface.gloss.index_select(0, rows) + surface.coat.index_select(0, rows)
-        return shape * strength * fall * light[:, 6] * (ahead > 0)
+        framed = (1 - 4 * soft).clamp_min_(0) * self._of("framed", number, rows)[0]
+        shape = extent(p, width) * extent(q, height) * (1 - framed * (bar | cross))
+        strength = take(surface.gloss, rows) + take(surface.coat, rows)
+        return shape * strength * fall * self._of("power", number, rows)[0] * (ahead > 0)
 
 
-def _rows(geo: Geometry, rows: Tensor) -> Geometry:
-    pick = lambda values: values.index_select(0, rows)  # noqa: E731
-    return Geometry(
-        normal=geo.normal, texture=geo.texture, slot=geo.slot, shade=geo.shade,
-        x=pick(geo.x), y=pick(geo.y), height=pick(geo.height),
-    )  # fmt: skip
+def _panel_axes(draws: Draws, towards: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors across and along each panel, at right angles to its direction."""
+    turn = draws.uniform("light.turn", LIGHTS, low=-0.5, high=0.5)
+    turn = (turn + (np.pi / 2) * draws.chance("light.side", LIGHTS, share=0.5))[..., None]
+    side = np.cross(towards, np.broadcast_to([0.0, 0.3, 1.0], towards.shape))
+    side /= np.linalg.norm(side, axis=-1, keepdims=True) + 1e-6
+    up = np.cross(side, towards)
+    return np.cos(turn) * side + np.sin(turn) * up, np.cos(turn) * up - np.sin(turn) * side
+
+
+def _environments(draws: Draws, banks: Banks) -> np.ndarray:
+    ours, total = banks.procedural_environments, len(banks.environments)
+    own = draws.integers("env.own", high=ours)
+    if total == ours:
+        return own
+    users = ours + draws.integers("env.users", high=total - ours)
+    return np.where(draws.chance("env.source", share=0.75), users, own)
+
+
+def _rows(geo: Geometry, rows: Tensor | None) -> Geometry:
+    if rows is None:
+        return geo
+    return replace(geo, x=take(geo.x, rows), y=take(geo.y, rows), height=take(geo.height, rows))

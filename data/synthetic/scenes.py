@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from data.synthetic import compose, geometry
+from data.synthetic import compose, geometry, shapes
 from data.synthetic import materials as surfaces
 from data.synthetic.banks import Banks, load_banks
 from data.synthetic.draws import Draws
@@ -46,6 +46,23 @@ def render_batch(
     device = torch.device(device)
     if banks is None:
         banks = load_banks(textures, photos, materials, envmaps, device)
+    # Single scenes on the CPU: their planes stay in the cache, and the same loops run over the same shapes whatever
+    # the batch, so that results agree to the last bit (vectorised and scalar loops of torch differ in it).
+    groups = [[index] for index in indices] if device.type == "cpu" else [list(indices)]
+    parts = [_render(group, size, seed, options, device, banks) for group in groups]
+    sample: dict[str, Tensor | list[str]] = {key: torch.cat([part[key] for part in parts]) for key in KEYS}
+    sample["name"] = [f"synthetic_{seed}_{int(index):07d}" for index in indices]
+    return sample
+
+
+def _render(
+    indices: Sequence[int],
+    size: int,
+    seed: int,
+    options: SceneOptions,
+    device: torch.device,
+    banks: Banks,
+) -> dict[str, Tensor]:
     draws = Draws(seed, indices)
     kinds = geometry.scene_kinds(draws, options, banks.photos is not None)
     geo = geometry.build(draws, kinds, size, device)
@@ -71,7 +88,6 @@ def render_batch(
     layers = compose.Layers(albedo, shading, specular, photo, from_photo)
     sample = compose.compose(draws, kinds, layers, options)
     sample["object_mask"] = (geo.slot >= 2).float().unsqueeze(1)
-    sample["name"] = [f"synthetic_{seed}_{int(index):07d}" for index in indices]
     return sample
 
 
@@ -114,10 +130,9 @@ def _relief_of(
     strength = draws.log_uniform("photo.bump", low=0.05, high=4.0)
     gain = torch.from_numpy(strength.astype(np.float32)).to(photo.device).view(-1, 1, 1) * where
     brightness = photo.mean(1)
-    slope_x = F.pad(brightness[:, :, 2:] - brightness[:, :, :-2], (1, 1)).clamp(-0.2, 0.2)
-    slope_y = F.pad(brightness[:, :-2] - brightness[:, 2:], (0, 0, 1, 1)).clamp(-0.2, 0.2)
+    slope_x, slope_y = surfaces.difference(brightness, 2), -surfaces.difference(brightness, 1)
     nx, ny, nz = normal
-    return geometry.shapes.unit(nx - gain * slope_x, ny - gain * slope_y, nz)
+    return shapes.unit(nx - gain * slope_x, ny - gain * slope_y, nz)
 
 
 def _same_colour(photo: Tensor, where: Tensor, draws: Draws) -> Tensor:

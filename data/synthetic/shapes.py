@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -142,3 +143,15 @@ FORMS: dict[int, Callable[[Tensor, Tensor, Tensor], Hit]] = {
     BOX: box,
     DISH: dish,
 }
+
+
+def reach(form: int, p: np.ndarray) -> np.ndarray:
+    """Radius (b,) about an object's centre that holds it, in its own units, for parameters (b, PARAMETERS)."""
+    if form == SOLID:
+        bend, aspect, taper = np.abs(p[:, 5]), p[:, 6], np.abs(p[:, 4])
+        return np.hypot(1 / (1 - taper) + 0.6 * bend, aspect)
+    if form == ROUND:
+        return np.hypot(1 + np.abs(p[:, 0]) * p[:, 1], p[:, 1])
+    if form == BOX:
+        return np.sqrt((p[:, :3] ** 2).sum(1))
+    return np.ones(len(p))

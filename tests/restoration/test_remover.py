@@ -1,0 +1,182 @@
+"""HighlightRemover keeps what is not highlight, whatever the picture's size, depth or kind."""
+
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from models import build_model
+from restoration import HighlightRemover
+from restoration.composition import removed_layer, subtract_specular
+from tests.restoration.fakes import Dimmer
+from utils.errors import UserError
+
+TYPES = (np.uint8, np.uint16, np.float32)
+
+
+def _picture(dtype, channels, size=(40, 50), seed=0):
+    shape = size if channels == 1 else (*size, channels)
+    values = np.random.default_rng(seed).random(shape)
+    # Smooth enough that some regions lie above one half and some below.
+    values = np.clip(
+        values * 0.3 + np.linspace(0, 0.7, size[1]).reshape(1, -1, *[1] * (len(shape) - 2)), 0, 1
+    )
+    if np.dtype(dtype).kind == "f":
+        return values.astype(np.float32)
+    return np.rint(values * np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (40, 50), (131, 70)])
+def test_type_shape_and_untouched_pixels(dtype, channels, size):
+    image = _picture(dtype, channels, size)
+    restored = HighlightRemover(Dimmer())(image)
+    assert restored.diffuse.dtype == image.dtype
+    assert restored.diffuse.shape == image.shape
+    assert restored.highlight.shape == size
+    untouched = restored.highlight == 0
+    assert np.array_equal(restored.diffuse[untouched], image[untouched])
+    if size == (40, 50):
+        assert 0 < untouched.sum() < untouched.size
+        assert not np.array_equal(restored.diffuse[~untouched], image[~untouched])
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_zero_highlight_returns_the_input(dtype, channels):
+    image = _picture(dtype, channels, (90, 150))
+    restored = HighlightRemover(Dimmer(strength=0))(image)
+    assert np.array_equal(restored.diffuse, image)
+
+
+def test_the_result_is_the_composition_rounded():
+    image = _picture(np.uint8, 3)
+    model = Dimmer()
+    expected = model(torch.from_numpy(image).permute(2, 0, 1)[None] / 255).diffuse[0].permute(1, 2, 0)
+    restored = HighlightRemover(model)(image)
+    assert np.abs(restored.diffuse - expected.numpy() * 255).max() <= 0.51
+
+
+@pytest.mark.parametrize("tile", [64, 96])
+@pytest.mark.parametrize("size", [(64, 65), (131, 200), (63, 400)])
+def test_tiles_equal_the_whole_where_the_overlap_covers_the_field(tile, size):
+    image = _picture(np.uint16, 3, size)
+    whole = HighlightRemover(Dimmer(), tile=0)(image)
+    tiled = HighlightRemover(Dimmer(), tile=tile, tile_overlap=16)(image)
+    assert np.abs(whole.diffuse.astype(int) - tiled.diffuse).max() <= 1
+    assert np.abs(whole.highlight - tiled.highlight).max() < 1e-6
+
+
+def test_aha_lite_tiles_equal_the_whole():
+    """A shallow aha-lite (one dilation), so that the overlap can cover its receptive field."""
+    torch.manual_seed(0)
+    model = build_model("aha-lite", widths=(6, 6, 6), dilations=(2,), trunk_channels=(4, 4, 4)).eval()
+    with torch.no_grad():
+        model.HFE.scores1.bias.fill_(0.4)  # a map in the middle of its range, so that no clamp hides a seam
+    radius = _receptive_radius(model)
+    overlap = -(-8 * radius // 3 // 32) * 32
+    image = _picture(np.uint8, 3, (96, 2 * overlap + 400))
+    tile = 2 * overlap if overlap > 96 else 192
+    whole = HighlightRemover(model, tile=0)(image)
+    tiled = HighlightRemover(model, tile=tile, tile_overlap=overlap)(image)
+    assert tile < image.shape[1]
+    assert np.abs(whole.diffuse.astype(int) - tiled.diffuse).max() <= 1
+
+
+def _receptive_radius(model, side=1024):
+    """Largest distance at which a pixel changes the result in the middle, by the gradient."""
+    strip = torch.full((1, 3, 32, side), 0.5, requires_grad=True)
+    separation = model(strip + 0.1 * torch.rand(strip.shape, generator=torch.Generator().manual_seed(0)))
+    separation.specular[..., side // 2].sum().backward()
+    reached = torch.nonzero(strip.grad.abs().sum(dim=(0, 1, 2)) > 0)[:, 0]
+    return int((reached - side // 2).abs().max())
+
+
+@pytest.mark.parametrize("name", ["aha", "aha-lite"])
+def test_pixels_do_not_depend_on_workers_or_order(name):
+    torch.manual_seed(0)
+    widths = (6, 12, 24) if name == "aha" else (8, 24, 64)
+    model = build_model(name, widths=widths).eval()
+    images = [_picture(np.uint8, 3, (60, 90), seed) for seed in range(3)]
+    one = HighlightRemover(model, workers=1)
+    alone = [one(image) for image in images]
+    with ThreadPoolExecutor(3) as pool:
+        many = list(pool.map(HighlightRemover(model, workers=3), reversed(images)))[::-1]
+    batched = HighlightRemover(model, batch_size=3).restore_all(images)
+    for a, b, c in zip(alone, many, batched, strict=True):
+        for other in (b, c):
+            assert np.array_equal(a.diffuse, other.diffuse)
+            assert np.array_equal(a.highlight, other.highlight)
+
+
+def test_accelerator_batches_only_equal_sizes():
+    remover = HighlightRemover(Dimmer(tile=64), batch_size=4)
+    remover.batch_size = 4  # as on an accelerator; this network gives the same in any batch
+    sizes = [(40, 50), (30, 30), (40, 50), (90, 64), (40, 50)]
+    images = [_picture(np.uint8, 3, size, seed) for seed, size in enumerate(sizes)]
+    together = remover.restore_all(images)
+    assert (3, 3, 40, 50) in remover.network.sizes
+    for image, restored in zip(images, together, strict=True):
+        assert np.array_equal(restored.diffuse, HighlightRemover(Dimmer())(image).diffuse)
+
+
+def test_a_function_sees_the_whole_picture():
+    shapes = []
+
+    def halve(image):
+        shapes.append(image.shape)
+        return image / 2
+
+    image = _picture(np.uint16, 1, (80, 3000))
+    restored = HighlightRemover(halve, tile=64)(image)
+    assert shapes == [(80, 3000, 3)]
+    assert np.abs(restored.diffuse.astype(int) - image / 2).max() <= 1
+    assert np.allclose(restored.highlight, image / 65535 / 2, atol=1e-6)
+
+
+def test_infinite_values_are_an_error():
+    broken = Dimmer(strength=float("nan"))
+    with pytest.raises(UserError, match="finite"):
+        HighlightRemover(broken)(_picture(np.uint8, 3))
+
+
+def test_cancelled_between_tiles():
+    remover = HighlightRemover(Dimmer())
+    remover.cancel()
+    with pytest.raises(CancelledError):
+        remover(_picture(np.uint8, 3))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tile": 1},
+        {"tile_overlap": 64},
+        {"protocol": "other"},
+        {"precision": "fp8"},
+        {"device": "nonsense"},
+        {"batch_size": 0},
+        {"workers": 0},
+    ],
+)
+def test_bad_options(options):
+    with pytest.raises(UserError):
+        HighlightRemover(Dimmer(), **options)
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4), int), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)]
+)
+def test_what_is_no_picture_is_refused(image):
+    with pytest.raises(UserError, match="picture"):
+        HighlightRemover(Dimmer())(image)
+
+
+def test_composition_clips_and_rounds():
+    pixels = np.array([[10, 250, 100]], np.uint8)
+    specular = np.full((1, 3, 3), 1, np.float32) * np.array([0.5, -0.5, 0.0999])[:, None]
+    diffuse = subtract_specular(pixels, specular.astype(np.float32), np.array([[1, 1, 0]], np.float32))
+    assert diffuse.tolist() == [[0, 255, 100]]
+    assert removed_layer(pixels, diffuse).tolist() == [[10, 0, 0]]

@@ -8,7 +8,7 @@ only:
                     diffuse and specular
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -115,12 +115,14 @@ def find_pairs(
     target_glob: str | None = None,
     list_file: str | None = None,
     limit: int | None = None,
+    expected: Sequence[str] | None = None,
 ) -> PairSet:
     """The pairs of a folder. `dataset` is a name of DATASETS, "globs", "list", or "auto" (found by looking).
 
     `test_dir` None means `dataroot`/test where it exists, else `dataroot`. `truth` is "diffuse" or
     "tone_corrected". `transfer` concerns linear data: "linear" scores their values as they are, "srgb"
-    encodes them first. Raises UserError where there is nothing to score or an option does not fit the data.
+    encodes them first. `expected` (laboratory): the names whose truth must be there. Raises UserError where
+    there is nothing to score or an option does not fit the data.
     """
     root = Path(dataroot)
     if not root.is_dir():
@@ -137,7 +139,7 @@ def find_pairs(
     elif dataset == "globs":
         found, split = glob_pairs(root, input_glob, target_glob), f"{input_glob} with {target_glob}"
     else:
-        dataset, found = _look(folder, dataset)
+        dataset, found = _look(folder, dataset, expected)
     records = found.records
     if dataset == "shiq":
         train, test = official_split(records)
@@ -163,8 +165,8 @@ def find_pairs(
     return PairSet(dataset, pairs, split, problems)
 
 
-def laboratory(folder: Path) -> Found:
-    """X with X_gt, any picture suffix."""
+def laboratory(folder: Path, expected: Sequence[str] | None = None) -> Found:
+    """X with X_gt, any picture suffix. An X without X_gt is a problem if `expected` names it or is None."""
     files = {path.stem: path for path in list_pictures(folder)}
     found = Found()
     for stem, path in files.items():
@@ -174,7 +176,7 @@ def laboratory(folder: Path) -> Found:
                 found.problems.append(f"{path} has no input {name} beside it")
         elif f"{name}_gt" in files:
             found.records.append(Record(name, {"input": path, "diffuse": files[f"{name}_gt"]}))
-        else:
+        elif expected is None or name in expected:
             found.problems.append(f"{path} has no truth {name}_gt beside it")
     return found
 
@@ -218,7 +220,9 @@ def _split_folder(root: Path, test_dir: str | None) -> tuple[Path, str]:
     raise UserError(f"{folder}: there is no such folder; choose the split with --test_dir")
 
 
-def _look(folder: Path, dataset: str) -> tuple[str, Found]:
+def _look(folder: Path, dataset: str, expected: Sequence[str] | None) -> tuple[str, Found]:
+    if dataset == "laboratory":
+        return dataset, laboratory(folder, expected)
     if dataset != "auto":
         if dataset not in DATASETS:
             raise UserError(

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from evaluation.datasets import Pair, Sample, to_unit
+from restoration import HighlightRemover, load_method
 from utils.errors import UserError
 from utils.image_files import list_pictures, read_picture
 
@@ -111,9 +112,13 @@ class Results:
 
 @dataclass
 class Remover:
-    """Any method of `restoration`; the highlight map is the network's own, or what was removed."""
+    """Any method of `restoration`; the highlight map is the network's own, or what was removed.
+
+    `output` is the stage that TSHRNet gives ("diffuse" or "tone_corrected"): that of the truth.
+    """
 
     spec: str
+    output: str = "diffuse"
     options: dict = field(default_factory=dict)
     timed = True
 
@@ -124,13 +129,11 @@ class Remover:
         return {}
 
     @cached_property
-    def _remover(self):
-        try:
-            from restoration import load_method
-        except ImportError:
-            from evaluation.interim import load_method
-
-        return load_method(self.spec, **self.options)
+    def _remover(self) -> HighlightRemover:
+        remover = load_method(self.spec, **self.options)
+        if hasattr(remover.network, "output"):
+            remover.network.output = self.output
+        return remover
 
     def __call__(self, pair: Pair, sample: Sample) -> Output:
         restored = self._remover(sample.image)
@@ -142,8 +145,8 @@ def removed(image: np.ndarray, diffuse: np.ndarray) -> np.ndarray:
     return np.abs(to_unit(image) - to_unit(diffuse)).max(axis=2)
 
 
-def load(spec: str, options: dict | None = None) -> Method:
-    """The method named `spec`. `options` go to restoration.load_method."""
+def load(spec: str, output: str = "diffuse", options: dict | None = None) -> Method:
+    """The method named `spec`. `options` go to restoration.load_method, `output` to TSHRNet."""
     if spec == "input":
         return Input()
     if spec.startswith(RESULTS):
@@ -151,7 +154,7 @@ def load(spec: str, options: dict | None = None) -> Method:
         if not folder.is_dir():
             raise UserError(f"--methods {spec}: there is no folder {folder}")
         return Results(folder)
-    return Remover(spec, options or {})
+    return Remover(spec, output, options or {})
 
 
 def weights_of(spec: str) -> Path | None:

@@ -48,6 +48,8 @@ class Settings:
     map_threshold: str = "0.5"
     device: str = "auto"
     precision: str = "auto"
+    output: str = "diffuse"
+    """the stage of TSHRNet that is scored: "diffuse" or "tone_corrected", as the truth is"""
     mask_results: bool = False
     """multiply what methods made (not the input, not other programs' results) by the object mask"""
 
@@ -217,7 +219,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @cache
 def _method(spec: str, settings: Settings) -> Method:
-    return load(spec, settings.remover_options)
+    return load(spec, settings.output, settings.remover_options)
 
 
 def _work_all(

@@ -88,10 +88,15 @@ def score_groups(
     groups: dict[str, PairSet], methods: list[str], workers: int = 0
 ) -> dict[str, dict[str, list[Row]]]:
     """Rows by data set and method."""
-    settings = Settings(metrics=("psnr", "ssim"))
     with tempfile.TemporaryDirectory() as scratch:
         return {
-            name: run(group.pairs, methods, settings, Path(scratch, name), workers=workers)
+            name: run(
+                group.pairs,
+                methods,
+                Settings(metrics=("psnr", "ssim"), output=group.pairs[0].truth),
+                Path(scratch, name),
+                workers=workers,
+            )
             for name, group in groups.items()
         }
 

@@ -1,0 +1,49 @@
+"""Figures that others published (published.yaml), with their sources: beside ours, never ranked with it."""
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+FILE = Path(__file__).with_name("published.yaml")
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published row; `pictures` are PSNR values in dB by picture, `ours` our method of the same row."""
+
+    method: str
+    source: str
+    protocol: str
+    psnr: float | None = None
+    ssim: float | None = None
+    seconds: float | None = None
+    ours: str | None = None
+    pictures: dict[str, float] = field(default_factory=dict)
+    pictures_ssim: dict[str, float] = field(default_factory=dict)
+
+
+@cache
+def published() -> dict[str, tuple[Published, ...]]:
+    """Rows by table: "shiq", "psd", "sshr", "laboratory"."""
+    content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    sources = content["sources"]
+    return {
+        table: tuple(
+            Published(
+                **row
+                | {
+                    "source": sources[row["source"]]["text"],
+                    "protocol": sources[row["source"]]["protocol"],
+                }
+            )
+            for row in rows
+        )
+        for table, rows in content["tables"].items()
+    }
+
+
+def computable(table: str) -> list[str]:
+    """Our methods that compute a published row of `table`, `input` first, each once."""
+    return list(dict.fromkeys(["input", *(row.ours for row in published()[table] if row.ours)]))

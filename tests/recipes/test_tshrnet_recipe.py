@@ -1,0 +1,148 @@
+"""The training of TSHRNet: losses, learning rates, and whole runs on folders and lists."""
+
+import numpy as np
+import pytest
+import torch
+
+from models import build_model
+from recipes import build_recipe, resolve
+from training.loop import train
+from training.options import TrainOptions
+from utils.errors import UserError
+from utils.image_files import write_rgb
+
+LAYERS = {
+    "i": "input",
+    "a": "albedo",
+    "s": "shading",
+    "r": "specular",
+    "d": "diffuse",
+    "d_tc": "tone_corrected",
+}
+
+
+def recipe_of(name, **options):
+    torch.manual_seed(0)
+    return build_recipe(build_model(name, width=2), resolve(TrainOptions(model=name, **options)))
+
+
+def batch_of(size=64, count=2):
+    generator = torch.Generator().manual_seed(0)
+    return {key: torch.rand(count, 3, size, size, generator=generator) for key in LAYERS.values()}
+
+
+@pytest.mark.parametrize("name", ["tshrnet", "tshrnet-mix"])
+def test_the_loss_is_the_sum_of_squared_errors_in_network_range(name):
+    recipe, batch = recipe_of(name, lambda_residue=0.01), batch_of()
+    model = recipe.networks["model"].eval()
+    with torch.no_grad():
+        ((optimiser, loss, terms),) = recipe.phases(batch)
+        stages = model(batch["input"]).stages
+    assert optimiser == "generator"
+
+    def error(stage, key):
+        return float(((stages[stage] + 1) / 2 - batch[key]).square().mean()) * 4
+
+    first = (
+        [error("albedo", "albedo"), error("shading", "shading")]
+        if name == "tshrnet"
+        else [error("coarse_diffuse", "diffuse")]
+    )
+    rest = [error("refined_diffuse", "diffuse"), error("tone_corrected", "tone_corrected")]
+    assert float(loss) == pytest.approx(sum(first + rest) + 0.01 * error("residue", "specular"), rel=1e-5)
+    assert float(terms["residue"]) == pytest.approx(error("residue", "specular"), rel=1e-5)
+    assert set(recipe.required_keys) == {"specular", "tone_corrected"} | (
+        {"albedo", "shading"} if name == "tshrnet" else set()
+    )
+
+
+def test_the_optimiser_is_the_authors():
+    recipe = recipe_of("tshrnet")
+    (optimiser,) = recipe.optimisers.values()
+    assert type(optimiser) is torch.optim.Adam
+    group = optimiser.param_groups[0]
+    assert (group["lr"], tuple(group["betas"]), group["weight_decay"]) == (1e-4, (0.5, 0.999), 0)
+    assert sum(len(g["params"]) for g in optimiser.param_groups) == len(
+        list(recipe.networks["model"].parameters())
+    )
+    options = recipe.options
+    assert (options.batch_size, options.size, options.epochs, options.seed) == (16, 256, 100, 1)
+    assert (options.flips, options.lambda_residue) == (False, 1)
+
+
+@pytest.mark.parametrize(
+    ("decay", "rates"), [("released", [1e-4] * 4), ("intended", [1e-4, 1e-4, 1e-5, 1e-7])]
+)
+def test_learning_rates(decay, rates):
+    recipe = recipe_of("tshrnet-mix", lr_decay=decay)
+    for epoch, rate in zip((0, 9.9, 10, 30), rates, strict=True):
+        recipe.set_learning_rates(round(epoch * 50), total=5000)
+        assert recipe.optimisers["generator"].param_groups[0]["lr"] == pytest.approx(rate)
+
+
+def test_validation_hides_the_background():
+    recipe, batch = recipe_of("tshrnet"), batch_of(count=2)
+    mask = torch.zeros(2, 1, 64, 64)
+    mask[:, :, 20:40, 20:40] = 1
+    batch |= {"tone_corrected": mask * batch["tone_corrected"]}
+    model = recipe.networks["model"].eval()
+    with torch.no_grad():
+        plain, masked = recipe.validate(batch, model), recipe.validate(batch | {"object_mask": mask}, model)
+    assert plain["psnr"].shape == (2,)
+    assert (masked["psnr"] > plain["psnr"] + 3).all()
+    assert recipe.selection[0] in plain
+
+
+@pytest.fixture
+def sshr(tmp_path):
+    """SSHR/train with two views of one object."""
+    rng = np.random.default_rng(0)
+    for view in ("0024", "0078"):
+        for layer in (*LAYERS, "m"):
+            write_rgb(tmp_path / "SSHR/train/001" / f"{view}_{layer}.jpg", rng.random((64, 64, 3)))
+    return tmp_path
+
+
+def options_for(root, run, **more):
+    common = {"batch_size": 2, "num_workers": 0, "latent_channels": 2, "tensorboard": False}
+    return TrainOptions(dataroot=str(root / "SSHR"), runs_name=str(root / run), **(common | more))
+
+
+def weights(root, run):
+    state = torch.load(root / run / "last.pt", weights_only=True)
+    return state["networks"]["model"] | {
+        f"{number} {name}": value
+        for number, values in state["optimisers"]["generator"]["state"].items()
+        for name, value in values.items()
+    }
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(sshr):
+    train(options_for(sshr, "whole", model="tshrnet", max_steps=3, overfit=2))
+    train(options_for(sshr, "parts", model="tshrnet", max_steps=1, overfit=2))
+    train(options_for(sshr, "parts", model="tshrnet", max_steps=3, overfit=2))
+    whole, parts = weights(sshr, "whole"), weights(sshr, "parts")
+    assert whole.keys() == parts.keys()
+    for name, value in whole.items():
+        assert torch.equal(value, parts[name]), name
+
+
+def test_training_on_a_mixed_list(sshr):
+    lines = [
+        " ".join(f"SSHR/train/001/0024_{layer}.jpg" for layer in (*LAYERS, "m")),
+        "SSHR/train/001/0078_i.jpg - SSHR/train/001/0078_d.jpg SSHR/train/001/0078_d_tc.jpg",
+    ]
+    mixed = sshr / "train_mix.lst"
+    mixed.write_text("\n".join(lines))
+    options = {"train_list": str(mixed), "dataroot": str(sshr), "max_steps": 1, "overfit": 2}
+    assert train(TrainOptions(**vars(options_for(sshr, "mix", model="tshrnet-mix")) | options)) == 0
+    assert (sshr / "mix" / "last.safetensors").is_file()
+    with pytest.raises(UserError, match="line 2 has 4 columns, without albedo and shading"):
+        train(TrainOptions(**vars(options_for(sshr, "seven", model="tshrnet")) | options))
+
+
+def test_missing_targets_name_the_command(sshr):
+    for path in (sshr / "SSHR").rglob("*_d_tc.jpg"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"tone_corrected.*python -m data\.tone_correction"):
+        train(options_for(sshr, "run", model="tshrnet"))

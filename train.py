@@ -1,8 +1,8 @@
 """Trains a network.
 
     python train.py --runs_name ./myruns --dataroot SHIQ_tiny --train_dir train --test_dir test
-    python train.py --model aha-lite --lambda_gan 0 --lambda_perceptual 0        # synthetic scenes, a CPU will do
-    torchrun --nproc_per_node 4 train.py --dataroot SHIQ --batch_size 8          # four GPUs
+    python train.py --model aha-lite --lambda_gan 0 --lambda_perceptual 0    # synthetic scenes, on a CPU
+    torchrun --nproc_per_node 4 train.py --dataroot SHIQ --batch_size 8      # four GPUs
 
 The same command again goes on where the run stopped.
 """

@@ -25,8 +25,8 @@ class Record:
 
 
 class PictureSamples(Dataset):
-    """Samples read from `records`: dicts of float32 tensors in [0, 1], "input" (3,H,W), "diffuse" (3,H,W), what
-    else all the records have ("specular", "mask" (1,H,W), ...), and "name".
+    """Samples read from `records`: dicts of float32 tensors in [0, 1], "input" (3,H,W), "diffuse" (3,H,W),
+    what else all the records have ("specular", "mask" (1,H,W), ...), and "name".
 
     `sixteen_bit`: "refuse" raises UserError at a 16-bit file, "scale" divides by 65535. Sample i raises
     UserError naming the file where one is unreadable or differs in size from the input.
@@ -70,7 +70,7 @@ def read_layer(path: Path, sixteen_bit: str = "refuse") -> np.ndarray:
     if pixels.dtype != np.uint8 and sixteen_bit == "refuse":
         raise UserError(
             f"{path} has more than 8 bits a channel, often a sign of linear values, while the networks learn "
-            "sRGB ones: convert it to 8-bit sRGB, or pass --sixteen_bit scale if its values are display values"
+            "sRGB ones: convert it to 8-bit sRGB, or pass --sixteen_bit scale if it is sRGB already"
         )
     return pixels.astype(np.float32) / np.float32(FULL_SCALE[pixels.dtype])
 

@@ -19,7 +19,7 @@ class Augmentation:
     """What is done to a training sample, in this order; call it with (sample, rng).
 
     size                resize to a square of this side (bilinear; masks: nearest); 0: leave the size
-    highlight_scaling   x: diffuse + alpha * specular with alpha in [1-x, 1+x], as SHIQ's authors widened theirs
+    highlight_scaling   x: diffuse + alpha * specular with alpha in [1-x, 1+x], as SHIQ's authors did
     exposure_jitter     x: times 2^u, u in [-x, x]
     temperature_jitter  x: red times (1+u), blue times (1-u), u in [-x, x]
     crop                random square of this side; 0: none
@@ -40,7 +40,9 @@ class Augmentation:
         if self.crop:
             sample = _random_crop(sample, self.crop, rng)
         if self.highlight_scaling:
-            sample = scale_highlight(sample, rng.uniform(1 - self.highlight_scaling, 1 + self.highlight_scaling))
+            sample = scale_highlight(
+                sample, rng.uniform(1 - self.highlight_scaling, 1 + self.highlight_scaling)
+            )
         if self.exposure_jitter:
             gain = 2.0 ** rng.uniform(-self.exposure_jitter, self.exposure_jitter)
             sample = scale_light(sample, (gain, gain, gain))
@@ -80,7 +82,7 @@ def scale_highlight(sample: Sample, alpha: float) -> Sample:
 
 
 def scale_light(sample: Sample, gains: tuple[float, float, float]) -> Sample:
-    """Every picture times one gain a channel, clipped to [0, 1]; albedo is a property of the surface and stays."""
+    """Every picture times one gain a channel, clipped to [0, 1]; albedo, the surface's own, stays."""
     factor = torch.tensor(gains, dtype=torch.float32).view(3, 1, 1)
 
     def scale(x: Tensor, key: str) -> Tensor:
@@ -93,11 +95,14 @@ def _random_crop(sample: Sample, side: int, rng: np.random.Generator) -> Sample:
     height, width = sample["input"].shape[-2:]
     if min(height, width) < side:
         raise UserError(
-            f"{sample['name']} is {width}x{height}, smaller than --crop {side}; pass a smaller crop or --size {side}"
+            f"{sample['name']} is {width}x{height}, smaller than --crop {side}: pass a smaller one, or "
+            f"--size {side} as well"
         )
     top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
     return _map_layers(sample, lambda x, _: x[:, top : top + side, left : left + side].contiguous())
 
 
 def _map_layers(sample: Sample, change) -> Sample:
-    return {key: change(value, key) if key in (*PICTURES, *PLANES) else value for key, value in sample.items()}
+    return {
+        key: change(value, key) if key in (*PICTURES, *PLANES) else value for key, value in sample.items()
+    }

@@ -77,6 +77,7 @@ COMMON_DEFAULTS = {
     "resume_state": "everything",
     "selection_split": "validation",
     "shuffle": "every_epoch",
+    "val_size": 0,
     "validation_flips": False,
     "validation_mode": "eval",
     "ema_decay": 0.0,

@@ -14,6 +14,7 @@ DEFAULTS = {
     "plateau_metric": "loss_plus_ssim",
     "select_by": "coarse_loss",
     "selection_split": "test",
+    "val_size": 224,
     "validation_flips": True,
     "validation_mode": "train",
     "shuffle": "once",

@@ -20,8 +20,8 @@ WAY_OUT = (
 def load_backbone(network: nn.Module, source: str | None) -> None:
     """Fills the trunk of `network` (`HFE.stage1` ... `stage3`) from `source`.
 
-    source  "imagenet" (torchvision's, from its cache or downloaded), "none", a path, or None: "imagenet" where
-            the trunk is a ResNet-34, "none" elsewhere
+    source  "imagenet" (torchvision's, from its cache or downloaded), "none", a path, or None: "imagenet"
+            where the trunk is a ResNet-34, "none" elsewhere
     Raises UserError where the weights cannot be had, or the network has no ResNet-34.
     """
     has_trunk = network.spec.hyperparameters.get("trunk_channels") == (128, 256, 512)
@@ -41,7 +41,7 @@ def load_backbone(network: nn.Module, source: str | None) -> None:
             raise KeyError(sorted(own ^ trunk.keys())[0])
         network.HFE.load_state_dict(trunk, strict=False)
     except (KeyError, RuntimeError) as error:
-        raise UserError(f"{source} does not hold the weights of torchvision's resnet34 ({error}); {WAY_OUT}") from error
+        raise UserError(f"{source} does not hold torchvision's resnet34 ({error}); {WAY_OUT}") from error
 
 
 def _imagenet() -> dict[str, torch.Tensor]:
@@ -50,8 +50,8 @@ def _imagenet() -> dict[str, torch.Tensor]:
         return weights.get_state_dict(progress=True, check_hash=True)
     except OSError as error:
         raise UserError(
-            f"the ImageNet weights of ResNet-34 are not in torch's cache ({torch.hub.get_dir()}) and cannot be "
-            f"downloaded ({error}); {WAY_OUT}"
+            f"the ImageNet weights of ResNet-34 are not in torch's cache ({torch.hub.get_dir()}) and cannot "
+            f"be downloaded ({error}); {WAY_OUT}"
         ) from error
 
 

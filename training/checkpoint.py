@@ -23,7 +23,9 @@ def save(path: Path, state: dict[str, Any]) -> None:
 def load(path: Path) -> dict[str, Any]:
     """Reads a checkpoint onto the CPU, without unpickling code. Raises UserError naming the file."""
     if not path.is_file():
-        raise UserError(f"{path}: there is no such checkpoint; --resume auto starts or goes on with --runs_name")
+        raise UserError(
+            f"{path}: there is no such checkpoint; --resume auto starts or goes on with --runs_name"
+        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for files that are not what they seem

@@ -1,4 +1,4 @@
-"""Devices and processes, by accelerate: one process, several GPUs, several machines, or processes on a CPU."""
+"""Devices and processes, by accelerate: one process, several GPUs or machines, or processes on a CPU."""
 
 import contextlib
 from collections.abc import Iterator

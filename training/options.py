@@ -108,6 +108,8 @@ class AugmentOptions:
     """x: input and diffuse times 2^u, u in [-x, x] stops"""
     temperature_jitter: float = 0.0
     """x: red times (1+u) and blue times (1-u), u in [-x, x], in input and diffuse alike"""
+    val_size: int | None = None
+    """side to which validation pictures are resized; default: native size; recipe released: 224"""
     validation_flips: bool | None = None
     """flip validation pictures at random, as the released code does"""
 

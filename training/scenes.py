@@ -1,10 +1,9 @@
 """Synthetic scenes as training data."""
 
-from typing import Any
-
-import yaml
 from torch.utils.data import Dataset
 
+from data.synthetic import SceneOptions, SyntheticScenes
+from training.network import named_values
 from training.options import TrainOptions
 from utils.errors import UserError
 
@@ -17,16 +16,12 @@ def scenes(options: TrainOptions) -> Dataset:
     return _scenes(options, ENDLESS, options.seed)
 
 
-def held_out_scenes(options: TrainOptions) -> Dataset | None:
+def held_out_scenes(options: TrainOptions) -> Dataset:
     """`val_scenes` scenes that training never sees."""
-    if not options.val_scenes:
-        return None
     return _scenes(options, options.val_scenes, options.seed + HELD_OUT)
 
 
 def _scenes(options: TrainOptions, length: int, seed: int) -> Dataset:
-    from data.synthetic import SyntheticScenes
-
     return SyntheticScenes(
         length,
         size=options.scene_size or options.crop or options.size or 224,
@@ -39,17 +34,12 @@ def _scenes(options: TrainOptions, length: int, seed: int) -> Dataset:
     )
 
 
-def _scene_options(options: TrainOptions) -> Any:
-    from data.synthetic import SceneOptions
-
-    chosen = {"composition": options.composition}
-    for word in options.scene_options:
-        name, equals, value = word.partition("=")
-        if not equals or name not in SceneOptions.__dataclass_fields__:
-            known = ", ".join(SceneOptions.__dataclass_fields__)
-            raise UserError(f"--scene_options {word}: give NAME=VALUE with one of {known}")
-        parsed = yaml.safe_load(value)
-        chosen[name] = tuple(parsed) if isinstance(parsed, list) else parsed
+def _scene_options(options: TrainOptions) -> SceneOptions:
+    chosen = {"composition": options.composition} | named_values(options.scene_options, "scene_options")
+    unknown = chosen.keys() - SceneOptions.__dataclass_fields__.keys()
+    if unknown:
+        known = ", ".join(SceneOptions.__dataclass_fields__)
+        raise UserError(f"--scene_options: there is no {sorted(unknown)[0]}; choose among {known}")
     try:
         return SceneOptions(**chosen)
     except (ValueError, TypeError) as error:

@@ -126,7 +126,9 @@ def collate(samples: Sequence[Sample | UserError]) -> Sample | UserError:
             "pass --size or --crop, or --batch_size 1"
         )
     batch: Sample = {key: [sample[key] for sample in samples] for key in keys if key in texts}
-    return batch | default_collate([{key: sample[key] for key in keys if key not in texts} for sample in samples])
+    return batch | default_collate(
+        [{key: sample[key] for key in keys if key not in texts} for sample in samples]
+    )
 
 
 def quiet_worker(_: int) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class SynchronisedBatchNorm2d(nn.BatchNorm2d):
-    """nn.BatchNorm2d with the mean and variance of all processes' samples; entries and results are the same."""
+    """nn.BatchNorm2d with the mean and variance of all processes' samples; its entries are the same."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and distributed.is_initialized() and distributed.get_world_size() > 1):

@@ -24,13 +24,15 @@ def validate(
     machine: Machine,
     *,
     mode: str = "eval",
+    flips: bool = False,
     workers: int = 0,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
     """Means of `recipe.validate` over `samples`, the same in every process.
 
-    mode  "train" leaves batch norm learning from these pictures, as the released code does; every process
-          then sees them all, otherwise they share them.
+    mode   "train" leaves batch norm learning from these pictures, as the released code does; every process
+           then sees them all, otherwise they share them
+    flips  turns pictures over at random (torch's generator), as the released code does
     Raises UserError at an unreadable picture, Interrupted when `interrupted()` turns true.
     """
     shared = machine.world > 1 and mode == "eval"
@@ -43,7 +45,8 @@ def validate(
             for batch in validation_loader(samples, mine, workers):
                 if interrupted():
                     raise Interrupted
-                values = recipe.validate(to_device(batch, machine.device), model)
+                batch = to_device(batch, machine.device)
+                values = recipe.validate(_flipped(batch) if flips else batch, model)
                 for name, value in values.items():
                     sums[name] = sums.get(name, 0.0) + float(value.double().sum())
                 count += len(batch["name"])
@@ -54,30 +57,48 @@ def validate(
     return {name: value / count for name, value in sums.items()}
 
 
-def validation_loader(samples: Dataset, indices: Any, workers: int) -> DataLoader:
+def validation_loader(samples: Dataset, indices: Any, workers: int = 0) -> DataLoader:
     """Batches of one picture, in order: sizes may differ."""
     return DataLoader(
-        samples,
+        _Reporting(samples),
         batch_size=1,
         sampler=indices,
         num_workers=workers,
-        collate_fn=_collate_one,
+        collate_fn=collate,
         worker_init_fn=quiet_worker,
     )
 
 
-def to_device(batch: dict[str, Any] | UserError, device: torch.device, layout=torch.contiguous_format):
+def to_device(batch: dict[str, Any] | UserError, device: torch.device, *, channels_last: bool = False):
     """The batch with its tensors on `device`; raises it where it is a UserError."""
     if isinstance(batch, UserError):
         raise batch
+    layout = torch.channels_last if channels_last else torch.contiguous_format
     return {
         key: value.to(device, non_blocking=True, memory_format=layout) if torch.is_tensor(value) else value
         for key, value in batch.items()
     }
 
 
-def _collate_one(samples: list) -> dict[str, Any] | UserError:
-    return collate(samples)
+class _Reporting(Dataset):
+    """Samples whose errors come out of a worker process as values, in their own words."""
+
+    def __init__(self, samples: Dataset):
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> dict[str, Any] | UserError:
+        try:
+            return self.samples[index]
+        except UserError as error:
+            return error
+
+
+def _flipped(batch: dict[str, Any]) -> dict[str, Any]:
+    axes = [axis for axis in (-1, -2) if torch.rand(()) < 0.5]
+    return {key: value.flip(axes) if torch.is_tensor(value) else value for key, value in batch.items()}
 
 
 def _add_up(sums: dict[str, float], count: int, machine: Machine) -> tuple[dict[str, float], int]:

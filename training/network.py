@@ -1,0 +1,52 @@
+"""From options to the network, with its first weights."""
+
+import yaml
+from torch import nn
+
+from models import MODELS, build_model
+from training.backbone import load_backbone
+from training.options import TrainOptions
+from utils.checkpoint import load_model
+from utils.errors import UserError
+
+
+def build_network(options: TrainOptions) -> nn.Module:
+    """The network of `options`; raises UserError where its name, sizes or first weights cannot be had."""
+    if options.model not in MODELS:
+        raise UserError(f"--model {options.model} is not known; choose one of {', '.join(MODELS)}")
+    hyperparameters = {}
+    if options.latent_channels is not None:
+        c = options.latent_channels
+        hyperparameters |= {"width": c} if options.recipe == "tshrnet" else {"widths": (c, 2 * c, 4 * c)}
+    hyperparameters |= named_values(options.hyperparameters, "hyperparameters")
+    try:
+        network = build_model(options.model, **hyperparameters)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"--hyperparameters: {error}") from error
+    if options.init_from is None:
+        load_backbone(network, options.backbone_weights)
+        return network
+    trained = load_model(options.init_from, name=options.model)
+    try:
+        network.load_state_dict(trained.state_dict())
+    except RuntimeError as error:
+        raise UserError(
+            f"--init_from {options.init_from} holds a {options.model} of other sizes "
+            f"({trained.spec.hyperparameters}); set them by --hyperparameters"
+        ) from error
+    return network
+
+
+def named_values(words: list[str], option: str) -> dict:
+    """["a=1", "b=[2,3]"] -> {"a": 1, "b": (2, 3)}; raises UserError naming `option`."""
+    values = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            equals = ""
+        if not (name and equals):
+            raise UserError(f"--{option} {word}: give NAME=VALUE")
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return values

@@ -1,0 +1,179 @@
+"""From options to samples: what a run trains on and what judges it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import Dataset, Subset
+
+from data.layouts import find
+from data.lists import read_list
+from data.records import PictureSamples, Record
+from data.shiq import official_split
+from data.splits import carve_validation
+from data.sshr import ResidueSamples
+from data.transforms import Augmentation
+from recipes import Recipe
+from training.options import TrainOptions
+from training.refusals import training_size
+from training.scenes import held_out_scenes, scenes
+from utils.errors import UserError
+
+WAYS_OUT = {
+    "specular": "add the files (SHIQ's _S), or set the weight of that loss to 0",
+    "mask": "add the files (SHIQ's _T), or set the weight of that loss to 0",
+    "albedo": "only SSHR has albedo and shading; without them train --model tshrnet-mix",
+    "shading": "only SSHR has albedo and shading; without them train --model tshrnet-mix",
+    "tone_corrected": "make them with python -m data.tone_correction --dataroot DATAROOT",
+}
+"""Layer that a loss needs -> what to do where it is missing."""
+
+
+@dataclass
+class Samples:
+    """training      map-style data set
+    augmentation  what the training stream does to a sample
+    epoch         how many samples count as an epoch
+    shuffle       see training.stream.SampleStream
+    validation    name -> data set; the first chooses the best checkpoint
+    """
+
+    training: Dataset
+    augmentation: Augmentation
+    epoch: int
+    shuffle: str
+    validation: dict[str, Dataset]
+
+    @property
+    def selection(self) -> str:
+        return next(iter(self.validation))
+
+
+def gather_samples(options: TrainOptions) -> Samples:
+    """The samples of `options`; raises UserError where folders or pairs are missing."""
+    augmentation = Augmentation(
+        size=training_size(options),
+        crop=options.crop,
+        flips=options.flips,
+        rotate=options.rotate,
+        highlight_scaling=options.highlight_scaling,
+        exposure_jitter=options.exposure_jitter,
+        temperature_jitter=options.temperature_jitter,
+    )
+    if options.dataroot is None:
+        training, epoch, shuffle = scenes(options), options.scenes_per_epoch, "none"
+        own = {"scenes": held_out_scenes(options)}
+    else:
+        training, held_out = (_pictures(records, options) for records in _split(options))
+        epoch, shuffle = len(training), options.shuffle
+        own = {options.selection_split: held_out}
+    if options.overfit:
+        return _overfit(options, training)
+    validation = _folders(options) | own
+    validation = {
+        name: _sized(samples, options.val_size) for name, samples in validation.items() if len(samples)
+    }
+    if not validation:
+        raise UserError("there is nothing to validate on; pass --val_dataroot, or a --val_share above 0")
+    return Samples(training, augmentation, epoch, shuffle, validation)
+
+
+def check_keys(recipe: Recipe, samples: Samples) -> None:
+    """Raises UserError where the recipe's losses need a layer that the training samples do not have."""
+    if not recipe.required_keys:
+        return
+    sample = samples.training[0]
+    missing = [key for key in recipe.required_keys if key not in sample]
+    if missing:
+        raise UserError(
+            f"the losses need the layers {', '.join(missing)}, which not every training sample has: "
+            + "; ".join(dict.fromkeys(WAYS_OUT[key] for key in missing))
+        )
+
+
+class Changed(Dataset):
+    """Samples after a change that leaves nothing to chance."""
+
+    def __init__(self, samples: Dataset, change: Augmentation):
+        self.samples, self.change = samples, change
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.change(self.samples[index], None)
+
+
+def _sized(samples: Dataset, size: int) -> Dataset:
+    return Changed(samples, Augmentation(size=size, flips=False)) if size else samples
+
+
+def _overfit(options: TrainOptions, training: Dataset) -> Samples:
+    few = Subset(training, range(min(options.overfit, len(training))))
+    plain = Augmentation(size=training_size(options), flips=False)
+    return Samples(few, plain, len(few), "every_epoch", {"overfit": Changed(few, plain)})
+
+
+def _folders(options: TrainOptions) -> dict[str, Dataset]:
+    """--val_dataroot: data sets by the shortest ends of their paths that tell them apart."""
+    folders = [Path(folder) for folder in options.val_dataroot]
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UserError("--val_dataroot names a folder twice")
+    depth = 1
+    while len({folder.resolve().parts[-depth:] for folder in folders}) < len(folders):
+        depth += 1
+    return {
+        "/".join(folder.resolve().parts[-depth:]): _pictures(_records(folder, options), options)
+        for folder in folders
+    }
+
+
+def _split(options: TrainOptions) -> tuple[list[Record], list[Record]]:
+    """(training, own validation) records of --dataroot."""
+    root = Path(options.dataroot)
+    if not root.is_dir():
+        raise UserError(f"--dataroot {root}: there is no such folder")
+    test = None
+    if options.train_list:
+        needed = ("albedo", "shading") if options.model == "tshrnet" else ()
+        training = read_list(options.train_list, root, needed)
+        test = read_list(options.test_list, root) if options.test_list else None
+    elif (root / options.train_dir).is_dir():
+        training = _records(root / options.train_dir, options)
+        if options.selection_split == "test":
+            test = _records(root / options.test_dir, options)
+    else:
+        training, test = official_split(_flat(root, options))
+    if not training:
+        raise UserError(f"{root} holds no training pictures, only those of SHIQ's official test list")
+    if options.selection_split == "test":
+        if not test:
+            raise UserError(f"{root} holds no test pictures; pass --selection_split validation")
+        return training, test
+    return carve_validation(training, options.val_share, options.seed)
+
+
+def _flat(root: Path, options: TrainOptions) -> list[Record]:
+    try:
+        return _records(root, options)
+    except UserError as error:
+        raise UserError(
+            f"{root} has no folder {options.train_dir} (--train_dir) and no pairs itself: {error}"
+        ) from error
+
+
+def _records(folder: str | Path, options: TrainOptions) -> list[Record]:
+    found = find(folder, options.layout, options.input_glob, options.target_glob)
+    if found.problems and not options.skip_bad_files:
+        more = f" (and {len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
+        raise UserError(
+            f"{found.problems[0]}{more}; add the file, or pass --skip_bad_files to go on without such samples"
+        )
+    if not found.records:
+        raise UserError(f"{folder} holds no complete pair: {found.problems[0]}")
+    return found.records
+
+
+def _pictures(records: list[Record], options: TrainOptions) -> PictureSamples:
+    kind = ResidueSamples if options.recipe == "tshrnet" else PictureSamples
+    return kind(records, options.sixteen_bit)

@@ -31,7 +31,9 @@ def glob_pairs(folder: Path, input_glob: str, target_glob: str) -> Found:
 
 def _matches(folder: Path, pattern: str) -> dict[str, Path]:
     if pattern.count("*") != 1:
-        raise UserError(f"the pattern {pattern!r} must hold exactly one *, which stands for the sample's name")
+        raise UserError(
+            f"the pattern {pattern!r} must hold exactly one *, which stands for the sample's name"
+        )
     expression = re.compile(re.escape(pattern).replace(r"\*", "([^/]*)"))
     matches = {}
     for path in sorted(folder.glob(pattern)):

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from data.records import Record
 
 
-def carve_validation(
-    records: Sequence[Record], share: float, seed: int
-) -> tuple[list[Record], list[Record]]:
+def carve_validation(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
     """(train, validation): `share` of the records, at least one of two, chosen by a hash of name and seed.
 
     The rule looks at names only, so adding pictures moves few others from one side to the other.

@@ -1,16 +1,13 @@
 """The authors' TSHRNet weights, UNet1_60.pth .. UNet4_60.pth (a file a U-Net), as one state dict of ours."""
 
 import os
-import pickle
 import re
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from utils.errors import UserError
+from utils.pickled import read_pickled, state_dict_in
 
 FILE_NAME = re.compile(r"UNet([1-4])_(\d+)\.pth", re.IGNORECASE)
 
@@ -28,12 +25,12 @@ def read_released_tshrnet(path: str | os.PathLike) -> dict[str, Tensor]:
 
     `path`: the folder, which holds one epoch's four files, or one of the files where it holds several
     epochs. Names may carry a `module.` prefix. The files do not tell which wiring they were trained with.
-    Raises UserError for a missing file, several epochs, and a file that is no bare state dict.
+    Raises UserError for a missing file, several epochs, and a file without a state dict.
     """
     state = {}
     for number, file in enumerate(_four_files(Path(path)), start=1):
-        for name, value in _read_state(file).items():
-            state[f"unet{number}.{name.removeprefix('module.')}"] = value
+        for name, value in state_dict_in(read_pickled(file), file).items():
+            state[f"unet{number}.{name}"] = value
     return state
 
 
@@ -61,13 +58,3 @@ def _four_files(path: Path) -> list[Path]:
             "put the four files of one epoch into the folder"
         )
     return [files[number] for number in range(1, 5)]
-
-
-def _read_state(file: Path) -> Mapping[str, Tensor]:
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{file} is not a whole PyTorch weight file: get it again") from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{file} holds no bare state dict, as the authors' UNet*.pth files do")
-    return state

@@ -52,8 +52,8 @@ def test_other_folders_and_files_are_refused(tmp_path):
         read_released_tshrnet(tmp_path)
     write_nets(tmp_path)
     (tmp_path / "UNet2_60.pth").write_bytes((tmp_path / "UNet2_60.pth").read_bytes()[:1000])
-    with pytest.raises(UserError, match=r"UNet2_60\.pth is not a whole"):
+    with pytest.raises(UserError, match=r"UNet2_60\.pth .*(cut short|not a whole)"):
         read_released_tshrnet(tmp_path)
     torch.save({"epoch": 3, "model": {}}, tmp_path / "UNet2_60.pth")
-    with pytest.raises(UserError, match=r"UNet2_60\.pth holds no bare state dict"):
+    with pytest.raises(UserError, match=r"UNet2_60\.pth holds no weights"):
         read_released_tshrnet(tmp_path)

@@ -20,6 +20,7 @@ from data.regions import otsu_masks
 from data.synthetic import camera, geometry
 from data.synthetic.draws import Draws, pixel_noise
 from data.synthetic.options import SceneOptions
+from data.synthetic.subsets import column, power, put, rows_of, take
 
 
 @dataclass
@@ -38,8 +39,40 @@ class Layers:
     """bool (B, H, W): pixels whose diffuse layer is the photograph."""
 
 
+def plan(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str, np.ndarray]:
+    """Parameters of exposure, composition and camera, (B,) or (B, 3)."""
+    studio = kinds == geometry.STUDIO
+    gamma = draws.uniform("gamma", low=1.7, high=2.5)
+    dark = studio & draws.chance("gamma.linear", share=0.5)
+    gamma = np.where(dark, draws.uniform("gamma.dark", low=1.0, high=1.3), gamma)
+    exposure = draws.uniform("exposure", low=0.12, high=0.8)
+    low, high = options.peak
+    rank = draws.uniform("peak")
+    pale = draws.chance("pale", share=options.pale_share)
+    peak = low + (high - low) * np.where(pale, rank**2.5 * 0.6, rank**1.2)
+    linear_share = {"display": 0.0, "linear": 1.0, "mixed": options.linear_share}[options.composition]
+    tint = 1 + 0.12 * draws.normal("specular.tint")[:, None] * np.array([1, 0.1, -1])
+    noise_low, noise_high = options.noise
+    return {
+        "exponent": 1 / gamma,
+        "exposure": np.where(studio, draws.log_uniform("exposure.studio", low=0.06, high=0.6), exposure),
+        "peak": np.where(draws.chance("clean", share=options.clean_share), 0.0, peak),
+        "sensed": draws.chance("sensed", share=0.5),
+        "linear": draws.chance("linear", share=linear_share),
+        "specular.tint": tint.clip(0.6, 1.4),
+        "untouched": draws.uniform("untouched", low=options.untouched[0], high=options.untouched[1]),
+        "blur": draws.uniform("blur", low=options.blur[0], high=options.blur[1]),
+        "noise": draws.uniform("noise") ** 2 * (noise_high - noise_low) + noise_low,
+        "sensor": (draws.bits("sensor") >> np.uint64(2)).astype(np.int64),
+        "jpeg": draws.chance("jpeg", share=options.jpeg_share),
+        "quality": draws.uniform(
+            "quality", low=options.jpeg_quality[0], high=options.jpeg_quality[1]
+        ).round(),
+    }
+
+
 def _host(values: np.ndarray, like: Tensor) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(like.device).view(-1, 1, 1, 1)
+    return column(values, like.device).view(-1, 1, 1, 1)
 
 
 def _quantile(image: Tensor, share: Tensor) -> Tensor:
@@ -54,36 +87,23 @@ def _quantile(image: Tensor, share: Tensor) -> Tensor:
     return ordered.gather(1, place).view(-1, 1, 1, 1)
 
 
-def compose(draws: Draws, kinds: np.ndarray, layers: Layers, options: SceneOptions) -> dict[str, Tensor]:
+def compose(plan: dict[str, np.ndarray], layers: Layers, options: SceneOptions) -> dict[str, Tensor]:
     """All keys of a sample but the name: float32 (B, C, H, W) in [0, 1] on 8-bit steps (the mask 0 or 1)."""
-    like = layers.albedo
-    studio = kinds == geometry.STUDIO
-    gamma = draws.uniform("gamma", low=1.7, high=2.5)
-    gamma = np.where(
-        studio & draws.chance("gamma.linear", share=0.5),
-        draws.uniform("gamma.dark", low=1.0, high=1.3),
-        gamma,
-    )
-    exponent = _host(1 / gamma, like)
-    albedo, shading = _diffuse(draws, kinds, layers, exponent, options)
+    exponent = _host(plan["exponent"], layers.albedo)
+    albedo, shading = _diffuse(plan, layers, exponent)
     diffuse = albedo * shading
-    specular = _specular(draws, kinds, layers, diffuse, exponent, options)
-    size = like.shape[-1]
-    sigma = _host(
-        draws.uniform("blur", low=options.blur[0], high=options.blur[1]) * min(1.0, size / 224), like
-    ).flatten()
-    diffuse, albedo, specular = camera.blur(torch.cat([diffuse, albedo, specular], 1), sigma).split(
-        (3, 3, specular.shape[1]), 1
-    )
-    diffuse = _sensor(draws, diffuse, options)
-    diffuse, specular = camera.quantise(diffuse), camera.quantise(specular)
-    picture = (diffuse + specular).clamp_max(1.0)
+    specular = _specular(plan, layers, diffuse, exponent)
+    sigma = column(plan["blur"] * min(1.0, diffuse.shape[-1] / 224), diffuse.device)
+    blurred = camera.blur(torch.cat([diffuse, albedo, specular], 1), sigma)
+    diffuse, albedo, specular = blurred.split((3, 3, specular.shape[1]), 1)
+    diffuse = camera.quantise(_sensor(plan, diffuse))
+    specular = camera.quantise(specular)
+    picture = (diffuse + specular).clamp_max_(1.0)
     mask = otsu_masks(specular, options.mask_passes).float()
-    specular = specular.expand(-1, 3, -1, -1)
     return {
         "input": picture,
         "diffuse": diffuse,
-        "specular": specular,
+        "specular": specular.expand_as(diffuse),
         "mask": mask,
         "albedo": camera.quantise(albedo),
         "shading": camera.quantise(shading),
@@ -91,95 +111,72 @@ def compose(draws: Draws, kinds: np.ndarray, layers: Layers, options: SceneOptio
     }
 
 
-def _diffuse(
-    draws: Draws, kinds: np.ndarray, layers: Layers, exponent: Tensor, options: SceneOptions
-) -> tuple[Tensor, Tensor]:
+def _diffuse(plan: dict[str, np.ndarray], layers: Layers, exponent: Tensor) -> tuple[Tensor, Tensor]:
     """Albedo and shading in display values, whose product is the diffuse layer."""
     lit = layers.albedo.mean(1, keepdim=True) * layers.shading.mean(1, keepdim=True)
     bright = _quantile(lit, torch.full_like(exponent, 0.93)).clamp_min(1e-4)
-    target = draws.uniform("exposure", low=0.12, high=0.8)
-    target = np.where(
-        kinds == geometry.STUDIO, draws.log_uniform("exposure.studio", low=0.06, high=0.6), target
-    )
-    shading = layers.shading * (_host(target, exponent) / bright)
-    # Keep the product: what the shading has above 1 cannot be stored and clips, as on a sensor.
-    shading = shading.clamp(1e-5, 1.0) ** exponent
-    albedo = layers.albedo**exponent
+    shading = layers.shading * (_host(plan["exposure"], exponent) / bright)
+    # What the shading has above 1 cannot be stored and clips, as on a sensor; so the product stays exact.
+    shading = power(shading.clamp_(1e-5, 1.0), exponent)
+    albedo = power(layers.albedo, exponent)
     if layers.photo is None:
         return albedo, shading
-    photo = layers.photo
-    smooth = F.adaptive_avg_pool2d(photo.amax(1, keepdim=True), 7)
-    smooth = F.interpolate(smooth, size=photo.shape[-2:], mode="bilinear", align_corners=False)
-    light = torch.maximum(smooth, photo.amax(1, keepdim=True)).clamp_min(0.02).expand_as(photo)
-    chosen = layers.from_photo.unsqueeze(1)
-    return torch.where(chosen, photo / light, albedo), torch.where(chosen, light, shading)
+    brightest = layers.photo.amax(1, keepdim=True)
+    smooth = F.adaptive_avg_pool2d(brightest, 7)
+    smooth = F.interpolate(smooth, size=brightest.shape[-2:], mode="bilinear", align_corners=False)
+    light = torch.maximum(smooth, brightest).clamp_min(0.02)
+    chosen = layers.from_photo.unsqueeze(1).float()
+    return torch.lerp(albedo, layers.photo / light, chosen), torch.lerp(
+        shading, light.expand_as(shading), chosen
+    )
 
 
-def _specular(
-    draws: Draws, kinds: np.ndarray, layers: Layers, diffuse: Tensor, exponent: Tensor, options: SceneOptions
-) -> Tensor:
-    """Specular layer (B, 1 or 3, H, W) in display values; one channel where all scenes of the batch are grey."""
+def _specular(plan: dict[str, np.ndarray], layers: Layers, diffuse: Tensor, exponent: Tensor) -> Tensor:
+    """Specular layer in display values: (B, 1, H, W) where all scenes of the batch are grey, else (B, 3, H, W)."""
     raw = layers.specular.unsqueeze(1)
     top = _quantile(raw, torch.full_like(exponent, 0.997)).clamp_min(1e-6)
-    raw = (raw / top).clamp_max(4.0)
-    pale = draws.chance("pale", share=options.pale_share)
-    low, high = options.peak
-    rank = draws.uniform("peak")
-    peak = low + (high - low) * np.where(pale, rank**2.5 * 0.6, rank**1.2)
-    clean = draws.chance("clean", share=options.clean_share)
-    peak_t = _host(np.where(clean, 0.0, peak), exponent)
-    # What the sensor would see: the curve of the sum less the curve of the diffuse layer, brightest where it is dark.
-    base = diffuse.mean(1, keepdim=True).clamp_min(1e-5) ** (1 / exponent)
-    sensed = (base + raw * peak_t ** (1 / exponent)) ** exponent - base**exponent
-    direct = raw ** exponent.sqrt() * peak_t
-    mix = _host(draws.chance("sensed", share=0.5), exponent)
-    grey = torch.lerp(direct, sensed, mix)
-    linear = _linear_scenes(draws, options)
+    raw = (raw / top).clamp_(1e-7, 4.0)
+    peak = _host(plan["peak"], exponent)
+    added = raw * power(peak.clamp_min(1e-7), 1 / exponent)
+    linear = plan["linear"]
     if linear.all():
-        cut = grey
-    else:
-        cut = _zero_floor(draws, grey, options)
+        return _coloured(plan, added, diffuse, exponent)
+    # What the sensor would see: the curve of the sum less that of the diffuse layer, brightest where it is dark.
+    base = diffuse.mean(1, keepdim=True).clamp_min_(1e-5)
+    sensed = power(power(base, 1 / exponent) + added, exponent) - base
+    direct = power(raw, exponent.sqrt()) * peak
+    grey = torch.lerp(direct, sensed, _host(plan["sensed"], exponent)) * (peak > 0)
+    cut = _zero_floor(grey, _host(plan["untouched"], grey))
     if not linear.any():
         return cut
-    tint = 1 + 0.12 * draws.normal("specular.tint")[:, None] * np.array([1, 0.1, -1])
-    tint_t = torch.from_numpy(tint.clip(0.6, 1.4).astype(np.float32)).to(raw.device)[..., None, None]
-    below = diffuse.clamp_min(1e-5) ** (1 / exponent)
-    added = raw * peak_t ** (1 / exponent)
-    coloured = ((below + added * tint_t).clamp_max(1.0) ** exponent - diffuse).clamp_min(0)
-    return torch.where(_host(linear, raw) > 0, coloured, cut)
+    return torch.where(_host(linear, raw) > 0, _coloured(plan, added, diffuse, exponent), cut)
 
 
-def _linear_scenes(draws: Draws, options: SceneOptions) -> np.ndarray:
-    share = {"display": 0.0, "linear": 1.0, "mixed": options.linear_share}[options.composition]
-    return draws.chance("linear", share=share)
+def _coloured(plan: dict[str, np.ndarray], added: Tensor, diffuse: Tensor, exponent: Tensor) -> Tensor:
+    """Difference made in display values by a tinted highlight added in linear light: (B, 3, H, W)."""
+    tint = column(plan["specular.tint"], added.device)[..., None, None]
+    total = power(diffuse.clamp_min(1e-5), 1 / exponent) + added * tint
+    lit = _host(plan["peak"] > 0, added)
+    return (power(total.clamp_max_(1.0), exponent) - diffuse).clamp_min_(0) * lit
 
 
-def _zero_floor(draws: Draws, grey: Tensor, options: SceneOptions) -> Tensor:
-    """Lets the soft tail reach exactly zero on a drawn share of the pixels, and keeps the rest unchanged."""
-    low, high = options.untouched
-    share = _host(draws.uniform("untouched", low=low, high=high), grey)
+def _zero_floor(grey: Tensor, share: Tensor) -> Tensor:
+    """Lets the soft tail reach exactly zero on a share of the pixels, and keeps the rest unchanged."""
     level = _quantile(grey, share)
     knee = level * 0.5 + 1.5 / 255
-    rise = ((grey - level) / knee).clamp(0, 1)
+    rise = ((grey - level) / knee).clamp_(0, 1)
     return grey * rise * rise * (3 - 2 * rise)
 
 
-def _sensor(draws: Draws, diffuse: Tensor, options: SceneOptions) -> Tensor:
-    keys = torch.from_numpy((draws.bits("sensor") >> np.uint64(2)).astype(np.int64)).to(diffuse.device)
+def _sensor(plan: dict[str, np.ndarray], diffuse: Tensor) -> Tensor:
+    keys = torch.from_numpy(plan["sensor"]).to(diffuse.device)
     noise = pixel_noise(keys, *diffuse.shape[-2:])
-    low, high = options.noise
-    deviation = _host(draws.uniform("noise") ** 2 * (high - low) + low, diffuse).flatten()
-    noisy = camera.add_noise(diffuse, noise, deviation)
-    chosen = np.flatnonzero(draws.chance("jpeg", share=options.jpeg_share))
-    if not len(chosen):
+    noisy = camera.add_noise(diffuse, noise, column(plan["noise"], diffuse.device))
+    if not plan["jpeg"].any():
         return noisy
-    rows = torch.from_numpy(chosen).to(diffuse.device)
-    low, high = options.jpeg_quality
-    quality = draws.uniform("jpeg.quality", low=low, high=high).round()[chosen]
-    compressed = camera.jpeg(
-        noisy.index_select(0, rows).clamp(0, 1), torch.from_numpy(quality).to(diffuse.device)
-    )
-    return noisy.index_copy(0, rows, compressed)
+    rows = rows_of(plan["jpeg"], diffuse.device)
+    quality = column(plan["quality"][plan["jpeg"]], diffuse.device)
+    return put(noisy, rows, camera.jpeg(take(noisy, rows).clamp(0, 1), quality))
 
 
 def tone_correct(diffuse: Tensor, picture: Tensor, mask: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from data.synthetic.draws import Draws
+from data.synthetic.subsets import column
 
 GRID = 16
 
@@ -25,25 +26,24 @@ def _basis_slope(position: Tensor) -> Tensor:
     return torch.where(distance < 1, inner, outer) * position.sign()
 
 
+def plan(draws: Draws, name: str, frequency: np.ndarray) -> dict[str, np.ndarray]:
+    """Parameters of C fields per scene; `frequency` (B, C): control points across the picture, at most 12."""
+    channels = frequency.shape[1]
+    return {
+        name + ".grid": draws.uniform(name + ".grid", channels, GRID, GRID, low=-3.6, high=3.6),
+        name + ".phase": draws.uniform(name + ".phase", channels, 2),
+        name + ".frequency": np.minimum(frequency, GRID - 4),
+    }
+
+
 class Fields:
-    """C random fields per scene on a square of side `size`, each with its own frequency.
+    """C random fields (see `plan`) per scene on a square of side `size`: mean 0, standard deviation near 1."""
 
-    `frequency` (B, C) or (B, C, 2): control points across the picture (x, y), at most GRID - 4. Values have mean 0
-    and a standard deviation near 1.
-    """
-
-    def __init__(
-        self, draws: Draws, name: str, frequency: np.ndarray, size: int, device: torch.device
-    ) -> None:
-        if frequency.ndim == 2:
-            frequency = np.repeat(frequency[..., None], 2, -1)
-        channels = frequency.shape[1]
-        grid = draws.uniform(name + ".grid", channels, GRID, GRID, low=-3.6, high=3.6)
-        phase = draws.uniform(name + ".phase", channels, 2)
-        self._grid = torch.from_numpy(grid).to(device)
-        self._frequency = torch.from_numpy(np.minimum(frequency, GRID - 4).astype(np.float32)).to(device)
+    def __init__(self, plan: dict[str, np.ndarray], name: str, size: int, device: torch.device) -> None:
+        self._grid = column(plan[name + ".grid"], device)
+        self._frequency = column(plan[name + ".frequency"], device)[..., None, None]
         pixel = (torch.arange(size, device=device, dtype=torch.float32) + 0.5) / size
-        place = pixel * self._frequency.unsqueeze(-1) + 1 + torch.from_numpy(phase).to(device).unsqueeze(-1)
+        place = pixel * self._frequency + 1 + column(plan[name + ".phase"], device).unsqueeze(-1)
         knots = torch.arange(GRID, device=device, dtype=torch.float32)
         self._offset = place.unsqueeze(-1) - knots  # (B, C, 2, size, GRID)
 
@@ -55,7 +55,7 @@ class Fields:
     def slopes(self) -> tuple[Tensor, Tensor]:
         """d/dx and d/dy, each (B, C, size, size), for x to the right and y upwards in [-1, 1]."""
         weights, slopes = _basis(self._offset), _basis_slope(self._offset)
-        scale = self._frequency[..., None, None] / 2
-        along_x = weights[:, :, 1] @ self._grid @ slopes[:, :, 0].transpose(-1, -2) * scale[:, :, 0]
-        along_y = slopes[:, :, 1] @ self._grid @ weights[:, :, 0].transpose(-1, -2) * -scale[:, :, 1]
+        scale = self._frequency / 2
+        along_x = weights[:, :, 1] @ self._grid @ slopes[:, :, 0].transpose(-1, -2) * scale
+        along_y = slopes[:, :, 1] @ self._grid @ weights[:, :, 0].transpose(-1, -2) * -scale
         return along_x, along_y

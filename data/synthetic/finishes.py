@@ -13,7 +13,7 @@ from data.synthetic.options import SceneOptions
 MATTE, SATIN, GLOSSY, POLISHED, METAL = range(5)
 
 
-def draw(draws: Draws, kinds: np.ndarray, banks: Banks, options: SceneOptions) -> dict[str, np.ndarray]:
+def plan(draws: Draws, kinds: np.ndarray, banks: Banks, options: SceneOptions) -> dict[str, np.ndarray]:
     """Parameters of the surfaces: name -> float32 or int64 (B, SLOTS)."""
     return _finish(draws, kinds, options) | _colours(draws, banks, options)
 

@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.synthetic import shapes
+from data.synthetic import fields, shapes
 from data.synthetic.draws import Draws
-from data.synthetic.fields import Fields
 from data.synthetic.options import SceneOptions
-from data.synthetic.subsets import rows_of, take
+from data.synthetic.subsets import column, rows_of, take
 
 SLOTS = 7
 """Surfaces of a scene: slots 0 and 1 are the two parts of the background, the others objects, back to front."""
@@ -45,20 +44,23 @@ def scene_kinds(draws: Draws, options: SceneOptions, have_photos: bool) -> np.nd
     return draws.choice("kind", weights=(options.studio_share, options.close_up_share, rest, photo))
 
 
-def build(draws: Draws, kinds: np.ndarray, size: int, device: torch.device) -> Geometry:
+def plan(draws: Draws, kinds: np.ndarray) -> dict[str, np.ndarray]:
+    """Parameters of the surfaces; the first axis is the scene."""
+    return _plan_background(draws, kinds) | _plan_objects(draws) | {"objects": _object_counts(draws, kinds)}
+
+
+def build(plan: dict[str, np.ndarray], size: int, device: torch.device) -> Geometry:
     """The maps of a batch of scenes of side `size`."""
-    batch = len(kinds)
+    batch = len(plan["objects"])
     axis = (torch.arange(size, device=device, dtype=torch.float32) + 0.5) * (2 / size) - 1
     x = axis.view(1, 1, size).expand(batch, size, size)
     y = -axis.view(1, size, 1).expand(batch, size, size)
-    maps = _background(draws, kinds, size, device, x, y)
-    counts = _object_counts(draws, kinds)
-    drawn = _draw_objects(draws, kinds)
+    maps = _background(plan, size, device, x, y)
     for slot in range(2, SLOTS):
         for form in shapes.FORMS:
-            chosen = (counts > slot - 2) & (drawn["form"][:, slot - 2] == form)
+            chosen = (plan["objects"] > slot - 2) & (plan["form"][:, slot - 2] == form)
             if chosen.any():
-                _paint(maps, drawn, chosen, slot, form, x, y)
+                _paint(maps, plan, chosen, slot, form, x, y)
     return Geometry(
         normal=(maps[0], maps[1], maps[2]),
         texture=(maps[3], maps[4]),
@@ -78,56 +80,56 @@ def _object_counts(draws: Draws, kinds: np.ndarray) -> np.ndarray:
     return np.choose(kinds, (studio, close, table, photo))
 
 
-def _column(values: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
+def _plan_background(draws: Draws, kinds: np.ndarray) -> dict[str, np.ndarray]:
+    horizon = draws.uniform("bg.horizon", low=-0.3, high=1.3)
+    flat = draws.chance("bg.flat", share=0.6)
+    horizon = np.where(kinds == TABLE, horizon, np.where(flat, 9.0, horizon))
+    tilt = np.where(kinds == STUDIO, 0.5, draws.uniform("bg.tilt", low=0.15, high=1.25))
+    turn = draws.uniform("bg.turn", low=0, high=2 * np.pi)
+    relief = np.where(kinds == CLOSE_UP, draws.log_uniform("bg.relief", low=0.05, high=0.7), 0.04)
+    relief = np.where(kinds == PHOTO, draws.log_uniform("bg.relief.photo", low=0.1, high=1.2), relief)
+    lean, fold = draws.uniform("bg.lean", low=-0.25, high=0.25), draws.chance("bg.fold", share=0.3)
+    frequency = draws.log_uniform("bg.frequency", 3, low=1.2, high=9.0)
+    return {
+        "bg.plane": np.stack(
+            [horizon, lean, np.sin(tilt), np.cos(tilt), np.cos(turn), np.sin(turn), relief, fold], -1
+        ),
+        "bg.wall": draws.uniform("bg.wall", 2, low=-0.25, high=0.25),
+        "bg.mix": draws.uniform("bg.mix", 3) / np.maximum(frequency, 1.0),
+    } | fields.plan(draws, "bg.height", frequency)
 
 
 def _background(
-    draws: Draws, kinds: np.ndarray, size: int, device: torch.device, x: Tensor, y: Tensor
+    plan: dict[str, np.ndarray], size: int, device: torch.device, x: Tensor, y: Tensor
 ) -> list[Tensor]:
-    """Wall above, table below a horizon (slots 0 and 1); a relief over both where the scene is a close-up."""
-    batch = len(kinds)
-    horizon = draws.uniform("bg.horizon", low=-0.3, high=1.3)
-    horizon = np.where(kinds == TABLE, horizon, np.where(draws.chance("bg.flat", share=0.6), 9.0, horizon))
-    lean = draws.uniform("bg.lean", low=-0.25, high=0.25)
-    tilt = draws.uniform("bg.tilt", low=0.15, high=1.25) * (kinds != STUDIO) + 0.5 * (kinds == STUDIO)
-    turn = draws.uniform("bg.turn", low=0, high=2 * np.pi)
-    wall_tilt = draws.uniform("bg.wall", 2, low=-0.25, high=0.25)
-    relief = np.where(kinds == CLOSE_UP, draws.log_uniform("bg.relief", low=0.05, high=0.7), 0.04)
-    relief = np.where(kinds == PHOTO, draws.log_uniform("bg.relief.photo", low=0.1, high=1.2), relief)
-    frequency = draws.log_uniform("bg.frequency", 3, low=1.2, high=9.0)
-    fold = draws.chance("bg.fold", share=0.3)
-    p = _column(
-        np.stack([horizon, lean, np.sin(tilt), np.cos(tilt), np.cos(turn), np.sin(turn), relief, fold], -1),
-        device,
-    )[..., None, None]
-    horizon_t, lean_t, sine, cosine, turn_c, turn_s, relief_t, fold_t = p.unbind(1)
-    walls = _column(wall_tilt, device)[..., None, None]
-    field = Fields(draws, "bg.height", frequency, size, device)
+    """Wall above, table below a horizon (slots 0 and 1), with a relief over both."""
+    p = column(plan["bg.plane"], device)[..., None, None]
+    horizon, lean, sine, cosine, turn_c, turn_s, relief, fold = p.unbind(1)
+    walls = column(plan["bg.wall"], device)[..., None, None]
+    field = fields.Fields(plan, "bg.height", size, device)
     slope_x, slope_y = field.slopes()
-    weights = _column(draws.uniform("bg.mix", 3) / np.maximum(frequency, 1.0), device)[..., None, None]
+    weights = column(plan["bg.mix"], device)[..., None, None]
     # A fold is the absolute value of a field: creases of foil and plastic wrap; its slope keeps the field's sign.
-    sign = torch.where(fold_t.unsqueeze(1) > 0, field.value().sign(), 1.0)
-    grad_x = (slope_x * sign * weights).sum(1) * relief_t
-    grad_y = (slope_y * sign * weights).sum(1) * relief_t
-    below = y < horizon_t + lean_t * x
-    depth = 1 / (1 + 0.45 * sine * (y + 1)).clamp_min(0.2)
-    nx = torch.where(below, 0.0, walls[:, 0])
-    ny = torch.where(below, sine, walls[:, 1])
-    nz = torch.where(below, cosine, 1.0)
-    normal = shapes.unit(nx - grad_x, ny - grad_y, nz)
-    # The plane's own coordinates: further away is higher up and smaller.
-    s = torch.where(below, x / depth, x)
-    t = torch.where(below, y / depth / cosine.clamp_min(0.3), y)
+    sign = torch.lerp(torch.ones_like(slope_x), field.value().sign(), fold.unsqueeze(1))
+    grad_x = (slope_x * sign * weights).sum(1) * relief
+    grad_y = (slope_y * sign * weights).sum(1) * relief
+    below = (y < horizon + lean * x).float()
+    above = 1 - below
+    normal = shapes.unit(
+        above * walls[:, 0] - grad_x,
+        torch.lerp(walls[:, 1].expand_as(below), sine, below) - grad_y,
+        above + below * cosine,
+    )
+    # The plane's own coordinates: what is further away is higher up and smaller.
+    nearness = (1 + below * (0.45 * sine) * (y + 1)).clamp_min_(0.2)
+    s, t = x * nearness, y * nearness / torch.lerp(torch.ones_like(sine), cosine.clamp_min(0.3), below)
     texture = (s * turn_c - t * turn_s, s * turn_s + t * turn_c)
-    slot = below.float()
-    height = torch.where(below, -sine * (y + 1), -0.8).clamp(-1, 1)
-    ones = torch.ones(batch, size, size, device=device)
-    return [*normal, *texture, slot, ones, height]
+    height = (below * (0.8 - sine * (y + 1)) - 0.8).clamp_min_(-1)
+    return [*normal, *texture, below, torch.ones_like(below), height]
 
 
-def _draw_objects(draws: Draws, kinds: np.ndarray) -> dict[str, np.ndarray]:
-    """Parameters of the object slots: name -> (B, SLOTS - 2, ...)."""
+def _plan_objects(draws: Draws) -> dict[str, np.ndarray]:
+    """Parameters of the object slots, (B, SLOTS - 2, ...)."""
     n = SLOTS - 2
     form = draws.choice("form", n, weights=(0.42, 0.25, 0.15, 0.18))
     first = np.arange(n)[None] == 0
@@ -138,7 +140,7 @@ def _draw_objects(draws: Draws, kinds: np.ndarray) -> dict[str, np.ndarray]:
         upright, draws.normal("lean", n) * 0.12, draws.uniform("angle", n, low=-np.pi, high=np.pi)
     )
     angle = np.where(form == shapes.DISH, draws.normal("lean", n) * 0.1, angle)
-    parameters = np.zeros((len(kinds), n, shapes.PARAMETERS), np.float32)
+    parameters = np.zeros((draws.count, n, shapes.PARAMETERS), np.float32)
     for kind, rows in _form_parameters(draws, n).items():
         parameters = np.where((form == kind)[..., None], rows, parameters)
     shadow = draws.uniform("contact", n, low=0.0, high=0.75)
@@ -214,7 +216,7 @@ def _form_parameters(draws: Draws, n: int) -> dict[int, np.ndarray]:
 
 def _paint(
     maps: list[Tensor],
-    drawn: dict[str, np.ndarray],
+    plan: dict[str, np.ndarray],
     chosen: np.ndarray,
     slot: int,
     form: int,
@@ -224,12 +226,12 @@ def _paint(
     """Paints object `slot` of the `chosen` scenes (bool (B,)) over the maps, in place."""
     device = x.device
     rows = rows_of(chosen, device)
-    box = _box(drawn["frame"][chosen, slot - 2], drawn["parameters"][chosen, slot - 2], form, x.shape[-1])
+    box = _box(plan["frame"][chosen, slot - 2], plan["parameters"][chosen, slot - 2], form, x.shape[-1])
     if box is None:
         return
 
     def columns(name: str) -> Tensor:
-        return _column(drawn[name][chosen, slot - 2], device)[..., None, None]
+        return column(plan[name][chosen, slot - 2], device)[..., None, None]
 
     centre_x, centre_y, cosine, sine, scale = columns("frame").unbind(1)
     dx, dy = (x[:1, *box] - centre_x) / scale, (y[:1, *box] - centre_y) / scale
@@ -237,6 +239,7 @@ def _paint(
     hit = shapes.FORMS[form](u, v, columns("parameters"))
     strength, shift_x, shift_y = columns("shadow").unbind(1)
     near = torch.exp(-1.2 * ((u - shift_x).square() + (v - shift_y).square()))
+    inside = hit.inside.float()
     nx, ny, nz = hit.normal
     uv_scale, uv_x, uv_y = columns("texture").unbind(1)
     painted = (
@@ -253,7 +256,7 @@ def _paint(
         behind = take(values[:, *box], rows)
         if number == SHADE:
             behind = behind * (1 - strength * near)
-        shown = torch.where(hit.inside, new, behind)
+        shown = torch.lerp(behind, new, inside)
         if rows is None:
             values[:, *box] = shown
         else:

@@ -14,57 +14,62 @@ from data.synthetic.draws import Draws
 from data.synthetic.geometry import Geometry
 from data.synthetic.materials import Surface
 from data.synthetic.options import SceneOptions
-from data.synthetic.subsets import add, rows_of, take
+from data.synthetic.subsets import add, column, rows_of, take
 
 LIGHTS = 4
 Vector = tuple[Tensor, Tensor, Tensor]
 
 
-class Lights:
-    """The lamps of a batch of scenes, drawn on the host."""
+LAMP = ("place", "tint", "power", "size", "across", "along", "extent", "bars", "framed")
+SCENE = ("ambient", "wrap", "lens", "ggx", "turn", "surroundings")
 
-    def __init__(self, draws: Draws, kinds: np.ndarray, device: torch.device) -> None:
-        n = LIGHTS
-        count = 1 + draws.choice("lights", weights=(0.35, 0.3, 0.2, 0.15))
-        self.active = np.arange(n)[None] < count[:, None]
-        self.panel = draws.chance("light.panel", n, share=0.4)
-        azimuth = draws.uniform("light.azimuth", n, low=-0.35 * np.pi, high=1.35 * np.pi)
-        rise = draws.uniform("light.rise", n, low=0.2, high=1.4)
-        towards = np.stack([np.cos(azimuth) * np.cos(rise), np.sin(azimuth) * np.cos(rise), np.sin(rise)], -1)
-        warmth = draws.normal("light.warmth", n) * 0.12 + draws.normal("light.cast")[:, None] * 0.05
-        across, along = _panel_axes(draws, towards)
-        width = draws.log_uniform("panel.width", n, low=0.04, high=0.7)
-        values = {
-            "place": towards * draws.log_uniform("light.distance", n, low=1.3, high=12.0)[..., None],
-            "tint": np.stack([1 + warmth, np.ones_like(warmth), 1 - warmth], -1).clip(0.6, 1.4),
-            "power": draws.log_uniform("light.power", n, low=0.3, high=1.0)[..., None],
-            "size": draws.log_uniform("light.size", n, low=0.01, high=0.35)[..., None],
-            "across": across,
-            "along": along,
-            "extent": np.stack(
-                [width, np.maximum(width, draws.log_uniform("panel.height", n, low=0.05, high=1.5))], -1
-            ),
-            "bars": draws.integers("panel.bars", n, high=4)[..., None],
-            "framed": draws.chance("panel.framed", n, share=0.5)[..., None],
-        }
-        ambient = draws.uniform("ambient", low=0.05, high=0.4)
-        ambient = np.where(kinds == geometry.STUDIO, ambient * 0.3, ambient)
-        scene = {
-            "ambient": ambient,
-            "wrap": draws.uniform("wrap", low=0.0, high=0.25),
-            "lens": draws.uniform("perspective", low=0.05, high=0.5),
-            "ggx": draws.chance("lobe", share=0.6),
-            "turn": draws.uniform("env.turn"),
-            "surroundings": draws.log_uniform("env.power", low=0.1, high=0.6),
-        }
-        self._lamp_table = {k: torch.from_numpy(v.astype(np.float32)).to(device) for k, v in values.items()}
-        self._scene = {
-            k: torch.from_numpy(v.astype(np.float32)).to(device).view(-1, 1, 1) for k, v in scene.items()
-        }
+
+def plan(draws: Draws, kinds: np.ndarray, banks: Banks, options: SceneOptions) -> dict[str, np.ndarray]:
+    """Parameters of the lamps (B, LIGHTS, ...) and of the scenes' light (B,)."""
+    n = LIGHTS
+    count = 1 + draws.choice("lights", weights=(0.35, 0.3, 0.2, 0.15))
+    azimuth = draws.uniform("light.azimuth", n, low=-0.35 * np.pi, high=1.35 * np.pi)
+    rise = draws.uniform("light.rise", n, low=0.2, high=1.4)
+    towards = np.stack([np.cos(azimuth) * np.cos(rise), np.sin(azimuth) * np.cos(rise), np.sin(rise)], -1)
+    warmth = draws.normal("light.warmth", n) * 0.12 + draws.normal("light.cast")[:, None] * 0.05
+    across, along = _panel_axes(draws, towards)
+    width = draws.log_uniform("panel.width", n, low=0.04, high=0.7)
+    height = np.maximum(width, draws.log_uniform("panel.height", n, low=0.05, high=1.5))
+    ambient = draws.uniform("ambient", low=0.05, high=0.4)
+    return {
+        "active": np.arange(n)[None] < count[:, None],
+        "panel": draws.chance("light.panel", n, share=0.4),
+        "place": towards * draws.log_uniform("light.distance", n, low=1.3, high=12.0)[..., None],
+        "tint": np.stack([1 + warmth, np.ones_like(warmth), 1 - warmth], -1).clip(0.6, 1.4),
+        "power": draws.log_uniform("light.power", n, low=0.3, high=1.0)[..., None],
+        "size": draws.log_uniform("light.size", n, low=0.01, high=0.35)[..., None],
+        "across": across,
+        "along": along,
+        "extent": np.stack([width, height], -1),
+        "bars": draws.integers("panel.bars", n, high=4)[..., None],
+        "framed": draws.chance("panel.framed", n, share=0.5)[..., None],
+        "ambient": np.where(kinds == geometry.STUDIO, ambient * 0.3, ambient),
+        "wrap": draws.uniform("wrap", low=0.0, high=0.25),
+        "lens": draws.uniform("perspective", low=0.05, high=0.5),
+        "ggx": draws.chance("lobe", share=0.6),
+        "turn": draws.uniform("env.turn"),
+        "surroundings": draws.log_uniform("env.power", low=0.1, high=0.6),
+        "reflecting": draws.chance("env.use", share=options.environment_share),
+        "environment": _environments(draws, banks),
+    }
+
+
+class Lights:
+    """The light of a batch of scenes; `plan` holds what `plan` above drew."""
+
+    def __init__(self, plan: dict[str, np.ndarray], device: torch.device) -> None:
+        self._plan = plan
+        self._lamps = {name: column(plan[name], device) for name in LAMP}
+        self._scene = {name: column(plan[name], device).view(-1, 1, 1) for name in SCENE}
 
     def _of(self, name: str, number: int, rows: Tensor | None) -> tuple[Tensor, ...]:
         """A lamp's parameter by component, each (b, 1, 1)."""
-        values = take(self._lamp_table[name][:, number], rows)
+        values = take(self._lamps[name][:, number], rows)
         return values[..., None, None].unbind(1)
 
     def _direction(
@@ -93,9 +98,9 @@ class Lights:
         base = self._scene["ambient"] * (0.7 + 0.2 * ny + 0.1 * nz)
         planes = torch.stack([base, base, base], 1)
         for number in range(LIGHTS):
-            if not self.active[:, number].any():
+            if not self._plan["active"][:, number].any():
                 continue
-            rows = rows_of(self.active[:, number], geo.x.device)
+            rows = rows_of(self._plan["active"][:, number], geo.x.device)
             part = _rows(geo, rows)
             nx, ny, nz = (take(n, rows) for n in surface.normal)
             lx, ly, lz, fall = self._direction(part, number, rows)
@@ -106,9 +111,7 @@ class Lights:
             add(planes, rows, lit.unsqueeze(1) * tint)
         return planes * geo.shade.unsqueeze(1)
 
-    def specular(
-        self, geo: Geometry, surface: Surface, banks: Banks, draws: Draws, options: SceneOptions
-    ) -> Tensor:
+    def specular(self, geo: Geometry, surface: Surface, banks: Banks) -> Tensor:
         """Specular reflection (B, H, W), linear grey, of arbitrary scale."""
         device = geo.x.device
         nx, ny, nz = surface.normal
@@ -121,14 +124,14 @@ class Lights:
         total = torch.zeros_like(geo.x)
         for number in range(LIGHTS):
             for is_panel, reflect in ((False, self._lamp), (True, self._panel)):
-                chosen = self.active[:, number] & (self.panel[:, number] == is_panel)
+                chosen = self._plan["active"][:, number] & (self._plan["panel"][:, number] == is_panel)
                 if chosen.any():
                     rows = rows_of(chosen, device)
                     add(total, rows, reflect(number, rows, geo, surface, mirror if is_panel else view))
-        reflecting = draws.chance("env.use", share=options.environment_share)
+        reflecting = self._plan["reflecting"]
         if reflecting.any():
             rows = rows_of(reflecting, device)
-            which = torch.from_numpy(_environments(draws, banks)[reflecting]).to(device)
+            which = torch.from_numpy(self._plan["environment"][reflecting]).to(device)
             direction = tuple(take(m, rows) for m in mirror)
             turn, power = take(self._scene["turn"], rows), take(self._scene["surroundings"], rows)
             radiance = environment.look_up(

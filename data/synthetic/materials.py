@@ -9,11 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from data.synthetic import finishes, shapes, tiles
+from data.synthetic import shapes, tiles
 from data.synthetic.banks import RELIEF_STEP, Banks
-from data.synthetic.draws import Draws
 from data.synthetic.geometry import SLOTS, Geometry
-from data.synthetic.options import SceneOptions
 from data.synthetic.procedural import SIDE
 
 
@@ -42,17 +40,16 @@ class Surface:
     """1 on lamps, whose diffuse layer ignores shading."""
 
 
-def build(draws: Draws, kinds: np.ndarray, geo: Geometry, banks: Banks, options: SceneOptions) -> Surface:
-    """Materials of the visible surfaces."""
+def build(plan: dict[str, np.ndarray], geo: Geometry, banks: Banks) -> Surface:
+    """Materials of the visible surfaces; `plan` holds what `finishes.plan` drew."""
     slot = geo.slot
-    table = finishes.draw(draws, kinds, banks, options)
-    rows = torch.arange(len(kinds), device=slot.device).view(-1, 1, 1) * SLOTS
+    rows = torch.arange(len(slot), device=slot.device).view(-1, 1, 1) * SLOTS
     index = (slot + rows).flatten()
 
     def of(name: str) -> Tensor:
-        values = table[name]
+        values = plan[name]
         values = values if values.dtype == np.int64 else values.astype(np.float32)
-        return torch.from_numpy(values).to(slot.device).flatten()[index].view_as(slot)
+        return torch.from_numpy(values).to(slot.device).flatten().index_select(0, index).view_as(slot)
 
     s, t = geo.texture
     scale = of("tile_scale")

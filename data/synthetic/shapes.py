@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.synthetic.subsets import power
+
 SOLID, ROUND, BOX, DISH = range(4)
 PARAMETERS = 12
 
@@ -43,10 +45,10 @@ def solid(u: Tensor, v: Tensor, p: Tensor) -> Hit:
     v = v / aspect
     w = u * (1 + taper * v) + bend * (v * v - 0.4)
     size_w, size_v = w.abs().clamp_min(1e-5), v.abs().clamp_min(1e-5)
-    power_w, power_v = size_w**a, size_v**b
+    power_w, power_v = power(size_w, a), power(size_v, b)
     left = 1 - power_w - power_v
     inside = left > 0
-    z = left.clamp_min(1e-6) ** (1 / c)
+    z = power(left.clamp_min(1e-6), 1 / c)
     slope_w = a * power_w / size_w * w.sign()
     slope_v = b * power_v / size_v * v.sign() + slope_w * (taper * u + 2 * bend * v)
     slope_z = c * left.clamp_min(1e-6) / z
@@ -110,7 +112,7 @@ def box(u: Tensor, v: Tensor, p: Tensor) -> Hit:
     t = torch.minimum(torch.minimum(leaves[0], leaves[1]), leaves[2])
     inside = t > torch.maximum(torch.maximum(enters[0], enters[1]), enters[2])
     place = [(o + t * d) / h for o, d, h in zip(origin, direction, extents, strict=True)]
-    x, y, z = (q.sign() * q.abs().clamp(1e-3, 1.0) ** sharp for q in place)
+    x, y, z = (q.sign() * power(q.abs().clamp(1e-3, 1.0), sharp) for q in place)
     turned_z = z * yaw_c - x * yaw_s
     normal = unit(x * yaw_c + z * yaw_s, y * pitch_c - turned_z * pitch_s, y * pitch_s + turned_z * pitch_c)
     on_x, on_y = (
@@ -130,11 +132,11 @@ def dish(u: Tensor, v: Tensor, p: Tensor) -> Hit:
     v = v / cosine
     radius = (u * u + v * v).sqrt().clamp_min(1e-4)
     bump = (radius - ring) * 14
-    slope = depth * exponent * radius ** (exponent - 1) - ring_height * bump * torch.exp(-bump * bump / 2)
-    slope = slope - 6 * (radius * 1.0005).clamp_max(1.0) ** 40
+    slope = depth * exponent * power(radius, exponent - 1) - ring_height * bump * torch.exp(-bump * bump / 2)
+    slope = slope - 6 * radius.clamp_max(1.0) ** 40
     across, along = -slope * u / radius, -slope * v / radius
     normal = unit(across, along * cosine + sine, cosine - along * sine)
-    return Hit((radius < 1) & (radius > hole), normal, depth * radius**exponent, (u, v))
+    return Hit((radius < 1) & (radius > hole), normal, depth * power(radius, exponent), (u, v))
 
 
 FORMS: dict[int, Callable[[Tensor, Tensor, Tensor], Hit]] = {

@@ -1,4 +1,4 @@
-"""Working on some scenes of a batch: nothing is copied where all of them are meant."""
+"""Small tensor helpers: the rows of a batch without copies where all are meant, and a fast power."""
 
 from __future__ import annotations
 
@@ -25,3 +25,13 @@ def put(values: Tensor, rows: Tensor | None, new: Tensor) -> Tensor:
 def add(values: Tensor, rows: Tensor | None, part: Tensor) -> Tensor:
     """Adds `part` to the rows of `values`, in place."""
     return values.add_(part) if rows is None else values.index_add_(0, rows, part)
+
+
+def power(values: Tensor, exponent: Tensor) -> Tensor:
+    """values ** exponent for positive values: several times faster than `**` with a tensor exponent on CPUs."""
+    return (values.log() * exponent).exp_()
+
+
+def column(values: np.ndarray, device: torch.device) -> Tensor:
+    """Host parameters as float32 on the device."""
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)

@@ -31,7 +31,11 @@ def sample(packed: Tensor, side: int, which: Tensor, s: Tensor, t: Tensor) -> tu
     right, bottom = (left + 1) & (side - 1), (top + 1) & (side - 1)
     base = which * (side * side)
     rows = (base + top * side, base + bottom * side)
-    corners = [packed[(row + column).flatten()].view_as(s) for row in rows for column in (left, right)]
+    corners = [
+        packed.index_select(0, (row + column).flatten()).view_as(s)
+        for row in rows
+        for column in (left, right)
+    ]
     weights = ((1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy)
     channels = []
     for shift in (0, 8, 16):

@@ -1,19 +1,14 @@
 """The table of layouts: how pictures on disk become records."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.records import Record
+from data.pairs import glob_pairs, ground_truth_pairs
+from data.psd import psd
+from data.records import Found
+from data.shiq import shiq
+from data.sshr import sshr
 from utils.errors import UserError
-
-
-@dataclass
-class Found:
-    """The records of a folder by their names' order, and what is wrong with the rest, a sentence each."""
-
-    records: list[Record] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
 
 
 def find(
@@ -23,11 +18,6 @@ def find(
 
     Raises UserError where the folder does not exist or holds no sample of the layout.
     """
-    from data.pairs import glob_pairs
-    from data.psd import psd
-    from data.shiq import shiq
-    from data.sshr import sshr
-
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; give an existing one")
@@ -35,6 +25,7 @@ def find(
         "shiq": shiq,
         "sshr": sshr,
         "psd": psd,
+        "gt": ground_truth_pairs,
         "pairs": lambda folder: glob_pairs(folder, input_glob, target_glob),
     }
     if layout != "auto" and layout not in layouts:
@@ -45,6 +36,6 @@ def find(
             return found
     raise UserError(
         f"{folder} holds no pairs of pictures; expected are NNNNN_A.png with NNNNN_D.png (SHIQ), "
-        "OBJECT/VIEW_i.jpg with VIEW_d.jpg (SSHR), PSD's folders, or two patterns: "
+        "OBJECT/VIEW_i.jpg with VIEW_d.jpg (SSHR), PSD's groups, NAME.png with NAME_gt.png, or two patterns: "
         "--layout pairs --input_glob 'input/*.png' --target_glob 'diffuse/*.png'"
     )

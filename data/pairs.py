@@ -1,31 +1,48 @@
-"""Any folder of pairs, found by two patterns."""
+"""Any folder of pairs: found by two patterns, or by NAME and NAME_gt."""
 
 import re
 from pathlib import Path
 
-from data.layouts import Found
-from data.records import Record
+from data.records import Found, Record
 from utils.errors import UserError
+from utils.image_files import list_pictures
+
+TRUTH = "_gt"
 
 
 def glob_pairs(folder: Path, input_glob: str, target_glob: str) -> Found:
     """Pairs the files of two patterns relative to `folder`, such as "input/*.png" and "gt/*_diffuse.png".
 
-    What the one * stands for is the name of the sample and pairs the two. Suffixes may differ when both
-    patterns end in *: the names are then compared without them.
+    What the one * stands for is the name of the sample and pairs the two. Suffixes may differ where a
+    pattern ends in *: names are then taken without them.
     """
     inputs, targets = _matches(folder, input_glob), _matches(folder, target_glob)
     # "*.bmp" also finds what "*_gt.bmp" finds; a target is no input.
     target_files = set(targets.values())
     inputs = {name: path for name, path in inputs.items() if path not in target_files}
     found = Found()
-    for name, path in inputs.items():
-        if name in targets:
-            found.records.append(Record(name, {"input": path, "diffuse": targets[name]}))
+    for name in sorted(inputs.keys() | targets.keys()):
+        if name in inputs and name in targets:
+            found.records.append(Record(name, {"input": inputs[name], "diffuse": targets[name]}))
+        elif name in inputs:
+            found.problems.append(f"{inputs[name]} has no partner {target_glob.replace('*', name)}")
         else:
-            found.problems.append(f"{path} has no partner {target_glob.replace('*', name)}")
-    for name in targets.keys() - inputs.keys():
-        found.problems.append(f"{targets[name]} has no partner {input_glob.replace('*', name)}")
+            found.problems.append(f"{targets[name]} has no partner {input_glob.replace('*', name)}")
+    return found
+
+
+def ground_truth_pairs(folder: Path) -> Found:
+    """NAME.* with NAME_gt.* right inside `folder`; pictures without a truth are none of the samples."""
+    pictures = {path.stem: path for path in list_pictures(folder)}
+    found = Found()
+    for stem, path in sorted(pictures.items()):
+        name = stem.removesuffix(TRUTH)
+        if name == stem:
+            continue
+        if name in pictures:
+            found.records.append(Record(name, {"input": pictures[name], "diffuse": path}))
+        else:
+            found.problems.append(f"{path} has no input {name} beside it")
     return found
 
 

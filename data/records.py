@@ -1,7 +1,7 @@
 """What every layout of a data set comes down to: names and files, and the samples read from them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,22 @@ PLANES = ("mask", "object_mask")
 
 @dataclass(frozen=True)
 class Record:
-    """One sample on disk: `files` maps sample keys ("input", "diffuse", ...) to pictures."""
+    """One sample on disk: `files` maps sample keys ("input", "diffuse", ...) to pictures.
+
+    `scene` names what it shares with samples that must stay on one side of a split; "": nothing.
+    """
 
     name: str
     files: dict[str, Path]
+    scene: str = ""
+
+
+@dataclass
+class Found:
+    """The records of a folder by their names' order, and what is wrong with the rest, a sentence each."""
+
+    records: list[Record] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 class PictureSamples(Dataset):

@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-from data.layouts import Found
-from data.records import Record
+from data.records import Found, Record
 
 KEYS = {"A": "input", "D": "diffuse", "S": "specular", "T": "mask", "D_tc": "tone_corrected"}
 STEM = re.compile(r"(.+)_(A|D|S|T|D_tc)")

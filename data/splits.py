@@ -7,14 +7,26 @@ from data.records import Record
 
 
 def carve_validation(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
-    """(train, validation): `share` of the records, at least one of two, chosen by a hash of name and seed.
+    """(train, validation): about `share` of the records, at least one, chosen by a hash of scene and seed.
 
-    The rule looks at names only, so adding pictures moves few others from one side to the other.
+    Records of one scene (the angles of a PSD group, the views of an SSHR object) stay together, or
+    validation would be on known objects; where there is one scene only, its records are divided. Something
+    always stays for training. The rule looks at names only, so adding pictures moves few others.
     """
-    count = max(1, round(share * len(records))) if share > 0 and len(records) > 1 else 0
-    ranked = sorted(records, key=lambda r: hashlib.sha256(f"{seed}/{r.name}".encode()).digest())
-    chosen = {record.name for record in ranked[:count]}
-    return (
-        [record for record in records if record.name not in chosen],
-        [record for record in records if record.name in chosen],
-    )
+    if not share:
+        return list(records), []
+    one_scene = len({_scene(record) for record in records}) == 1
+    units = [record.name if one_scene else _scene(record) for record in records]
+    ranked = sorted(set(units), key=lambda unit: hashlib.sha256(f"{seed}/{unit}".encode()).digest())
+    wanted, taken, chosen = max(1, round(share * len(records))), 0, set()
+    for unit in ranked[:-1]:
+        if taken >= wanted:
+            break
+        chosen.add(unit)
+        taken += units.count(unit)
+    paired = list(zip(records, units, strict=True))
+    return [r for r, unit in paired if unit not in chosen], [r for r, unit in paired if unit in chosen]
+
+
+def _scene(record: Record) -> str:
+    return record.scene or record.name

@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-from data.layouts import Found
-from data.records import PictureSamples, Record
+from data.records import Found, PictureSamples, Record
 
 KEYS = {
     "i": "input",
@@ -37,7 +36,7 @@ def sshr(folder: Path) -> Found:
             name = (Path(parent).relative_to(folder) / view).as_posix()
             missing = [f"{view}_{KEYS_OF[key]}" for key in ("input", "diffuse") if key not in paths]
             if not missing:
-                found.records.append(Record(name, paths))
+                found.records.append(Record(name, paths, scene=Path(name).parent.as_posix()))
             elif len(missing) == 1:
                 have = next(iter(paths.values()))
                 found.problems.append(f"{have} has no {missing[0]} beside it")

@@ -60,7 +60,8 @@ class DataOptions:
     test_dir: str = "test"
     """folder of the test pictures, inside --dataroot; only recipe released looks at them in training"""
     layout: str = "auto"
-    """auto, shiq (NNNNN_A.png, NNNNN_D.png), psd, sshr, pairs (with --input_glob and --target_glob)"""
+    """auto, shiq (NNNNN_A.png, NNNNN_D.png), psd, sshr, gt (NAME.png, NAME_gt.png), pairs (with --input_glob
+    and --target_glob)"""
     train_list: str | None = None
     """list file of the training pictures, in place of --train_dir: 7 or 4 paths a line, relative to
     --dataroot, as TSHRNet's authors use (data/lists.py)"""

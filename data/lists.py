@@ -4,13 +4,21 @@ Seven columns   input albedo shading residue diffuse tone-corrected object-mask 
 four columns    input residue diffuse tone-corrected                              (SHIQ, PSD, mixed)
 
 A residue written as - is computed: input - diffuse (PSD stores none). Lists may be joined: `cat a b > c`.
+
+    python -m data.lists --dataroot dataset --folders SSHR/train SHIQ/train PSD/train --out dataset/mix.lst
 """
 
 import os
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from data.layouts import find
 from data.records import Record
+from utils import cli
+from utils.atomic import write_text
 from utils.errors import UserError
 
 COLUMNS = {
@@ -62,10 +70,66 @@ def _record(columns: list[str], root: Path, place: str, required_keys: Sequence[
     }
     for key, path in files.items():
         if not path.is_file():
-            way_out = (
-                f"make it with: python -m data.tone_correction --dataroot {root}"
-                if key == "tone_corrected"
-                else f"the paths are relative to --dataroot {root}"
-            )
-            raise UserError(f"{place}: there is no {path}; {way_out}")
+            otherwise = f"the paths are relative to --dataroot {root}"
+            raise UserError(f"{place}: there is no {path}; {_way_out(key, root, otherwise)}")
     return Record(os.path.splitext(columns[0])[0], files)
+
+
+@dataclass
+class Options:
+    """Of `python -m data.lists`."""
+
+    dataroot: str
+    """folder that the paths in the list are relative to"""
+    folders: list[str]
+    """folders inside it, of SSHR, SHIQ or PSD, in any mixture"""
+    out: str
+    """the list file"""
+    columns: Literal["4", "7"] = "4"
+    """4 for --model tshrnet-mix; 7 for --model tshrnet, which only SSHR can give"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = cli.parse(
+        Options,
+        argv,
+        prog="python -m data.lists",
+        description="Writes TSHRNet's list files: a line for each sample of some folders.",
+    )
+    root = Path(options.dataroot)
+    keys = COLUMNS[int(options.columns)]
+    lines = []
+    for folder in options.folders:
+        found = find(root / folder)
+        if found.problems:
+            raise UserError(found.problems[0])
+        lines += [_line(record, keys, root) for record in found.records]
+    write_text(options.out, "\n".join(lines) + "\n")
+    print(f"{options.out}: {len(lines)} samples")
+    return 0
+
+
+def _line(record: Record, keys: Sequence[str], root: Path) -> str:
+    columns = []
+    for key in keys:
+        if key == "specular" and key not in record.files:
+            columns.append(COMPUTED)
+            continue
+        if key not in record.files:
+            way_out = _way_out(key, root, "list it with --columns 4")
+            raise UserError(f"{record.files['input']} has no {key} picture beside it; {way_out}")
+        path = record.files[key].relative_to(root).as_posix()
+        if len(path.split()) != 1:
+            raise UserError(f"{record.files[key]}: a list file cannot hold paths with spaces; rename it")
+        columns.append(path)
+    return " ".join(columns)
+
+
+def _way_out(key: str, root: Path, otherwise: str) -> str:
+    if key == "tone_corrected":
+        return f"make it with: python -m data.tone_correction --dataroot {root}"
+    return otherwise
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

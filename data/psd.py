@@ -18,6 +18,7 @@ DIFFUSE, NEARLY_DIFFUSE = 1, 7
 ANGLES = 12
 PAIRED_FOLDERS = (("spec", "nospec"), ("specular", "diffuse"))
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+TONE_CORRECTED = "_D_tc"  # ends the names that `python -m data.tone_correction` gives, beside the inputs
 
 
 def psd(folder: Path) -> Found:
@@ -58,7 +59,7 @@ def _add_group(found: Found, scene: str, angles: dict[int, Path]) -> None:
     if not inputs:
         found.problems.append(f"{angles[DIFFUSE]}: its group has no picture with highlights")
     for index in inputs:
-        files = {"input": angles[index], "diffuse": angles[DIFFUSE]}
+        files = _files(angles[index], angles[DIFFUSE])
         found.records.append(Record(f"{scene}/{index:02d}", files, scene))
 
 
@@ -66,10 +67,17 @@ def _add_folders(found: Found, root: Path, spec: Path, nospec: Path) -> None:
     inputs, targets = (
         {p.stem: p for p in sorted(f.iterdir()) if p.suffix.lower() in SUFFIXES} for f in (spec, nospec)
     )
+    inputs = {stem: p for stem, p in inputs.items() if not stem.endswith(TONE_CORRECTED)}
     for stem in sorted(inputs.keys() | targets.keys()):
         if stem in inputs and stem in targets:
             name = (spec.parent.relative_to(root) / stem).as_posix()
-            found.records.append(Record(name, {"input": inputs[stem], "diffuse": targets[stem]}))
+            found.records.append(Record(name, _files(inputs[stem], targets[stem])))
         else:
             lone = inputs.get(stem) or targets[stem]
             found.problems.append(f"{lone} has no partner in {nospec if stem in inputs else spec}")
+
+
+def _files(image: Path, diffuse: Path) -> dict[str, Path]:
+    files = {"input": image, "diffuse": diffuse}
+    corrected = image.with_stem(image.stem + TONE_CORRECTED)
+    return files | {"tone_corrected": corrected} if corrected.is_file() else files

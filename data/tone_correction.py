@@ -25,9 +25,8 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from data.layouts import Found
-from data.psd import psd
-from data.records import Record
+from data.psd import TONE_CORRECTED, psd
+from data.records import Found, Record
 from data.regions import otsu_mask
 from data.shiq import shiq
 from data.sshr import sshr
@@ -78,7 +77,7 @@ def target_path(record: Record) -> Path:
     diffuse, image = record.files["diffuse"], record.files["input"]
     if diffuse.stem.endswith(("_D", "_d")):
         return diffuse.with_stem(f"{diffuse.stem}_tc")
-    return image.with_stem(f"{image.stem}_D_tc")
+    return image.with_stem(image.stem + TONE_CORRECTED)
 
 
 @dataclass
@@ -135,13 +134,13 @@ def find_samples(root: Path, layout: str = "auto") -> Found:
     if not root.is_dir():
         raise UserError(f"{root}: there is no such folder; give an existing one with --dataroot")
     found = Found()
-    folders = [Path(parent) for parent, names, _ in os.walk(root) if names.sort() is None]
     if layout in ("auto", "sshr"):
         _add(found, sshr(root), layout)
-    for name, read in {"shiq": shiq, "psd": psd}.items():
-        if layout in ("auto", name):
-            for folder in folders:
-                _add(found, read(folder), layout)
+    if layout in ("auto", "shiq"):
+        for folder in sorted(Path(parent) for parent, _, _ in os.walk(root)):
+            _add(found, shiq(folder), layout)
+    if layout in ("auto", "psd"):
+        _add(found, psd(root), layout)
     if not found.records:
         reasons = f" ({found.problems[0]})" if found.problems else ""
         raise UserError(f"{root} holds no samples of SSHR, SHIQ or PSD{reasons}")
@@ -149,8 +148,7 @@ def find_samples(root: Path, layout: str = "auto") -> Found:
 
 
 def _add(found: Found, more: Found, layout: str) -> None:
-    known = {record.files["input"] for record in found.records}
-    found.records += [record for record in more.records if record.files["input"] not in known]
+    found.records += more.records
     # Searching for all three, a folder of one looks like a broken one of another.
     if more.records or layout != "auto":
         found.problems += more.problems

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data.lists import read_list
+from data.lists import main, read_list
 from utils.errors import UserError
 
 SEVEN = [f"SSHR/train/048721/0024_{layer}.jpg" for layer in ("i", "a", "s", "r", "d", "d_tc", "m")]
@@ -64,3 +64,26 @@ def test_files_without_samples_are_refused(root):
         read_list(write(root, "", " "), root)
     with pytest.raises(UserError, match=r"cannot read the list file .*nowhere\.lst"):
         read_list(root / "nowhere.lst", root)
+
+
+def test_written_lists_are_read_back(root, capsys):
+    for name in ("group-0001-idx-01.png", "group-0001-idx-05.png", "group-0001-idx-05_D_tc.png"):
+        (root / "PSD").mkdir(exist_ok=True)
+        (root / "PSD" / name).touch()
+    out = root / "mix.lst"
+    folders = ["SSHR/train", "SHIQ_data_10825/train", "PSD"]
+    assert main(["--dataroot", str(root), "--folders", *folders, "--out", str(out)]) == 0
+    assert "3 samples" in capsys.readouterr().out
+    four = [SEVEN[0], SEVEN[3], SEVEN[4], SEVEN[5]]
+    psd = ["PSD/group-0001-idx-05.png", "-", "PSD/group-0001-idx-01.png", "PSD/group-0001-idx-05_D_tc.png"]
+    assert [line.split() for line in out.read_text().splitlines()] == [four, FOUR, psd]
+    assert len(read_list(out, root)) == 3
+
+    seven = ["--columns", "7", "--out", str(out)]
+    assert main(["--dataroot", str(root), "--folders", "SSHR/train", *seven]) == 0
+    assert out.read_text().split() == SEVEN
+    with pytest.raises(UserError, match="no albedo picture"):
+        main(["--dataroot", str(root), "--folders", "PSD", *seven])
+    (root / FOUR[3]).unlink()
+    with pytest.raises(UserError, match=r"no tone_corrected .*data\.tone_correction"):
+        main(["--dataroot", str(root), "--folders", "SHIQ_data_10825/train", "--out", str(out)])

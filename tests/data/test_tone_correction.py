@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.layouts import find
 from data.records import Record
 from data.tone_correction import main, target_path, tone_correct, tone_corrected_target
 from utils import cli
@@ -85,7 +86,7 @@ def test_where_the_pictures_stand():
 
 @pytest.fixture
 def dataset(tmp_path):
-    """A folder with two SHIQ samples and an SSHR object of one view."""
+    """A folder with two SHIQ samples, an SSHR object of one view and a PSD group with one input."""
     root = tmp_path / "dataset"
     for number in (1, 2):
         image, diffuse, residue, _ = scene(seed=number)
@@ -93,10 +94,18 @@ def dataset(tmp_path):
             write_rgb(root / "SHIQ" / "train" / f"0000{number}_{letter}.png", layer)
     for layer, picture in zip("idr", scene(64, 3)[:3], strict=True):
         write_rgb(root / "SSHR" / "test" / "007" / f"0024_{layer}.jpg", picture)
+    image, diffuse, _, _ = scene(seed=4)
+    for index, picture in {1: diffuse, 3: image, 7: diffuse}.items():
+        write_rgb(root / "PSD" / f"group-0001-idx-{index:02d}.png", picture)
     return root
 
 
-MADE = {"SHIQ/train/00001_D_tc.png", "SHIQ/train/00002_D_tc.png", "SSHR/test/007/0024_d_tc.jpg"}
+MADE = {
+    "SHIQ/train/00001_D_tc.png",
+    "SHIQ/train/00002_D_tc.png",
+    "SSHR/test/007/0024_d_tc.jpg",
+    "PSD/group-0001-idx-03_D_tc.png",
+}
 
 
 def made(root):
@@ -106,11 +115,17 @@ def made(root):
 def test_the_command_makes_what_is_missing(dataset, capsys):
     assert main(["--dataroot", str(dataset), "--workers", "1"]) == 0
     assert made(dataset) == MADE
-    assert "3 made, 0 were there, 0 failed" in capsys.readouterr().out
+    assert "4 made, 0 were there, 0 failed" in capsys.readouterr().out
     image, diffuse, residue, _ = scene(seed=1)
     quantised = [np.rint(x * 255).astype(np.float32) / np.float32(255) for x in (image, diffuse, residue)]
     written = np.rint(read_rgb(dataset / "SHIQ" / "train" / "00001_D_tc.png") * 255)
     np.testing.assert_array_equal(written, tone_corrected_target(*quantised))
+
+    for folder, count in {"SHIQ/train": 2, "SSHR/test": 1, "PSD": 1}.items():
+        found = find(dataset / folder)
+        assert len(found.records) == count
+        assert found.problems == []
+        assert all("tone_corrected" in record.files for record in found.records)
 
     cut = dataset / "SHIQ" / "train" / "00001_D_tc.png"
     whole = cut.read_bytes()
@@ -118,7 +133,7 @@ def test_the_command_makes_what_is_missing(dataset, capsys):
     kept = dataset / "SHIQ" / "train" / "00002_D_tc.png"
     before = kept.stat().st_mtime_ns
     assert main(["--dataroot", str(dataset), "--workers", "1"]) == 0
-    assert "1 made, 2 were there" in capsys.readouterr().out
+    assert "1 made, 3 were there" in capsys.readouterr().out
     assert cut.read_bytes() == whole
     assert kept.stat().st_mtime_ns == before
 

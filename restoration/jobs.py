@@ -1,0 +1,171 @@
+"""What is to be done: which pictures, and which files come of each."""
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils.errors import UserError
+from utils.image_files import WRITERS, list_pictures
+
+_MAGIC = "*?["
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One picture and the files to write for it."""
+
+    source: Path
+    outputs: dict[str, Path]
+    """"result" always; "highlight", "specular", "comparison" where wanted. A result whose suffix is
+    ".auto" takes the format of the picture, which is known when it has been read"""
+
+    def result(self, format_of_source: str) -> Path:
+        """Path of the result for a picture of that format (Pillow's name)."""
+        path = self.outputs["result"]
+        return path.with_suffix(automatic_suffix(self.source, format_of_source)) if _automatic(path) else path
+
+    def done(self) -> bool:
+        """True where every file exists, the result in any format where that is still open."""
+        return all(
+            any(candidate.exists() for candidate in _candidates(self, path)) for path in self.outputs.values()
+        )
+
+    def shown(self) -> str:
+        """The files in words, for --dry_run."""
+        names = [f"{p.with_suffix('')}.*" if _automatic(p) else str(p) for p in self.outputs.values()]
+        return ", ".join(names)
+
+
+def automatic_suffix(source: Path, format_of_source: str) -> str:
+    """The suffix that keeps a picture's format; .png for formats that would spoil the result (GIF) or
+    that cannot be written."""
+    own = source.suffix
+    if WRITERS.get(own.lower()) == format_of_source:
+        return own
+    kept = {"JPEG": ".jpg", "TIFF": ".tif", "WEBP": ".webp", "BMP": ".bmp"}
+    return kept.get(format_of_source, ".png")
+
+
+def find_pictures(pattern: str, recursive: bool = False) -> tuple[list[Path], Path]:
+    """Pictures of a folder, a single file or a glob, and the folder that output folders mirror.
+
+    Raises UserError where there is nothing.
+    """
+    path = Path(pattern)
+    if path.is_dir():
+        pictures, root = list_pictures(path, recursive), path
+        if not pictures:
+            hint = "" if recursive else "; --recursive also looks into its folders"
+            raise UserError(f"no pictures in {path}{hint}")
+    elif path.exists() or path.is_symlink():
+        pictures, root = [path], path.parent
+    elif any(sign in pattern for sign in _MAGIC):
+        found = (Path(name) for name in glob.glob(pattern, recursive=True))
+        pictures, root = sorted(p for p in found if not p.is_dir()), _fixed_part(path)
+        if not pictures:
+            raise UserError(f"no file fits {pattern}")
+    else:
+        raise UserError(f"no such file or folder: {pattern}")
+    return pictures, root
+
+
+def _fixed_part(pattern: Path) -> Path:
+    fixed = Path(pattern.anchor)
+    for part in pattern.parts[len(fixed.parts) : -1]:
+        if any(sign in part for sign in _MAGIC):
+            break
+        fixed /= part
+    return fixed
+
+
+def plan_jobs(
+    pictures: list[Path], root: Path, output_dir: Path, *, suffix: str, ext: str, extras: Iterable[str]
+) -> list[Job]:
+    """A job for each picture, in a tree under `output_dir` that mirrors theirs under `root`.
+
+    ext     "auto" or a suffix without its dot
+    extras  of "highlight", "specular", "comparison"
+
+    Pictures of one folder that differ in their suffix only (a.png, a.jpg) keep it in the names of their
+    files (a_png-removed.png, a_jpg-removed.png). Raises UserError for an unknown format, where two files
+    would still share a name, and where an output would overwrite an input.
+    """
+    if ext != "auto" and f".{ext}" not in WRITERS:
+        known = ", ".join(suffix[1:] for suffix in WRITERS)
+        raise UserError(f"--ext {ext} cannot be written: choose auto, {known}")
+    if set(suffix) & set("/\\\0"):
+        raise UserError(f"--suffix {suffix!r} must not name a folder")
+    twins = Counter((picture.parent, picture.stem) for picture in pictures)
+    endings = {"highlight": "-HFE.png", "specular": "-specular.png", "comparison": "-comparison.png"}
+    jobs = []
+    for picture in pictures:
+        name = picture.stem
+        if twins[picture.parent, picture.stem] > 1 and picture.suffix:
+            name = f"{name}_{picture.suffix[1:]}"
+        folder = output_dir / picture.parent.relative_to(root)
+        outputs = {"result": folder / f"{name}{suffix}.{ext}"}
+        outputs |= {kind: folder / f"{name}{endings[kind]}" for kind in extras}
+        jobs.append(Job(picture, outputs))
+    _refuse_clashes(jobs)
+    return jobs
+
+
+def check_folders(input_dir: str, output_dir: Path, recursive: bool) -> None:
+    """Raises UserError where results would lie among the pictures of an input folder."""
+    source = Path(input_dir)
+    if not source.is_dir():
+        return
+    inside, outside = output_dir.resolve(), source.resolve()
+    if inside == outside:
+        raise UserError(f"the output folder {output_dir} is the input folder: choose another")
+    if recursive and outside in inside.parents:
+        raise UserError(
+            f"the output folder {output_dir} lies inside the input folder, and the next --recursive run "
+            "would take its results for pictures: choose one outside"
+        )
+
+
+def check_writable(folder: Path) -> None:
+    """Makes the folder; raises UserError where files cannot be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".tmp-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"cannot write into the output folder {folder}: {error.strerror}") from error
+
+
+def _automatic(path: Path) -> bool:
+    return path.suffix == ".auto"
+
+
+def _candidates(job: Job, path: Path) -> list[Path]:
+    """Where an output may come to lie: one place, or one for each format while that is open."""
+    if not _automatic(path):
+        return [path]
+    return [path.with_suffix(suffix) for suffix in {job.source.suffix, *WRITERS} if suffix]
+
+
+def _refuse_clashes(jobs: list[Job]) -> None:
+    inputs = {job.source.resolve() for job in jobs}
+    resolved = {
+        folder: folder.resolve() for folder in {p.parent for job in jobs for p in job.outputs.values()}
+    }
+    owners: dict[Path, tuple[Job, str]] = {}
+    for job in jobs:
+        for kind, output in job.outputs.items():
+            for path in _candidates(job, output):
+                if resolved[path.parent] / path.name in inputs:
+                    raise UserError(
+                        f"{path} would overwrite an input picture: choose another --suffix or --output_dir"
+                    )
+                first, its_kind = owners.setdefault(path, (job, kind))
+                if (first, its_kind) != (job, kind):
+                    raise UserError(
+                        f"the {its_kind} of {first.source} and the {kind} of {job.source} would both "
+                        f"become {path}: choose another --suffix"
+                    )

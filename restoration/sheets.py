@@ -1,0 +1,42 @@
+"""Comparison sheets: input, highlight map, specular layer and result side by side."""
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from restoration.composition import as_rgb
+from restoration.remover import Restored
+from utils.image_files import quantise
+
+PANEL = 1024  # longest side of a panel; larger pictures are shown smaller
+GAP, LABEL = 8, 28
+
+
+def comparison_sheet(pixels: np.ndarray, restored: Restored, specular: np.ndarray) -> np.ndarray:
+    """(H', W', 3) uint8: four labelled panels, of a picture, its result and the layer between them.
+
+    pixels, restored.diffuse and specular have one shape, (H, W) or (H, W, 3), and one type.
+    """
+    panels = {
+        "input": as_rgb(pixels),
+        "highlight map": np.repeat(np.clip(restored.highlight, 0, 1)[..., None], 3, axis=2),
+        "specular (removed)": as_rgb(specular),
+        "result": as_rgb(restored.diffuse),
+    }
+    return side_by_side({title: quantise(panel, np.uint8) for title, panel in panels.items()})
+
+
+def side_by_side(panels: dict[str, np.ndarray]) -> np.ndarray:
+    """(H', W', 3) uint8 sheet of labelled (H, W, 3) uint8 panels of one size."""
+    images = {title: Image.fromarray(np.ascontiguousarray(panel)) for title, panel in panels.items()}
+    for image in images.values():
+        image.thumbnail((PANEL, PANEL), Image.Resampling.BOX)
+    width, height = next(iter(images.values())).size
+    # A label needs room even above a narrow picture.
+    column = max(width, 160)
+    sheet = Image.new("RGB", (len(images) * (column + GAP) + GAP, height + LABEL + GAP), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    for index, (title, image) in enumerate(images.items()):
+        left = GAP + index * (column + GAP)
+        draw.text((left, 5), title, fill="black", font=font)
+        sheet.paste(image, (left, LABEL))
+    return np.asarray(sheet)

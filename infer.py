@@ -8,6 +8,7 @@ torchrun --nproc_per_node 4 infer.py --input_dir PICTURES --output_dir RESULTS
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -72,10 +73,11 @@ class InferOptions:
     """of random numbers, should a method draw any (none that is included does)"""
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Does what the command line says; returns the exit code."""
     options = parse(
         InferOptions,
+        argv,
         prog="infer.py",
         description="Removes specular highlights from pictures.",
         epilog=EPILOG,

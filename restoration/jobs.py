@@ -118,7 +118,7 @@ def check_folders(input_dir: str, output_dir: Path, recursive: bool) -> None:
     source = Path(input_dir)
     if not source.is_dir():
         return
-    inside, outside = output_dir.resolve(), source.resolve()
+    inside, outside = _real(output_dir), _real(source)
     if inside == outside:
         raise UserError(f"the output folder {output_dir} is the input folder: choose another")
     if recursive and outside in inside.parents:
@@ -139,6 +139,10 @@ def check_writable(folder: Path) -> None:
         raise UserError(f"cannot write into the output folder {folder}: {error.strerror}") from error
 
 
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve raises on links that lead to themselves
+
+
 def _automatic(path: Path) -> bool:
     return path.suffix == ".auto"
 
@@ -151,7 +155,7 @@ def _candidates(job: Job, path: Path) -> list[Path]:
 
 
 def _refuse_clashes(jobs: list[Job]) -> None:
-    inputs = {job.source.resolve() for job in jobs}
+    inputs = {_real(job.source) for job in jobs}
     resolved = {
         folder: folder.resolve() for folder in {p.parent for job in jobs for p in job.outputs.values()}
     }

@@ -15,12 +15,12 @@ BINS = 256
 
 def lightness(image: Tensor) -> Tensor:
     """CIE Lab L in [0, 100] (D65) of sRGB values in [0, 1]: (B, 3, H, W) or (B, 1, H, W) -> (B, 1, H, W)."""
-    linear = torch.where(image <= 0.04045, image / 12.92, ((image.clamp_min(0) + 0.055) / 1.055) ** 2.4)
+    curved = ((image.clamp_min(0) + 0.055) * (1 / 1.055)).log_().mul_(2.4).exp_()
+    linear = torch.lerp(curved, image * (1 / 12.92), (image <= 0.04045).float())
     if linear.shape[1] == 3:
         linear = (linear * linear.new_tensor([0.212671, 0.715160, 0.072169]).view(1, 3, 1, 1)).sum(1, True)
-    cube_root = torch.where(
-        linear > (6 / 29) ** 3, linear.clamp_min(1e-12) ** (1 / 3), linear * (841 / 108) + 4 / 29
-    )
+    cube_root = linear.clamp_min(1e-12).log_().mul_(1 / 3).exp_()
+    cube_root = torch.lerp(linear * (841 / 108) + 4 / 29, cube_root, (linear > (6 / 29) ** 3).float())
     return 116 * cube_root - 16
 
 
@@ -53,20 +53,19 @@ def otsu_masks(specular: Tensor, passes: int = 2) -> Tensor:
         raise ValueError(f"passes must be at least 1, got {passes}")
     level = lightness(specular.float()).flatten(1)
     batch = level.shape[0]
-    kept = torch.ones_like(level, dtype=torch.bool)
-    offset = (torch.arange(batch, device=level.device) * BINS).unsqueeze(1)
+    kept = torch.ones_like(level)
     for number in range(passes):
-        low = torch.where(kept, level, torch.inf).amin(1, keepdim=True)
-        high = torch.where(kept, level, -torch.inf).amax(1, keepdim=True)
+        low = (level + (1 - kept) * 1e3).amin(1, keepdim=True)
+        high = (level - (1 - kept) * 1e3).amax(1, keepdim=True)
         # An 8-bit step is at least 0.2 of L; anything flatter than this is one value with rounding on it.
         spread = (high - low) > 1e-3
-        bins = ((level - low) / (high - low).clamp_min(1e-3) * (BINS - 1)).nan_to_num(0).round().long()
-        bins = bins.clamp(0, BINS - 1)
-        counts = torch.zeros(batch * BINS, device=level.device, dtype=torch.float64)
-        counts.index_add_(0, (bins + offset).flatten(), kept.flatten().double())
-        above = bins > otsu_threshold(counts.view(batch, BINS)).unsqueeze(1)
+        scale = (BINS - 1) / (high - low).clamp_min(1e-3)
+        bins = ((level - low) * scale).round_().clamp_(0, BINS - 1)
+        counts = level.new_zeros(batch, BINS).scatter_add_(1, bins.long(), kept)
+        above = bins > otsu_threshold(counts).unsqueeze(1)
         flat_answer = kept if number else torch.zeros_like(kept)
-        kept = torch.where(spread, kept & above, flat_answer)
+        kept = torch.where(spread, kept * above, flat_answer)
+    kept = kept > 0
     return kept.view(batch, 1, *specular.shape[-2:])
 
 

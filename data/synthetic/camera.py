@@ -21,7 +21,7 @@ _TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 def quantise(image: Tensor) -> Tensor:
     """Rounds values of [0, 1] to 8 bits."""
-    return (image.clamp(0, 1) * 255).round() * (1 / 255)
+    return image.clamp(0, 1).mul_(255).round_().mul_(1 / 255)
 
 
 def blur(image: Tensor, sigma: Tensor) -> Tensor:
@@ -53,21 +53,23 @@ def add_noise(image: Tensor, noise: Tensor, deviation: Tensor) -> Tensor:
 
 
 def jpeg(image: Tensor, quality: Tensor) -> Tensor:
-    """JPEG's loss (4:4:4, no entropy coding) at `quality` (B,) of 1..100; any size."""
+    """JPEG's loss (4:4:4, no entropy coding) at `quality` (B,) of 1..100, of grey or RGB pictures of any size."""
     height, width = image.shape[-2:]
-    padded = F.pad(image, (0, -width % 8, 0, -height % 8), mode="replicate")
-    to_ycc = image.new_tensor(_TO_YCC)
-    ycc = torch.einsum("dc,bchw->bdhw", to_ycc, padded) * 255
-    ycc = ycc - image.new_tensor([128.0, 0.0, 0.0]).view(1, 3, 1, 1)
+    padded = F.pad(image, (0, -width % 8, 0, -height % 8), mode="replicate") * 255
+    is_grey = image.shape[1] == 1
+    ycc = padded if is_grey else torch.einsum("dc,bchw->bdhw", image.new_tensor(_TO_YCC), padded)
+    ycc = ycc - image.new_tensor([128.0, 0.0, 0.0]).view(1, 3, 1, 1)[:, : image.shape[1]]
     k = torch.arange(8, device=image.device, dtype=torch.float32)
     basis = torch.cos((2 * k.unsqueeze(0) + 1) * k.unsqueeze(1) * torch.pi / 16) * 0.5
     basis[0] *= 0.5**0.5
-    batch, _, tall, wide = ycc.shape
-    blocks = ycc.view(batch, 3, tall // 8, 8, wide // 8, 8).transpose(3, 4)
+    batch, channels, tall, wide = ycc.shape
+    blocks = ycc.view(batch, channels, tall // 8, 8, wide // 8, 8).transpose(3, 4)
     scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50).view(-1, 1, 1, 1, 1, 1)
-    table = image.new_tensor([_LUMA, _CHROMA, _CHROMA]).view(1, 3, 1, 1, 8, 8)
+    table = image.new_tensor([_LUMA, _CHROMA, _CHROMA]).view(1, 3, 1, 1, 8, 8)[:, :channels]
     steps = (table * scale).round().clamp(1, 255)
     coefficients = (basis @ blocks @ basis.T / steps).round() * steps
-    restored = (basis.T @ coefficients @ basis).transpose(3, 4).reshape(batch, 3, tall, wide)
-    restored = restored + image.new_tensor([128.0, 0.0, 0.0]).view(1, 3, 1, 1)
-    return (torch.einsum("dc,bchw->bdhw", image.new_tensor(_TO_RGB), restored) / 255)[..., :height, :width]
+    restored = (basis.T @ coefficients @ basis).transpose(3, 4).reshape(batch, channels, tall, wide)
+    restored = restored + image.new_tensor([128.0, 0.0, 0.0]).view(1, 3, 1, 1)[:, :channels]
+    if not is_grey:
+        restored = torch.einsum("dc,bchw->bdhw", image.new_tensor(_TO_RGB), restored)
+    return restored[..., :height, :width] * (1 / 255)

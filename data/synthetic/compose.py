@@ -64,6 +64,9 @@ def plan(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str, np
         "blur": draws.uniform("blur", low=options.blur[0], high=options.blur[1]),
         "noise": draws.uniform("noise") ** 2 * (noise_high - noise_low) + noise_low,
         "sensor": (draws.bits("sensor") >> np.uint64(2)).astype(np.int64),
+        "haze": draws.uniform("haze") ** 2 * 8,
+        "haze.cloud": draws.normal("haze.cloud", 1, 9, 9) * draws.uniform("haze.rough", 1, 1, 1, high=2.0),
+        "specular.jpeg": draws.chance("specular.jpeg", share=options.jpeg_share),
         "jpeg": draws.chance("jpeg", share=options.jpeg_share),
         "quality": draws.uniform(
             "quality", low=options.jpeg_quality[0], high=options.jpeg_quality[1]
@@ -76,12 +79,9 @@ def _host(values: np.ndarray, like: Tensor) -> Tensor:
 
 
 def _quantile(image: Tensor, share: Tensor) -> Tensor:
-    """Per-scene quantile (B, 1, 1, 1) of a (B, 1, H, W) map, on every third pixel; `share` (B, 1, 1, 1)."""
-    ordered = (
-        image[..., 1::3, 1::3].flatten(1).sort(1).values
-        if image.shape[-1] > 32
-        else image.flatten(1).sort(1).values
-    )
+    """Per-scene quantile (B, 1, 1, 1) of a (B, 1, H, W) map, on about 2,000 pixels; `share` (B, 1, 1, 1)."""
+    step = max(1, image.shape[-1] // 45)
+    ordered = image[..., step // 2 :: step, step // 2 :: step].flatten(1).sort(1).values
     last = ordered.shape[1] - 1
     place = (share.view(-1, 1) * last).round().long().clamp(0, last)
     return ordered.gather(1, place).view(-1, 1, 1, 1)
@@ -113,12 +113,15 @@ def compose(plan: dict[str, np.ndarray], layers: Layers, options: SceneOptions) 
 
 def _diffuse(plan: dict[str, np.ndarray], layers: Layers, exponent: Tensor) -> tuple[Tensor, Tensor]:
     """Albedo and shading in display values, whose product is the diffuse layer."""
-    lit = layers.albedo.mean(1, keepdim=True) * layers.shading.mean(1, keepdim=True)
-    bright = _quantile(lit, torch.full_like(exponent, 0.93)).clamp_min(1e-4)
-    shading = layers.shading * (_host(plan["exposure"], exponent) / bright)
+    strong = _quantile(layers.shading.mean(1, keepdim=True), torch.full_like(exponent, 0.97))
+    shading = layers.shading / strong.clamp_min(1e-4)
     # What the shading has above 1 cannot be stored and clips, as on a sensor; so the product stays exact.
-    shading = power(shading.clamp_(1e-5, 1.0), exponent)
-    albedo = power(layers.albedo, exponent)
+    shading = shading.clamp_(1e-5, 1.0)
+    lit = layers.albedo.mean(1, keepdim=True) * shading.mean(1, keepdim=True)
+    bright = _quantile(lit, torch.full_like(exponent, 0.93)).clamp_min(1e-4)
+    gain = (_host(plan["exposure"], exponent) / bright).clamp_(0.1, 4.0)
+    albedo = power((layers.albedo * gain).clamp_max_(1.0), exponent)
+    shading = power(shading, exponent)
     if layers.photo is None:
         return albedo, shading
     brightest = layers.photo.amax(1, keepdim=True)
@@ -145,8 +148,12 @@ def _specular(plan: dict[str, np.ndarray], layers: Layers, diffuse: Tensor, expo
     base = diffuse.mean(1, keepdim=True).clamp_min_(1e-5)
     sensed = power(power(base, 1 / exponent) + added, exponent) - base
     direct = power(raw, exponent.sqrt()) * peak
-    grey = torch.lerp(direct, sensed, _host(plan["sensed"], exponent)) * (peak > 0)
-    cut = _zero_floor(grey, _host(plan["untouched"], grey))
+    grey = torch.lerp(direct, sensed, _host(plan["sensed"], exponent))
+    cut = (_zero_floor(grey, _host(plan["untouched"], grey)) + _haze(plan, raw)) * (peak > 0)
+    if plan["specular.jpeg"].any():
+        rows = rows_of(plan["specular.jpeg"], cut.device)
+        quality = column(plan["quality"][plan["specular.jpeg"]], cut.device)
+        cut = put(cut, rows, camera.jpeg(take(cut, rows).clamp(0, 1), quality))
     if not linear.any():
         return cut
     return torch.where(_host(linear, raw) > 0, _coloured(plan, added, diffuse, exponent), cut)
@@ -163,9 +170,22 @@ def _coloured(plan: dict[str, np.ndarray], added: Tensor, diffuse: Tensor, expon
 def _zero_floor(grey: Tensor, share: Tensor) -> Tensor:
     """Lets the soft tail reach exactly zero on a share of the pixels, and keeps the rest unchanged."""
     level = _quantile(grey, share)
-    knee = level * 0.5 + 1.5 / 255
+    knee = level * 0.5 + 2.5 / 255
     rise = ((grey - level) / knee).clamp_(0, 1)
     return grey * rise * rise * (3 - 2 * rise)
+
+
+def _haze(plan: dict[str, np.ndarray], raw: Tensor) -> Tensor:
+    """A few 8-bit steps on all pixels but the untouched ones, as real pairs have them.
+
+    Its outline is that of the highlights' far tails, broken by slow noise.
+    """
+    cloud = F.interpolate(column(plan["haze.cloud"], raw.device), size=raw.shape[-2:], mode="bilinear")
+    level = raw.log() + cloud
+    start = _quantile(level, _host(plan["untouched"], raw))
+    end = _quantile(level, torch.full_like(start, 0.98))
+    rise = ((level - start) / (end - start).clamp_min(1e-3)).clamp_(0, 1)
+    return (level > start) * (0.6 + rise * _host(plan["haze"], raw)) * (1 / 255)
 
 
 def _sensor(plan: dict[str, np.ndarray], diffuse: Tensor) -> Tensor:

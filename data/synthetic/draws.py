@@ -77,8 +77,8 @@ def pixel_noise(keys: Tensor, height: int, width: int) -> Tensor:
     planes = [0.0, 0.0, 0.0]
     for part in (0, 31):
         state = counter.unsqueeze(0) + ((keys >> part) & 0x7FFFFFFF).to(torch.int32).unsqueeze(1)
-        for multiplier in (-2048144789, -1028477387):
-            state = (state ^ ((state >> 16) & 0xFFFF)) * multiplier
+        state = (state ^ ((state >> 15) & 0x1FFFF)) * -2048144789
+        state = state ^ ((state >> 13) & 0x7FFFF)
         planes = [
             plane + ((state >> shift) & 0x3FF).float()
             for plane, shift in zip(planes, (2, 12, 22), strict=True)

@@ -109,10 +109,12 @@ def _background(
     field = fields.Fields(plan, "bg.height", size, device)
     slope_x, slope_y = field.slopes()
     weights = column(plan["bg.mix"], device)[..., None, None]
-    # A fold is the absolute value of a field: creases of foil and plastic wrap; its slope keeps the field's sign.
-    sign = torch.lerp(torch.ones_like(slope_x), field.value().sign(), fold.unsqueeze(1))
-    grad_x = (slope_x * sign * weights).sum(1) * relief
-    grad_y = (slope_y * sign * weights).sum(1) * relief
+    if plan["bg.plane"][:, -1].any():
+        # A fold is the absolute value of a field: creases of foil and wrap; its slope keeps the field's sign.
+        sign = torch.lerp(torch.ones_like(slope_x), field.value().sign(), fold.unsqueeze(1))
+        slope_x, slope_y = slope_x * sign, slope_y * sign
+    grad_x = (slope_x * weights).sum(1) * relief
+    grad_y = (slope_y * weights).sum(1) * relief
     below = (y < horizon + lean * x).float()
     above = 1 - below
     normal = shapes.unit(

@@ -21,7 +21,7 @@ Vector = tuple[Tensor, Tensor, Tensor]
 
 
 LAMP = ("place", "tint", "power", "size", "across", "along", "extent", "bars", "framed")
-SCENE = ("ambient", "wrap", "lens", "ggx", "turn", "surroundings")
+SCENE = ("ambient", "wrap", "lens", "ggx", "turn", "surroundings", "dimmest")
 
 
 def plan(draws: Draws, kinds: np.ndarray, banks: Banks, options: SceneOptions) -> dict[str, np.ndarray]:
@@ -29,13 +29,13 @@ def plan(draws: Draws, kinds: np.ndarray, banks: Banks, options: SceneOptions) -
     n = LIGHTS
     count = 1 + draws.choice("lights", weights=(0.35, 0.3, 0.2, 0.15))
     azimuth = draws.uniform("light.azimuth", n, low=-0.35 * np.pi, high=1.35 * np.pi)
-    rise = draws.uniform("light.rise", n, low=0.2, high=1.4)
+    rise = draws.uniform("light.rise", n, low=0.1, high=1.2)
     towards = np.stack([np.cos(azimuth) * np.cos(rise), np.sin(azimuth) * np.cos(rise), np.sin(rise)], -1)
     warmth = draws.normal("light.warmth", n) * 0.12 + draws.normal("light.cast")[:, None] * 0.05
     across, along = _panel_axes(draws, towards)
     width = draws.log_uniform("panel.width", n, low=0.04, high=0.7)
     height = np.maximum(width, draws.log_uniform("panel.height", n, low=0.05, high=1.5))
-    ambient = draws.uniform("ambient", low=0.05, high=0.4)
+    ambient = draws.uniform("ambient", low=0.03, high=0.3)
     return {
         "active": np.arange(n)[None] < count[:, None],
         "panel": draws.chance("light.panel", n, share=0.4),
@@ -54,6 +54,7 @@ def plan(draws: Draws, kinds: np.ndarray, banks: Banks, options: SceneOptions) -
         "ggx": draws.chance("lobe", share=0.6),
         "turn": draws.uniform("env.turn"),
         "surroundings": draws.log_uniform("env.power", low=0.1, high=0.6),
+        "dimmest": draws.uniform("env.dimmest", low=0.6, high=2.5),
         "reflecting": draws.chance("env.use", share=options.environment_share),
         "environment": _environments(draws, banks),
     }
@@ -137,7 +138,9 @@ class Lights:
             radiance = environment.look_up(
                 banks.environments, which, direction, turn, take(surface.alpha, rows)
             )
-            add(total, rows, radiance.clamp_max_(12.0) * take(surface.mirror, rows) * power)
+            # Only what outshines the room shows as a highlight; the even veil of its walls passes for diffuse.
+            bright = (radiance - take(self._scene["dimmest"], rows)).clamp_(0, 12.0)
+            add(total, rows, bright * take(surface.mirror, rows) * power)
         return total * fresnel * (0.4 + 0.6 * geo.shade)
 
     def _lamp(

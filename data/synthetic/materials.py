@@ -53,14 +53,13 @@ def build(plan: dict[str, np.ndarray], geo: Geometry, banks: Banks) -> Surface:
 
     s, t = geo.texture
     scale = of("tile_scale")
-    texels = tiles.sample(banks.albedo, SIDE, of("tile"), s * scale, t * scale)
+    layers = ((banks.albedo, of("tile")), (banks.relief, of("relief_tile")))
+    texels, relief = tiles.sample(layers, SIDE, s * scale, t * scale)
     recoloured = []
     for row in range(3):
         mixed = sum(of(f"matrix{row}{column}") * texels[column] for column in range(3))
         recoloured.append(mixed * (1 / 255) + of(f"offset{row}"))
     albedo = torch.stack(recoloured, 1).clamp(0.004, 1.0)
-    scale = of("relief_scale")
-    relief = tiles.sample(banks.relief, SIDE, of("relief_tile"), s * scale, t * scale)
     slope_x, slope_y, rough = ((channel - 128) * RELIEF_STEP for channel in relief)
     brightness, strength, bump = albedo.mean(1), of("relief"), of("bump")
     slope_x = slope_x * strength + bump * difference(brightness, 2)

@@ -42,10 +42,10 @@ class SceneOptions:
     """Range of the share of pixels whose specular value is exactly zero (display composition)."""
     noise: tuple[float, float] = (0.0, 0.012)
     """Range of the sensor noise's standard deviation at mid-grey, display values."""
-    blur: tuple[float, float] = (0.0, 0.9)
+    blur: tuple[float, float] = (0.35, 0.9)
     """Range of the optical blur's standard deviation in pixels of a 224-pixel picture."""
     jpeg_share: float = 0.3
-    """Share of scenes that pass JPEG compression."""
+    """Share of scenes whose diffuse layer, and share of those whose specular layer, passed JPEG compression."""
     jpeg_quality: tuple[int, int] = (60, 97)
     """Range of the JPEG quality."""
     mask_passes: int = 2

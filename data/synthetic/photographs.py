@@ -26,7 +26,8 @@ def plan(draws: Draws, kinds: np.ndarray, banks: Banks) -> dict[str, np.ndarray]
         "photo.flip": np.where(draws.chance("photo.flip", share=0.5), -1.0, 1.0),
         "photo.shift": draws.uniform("photo.shift", 2, low=-1, high=1) * (1 - zoom)[:, None],
         "photo.gain": draws.uniform("photo.gain", low=0.45, high=1.05),
-        "photo.bump": draws.log_uniform("photo.bump", low=0.05, high=4.0),
+        "photo.bump": draws.log_uniform("photo.bump", low=0.03, high=2.0),
+        "photo.round": draws.log_uniform("photo.round", low=0.5, high=10.0),
         "photo.seed": draws.uniform("photo.seed", 2),
         "photo.reach": draws.uniform("photo.reach", low=0.08, high=0.5),
         "photo.confined": draws.chance("photo.confined", share=0.65),
@@ -56,16 +57,28 @@ def crops(plan: dict[str, np.ndarray], banks: Banks, size: int, device: torch.de
 
 
 def emboss(plan: dict[str, np.ndarray], photo: Tensor, where: Tensor, normal: Vector) -> Vector:
-    """Normals pushed by the picture's own gradients: print and edges stand out a little."""
-    gain = column(plan["photo.bump"], photo.device).view(-1, 1, 1) * where
+    """Normals pushed by the picture's gradients, fine and coarse.
+
+    Print and edges stand out a little, and what is lit brightest bulges towards the light: a crude shape from
+    shading, which puts highlights where the objects of the photograph would have theirs.
+    """
+    size = photo.shape[-2:]
     brightness = photo.mean(1)
-    slope_x, slope_y = difference(brightness, 2), -difference(brightness, 1)
+    coarse = F.adaptive_avg_pool2d(brightness.unsqueeze(1), (max(2, size[0] // 8), max(2, size[1] // 8)))
+    coarse = F.interpolate(coarse, size=size, mode="bilinear", align_corners=False)[:, 0]
+    bump = column(plan["photo.bump"], photo.device).view(-1, 1, 1) * where
+    bulge = column(plan["photo.round"], photo.device).view(-1, 1, 1) * where
+    slope_x = bump * difference(brightness, 2) + bulge * difference(coarse, 2)
+    slope_y = bump * difference(brightness, 1) + bulge * difference(coarse, 1)
     nx, ny, nz = normal
-    return shapes.unit(nx - gain * slope_x, ny - gain * slope_y, nz)
+    return shapes.unit(nx - slope_x, ny + slope_y, nz)
 
 
-def on_one_colour(plan: dict[str, np.ndarray], photo: Tensor, where: Tensor) -> Tensor:
-    """Gain (B, H, W) that keeps a highlight on pixels of about the colour of a drawn one: on its object."""
+def highlight_gain(plan: dict[str, np.ndarray], photo: Tensor, where: Tensor) -> Tensor:
+    """Gain (B, H, W) of highlights on a photograph: on what is lit, and often on a single object.
+
+    Crevices and shadows reflect no lamp. An object is told by its colour: pixels of about the colour of a drawn one.
+    """
     batch, _, height, width = photo.shape
     at = plan["photo.seed"]
     index = (at[:, 0] * height).astype(np.int64) * width + (at[:, 1] * width).astype(np.int64)
@@ -75,4 +88,6 @@ def on_one_colour(plan: dict[str, np.ndarray], photo: Tensor, where: Tensor) -> 
     reach = column(plan["photo.reach"], photo.device).view(-1, 1, 1)
     confined = column(plan["photo.confined"], photo.device).view(-1, 1, 1) * where
     gain = ((reach - distance) * 12 + 0.5).clamp_(0.0, 1.0)
-    return torch.lerp(torch.ones_like(gain), gain, confined)
+    brightness = photo.mean(1)
+    lit = (brightness / brightness.mean((1, 2), keepdim=True).clamp_min(0.02)).clamp_max_(1.5)
+    return torch.lerp(torch.ones_like(gain), gain, confined) * torch.lerp(torch.ones_like(lit), lit, where)

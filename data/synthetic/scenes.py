@@ -91,7 +91,7 @@ def _render(
     shading = torch.lerp(shading, torch.full_like(shading, 3.0), surface.glow.unsqueeze(1))
     specular = light.specular(geo, surface, banks)
     if photo is not None:
-        specular = specular * photographs.on_one_colour(plan, photo, from_photo)
+        specular = specular * photographs.highlight_gain(plan, photo, from_photo)
     # A studio's backdrop swallows light.
     level = column(plan["studio.level"], device).view(-1, 1, 1)
     backdrop = column(plan["kind"] == geometry.STUDIO, device).view(-1, 1, 1) * ground

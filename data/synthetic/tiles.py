@@ -19,26 +19,37 @@ def pack(tiles: np.ndarray) -> Tensor:
     return torch.from_numpy(packed.view("<i4").reshape(-1))
 
 
-def sample(packed: Tensor, side: int, which: Tensor, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The three channels, 0..255 float32, at texture coordinates s (right), t (up) in tiles, of tile `which`.
+def sample(
+    banks: tuple[tuple[Tensor, Tensor], ...], side: int, s: Tensor, t: Tensor
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """The three channels, 0..255 float32, of several banks at the same texture coordinates.
 
-    `which` is int64, all arguments share one shape; tiles wrap around.
+    `banks`: packed tiles with the (int64) number of the tile at each pixel; s to the right and t upwards, in tiles.
+    All tensors of pixels share one shape. Tiles wrap around.
     """
     x, y = s * side, t * -side
     x0, y0 = x.floor(), y.floor()
-    fx, fy = x - x0, y - y0
     left, top = x0.int() & (side - 1), y0.int() & (side - 1)
-    right, bottom = (left + 1) & (side - 1), (top + 1) & (side - 1)
-    base = which * (side * side)
-    rows = (base + top * side, base + bottom * side)
-    corners = [
-        packed.index_select(0, (row + column).flatten()).view_as(s)
-        for row in rows
-        for column in (left, right)
-    ]
-    weights = ((1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy)
-    channels = []
-    for shift in (0, 8, 16):
-        values = [((corner >> shift) & 255) * weight for corner, weight in zip(corners, weights, strict=True)]
-        channels.append((values[0] + values[1]) + (values[2] + values[3]))
-    return channels[0], channels[1], channels[2]
+    right, bottom = (left + 1) & (side - 1), ((top + 1) & (side - 1)) * side
+    top = top * side
+    # Weights in 256ths: two channels are weighted at once in the halves of an integer, without overflow into each
+    # other since a byte times the weights' sum stays below 2**16.
+    fx, fy = (x - x0).mul_(16).int(), (y - y0).mul_(16).int()
+    gx, gy = 16 - fx, 16 - fy
+    corners = (
+        (top + left, gx * gy),
+        (top + right, fx * gy),
+        (bottom + left, gx * fy),
+        (bottom + right, fx * fy),
+    )
+    scale = 1 / 256
+    sampled = []
+    for packed, which in banks:
+        base = which * (side * side)
+        outer, inner = torch.zeros_like(left), torch.zeros_like(left)
+        for place, weight in corners:
+            corner = packed.index_select(0, (base + place).flatten()).view_as(s)
+            outer.addcmul_(corner & 0x00FF00FF, weight)
+            inner.addcmul_((corner >> 8) & 0xFF, weight)
+        sampled.append(((outer & 0xFFFF) * scale, inner * scale, ((outer >> 16) & 0xFFFF) * scale))
+    return sampled

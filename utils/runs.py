@@ -1,5 +1,6 @@
 """A run's folder: what was asked, with which code and libraries."""
 
+import functools
 import platform
 import shlex
 import subprocess
@@ -16,6 +17,7 @@ from utils.atomic import write_text
 LIBRARIES = ("torch", "torchvision", "numpy", "accelerate", "opencv-python-headless", "pillow", "safetensors")
 
 
+@functools.cache
 def describe_code() -> dict[str, Any]:
     """Command, git commit (with "-dirty" where files differ from it), Python and library versions."""
     return {

@@ -1,0 +1,162 @@
+"""Each loss against a closed form or a reference library."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+from skimage.metrics import structural_similarity
+
+from losses import (
+    achromaticity,
+    content,
+    discriminator_hinge,
+    generator_corrected,
+    generator_released,
+    map_supervision,
+    specular_supervision,
+    ssim,
+    ssim_per_image,
+)
+from losses.perceptual import PerceptualLoss
+from utils.errors import UserError
+
+
+def _images(seed, *shape):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_content_is_the_sum_of_two_mean_absolute_differences():
+    truth = torch.full((2, 3, 4, 5), 0.5)
+    assert content(truth + 0.1, truth - 0.3, truth).item() == pytest.approx(0.4)
+
+
+def test_ssim_of_constant_images_is_the_luminance_term_away_from_the_border():
+    x, y = torch.full((1, 3, 31, 31), 0.6), torch.full((1, 3, 31, 31), 0.2)
+    luminance = (2 * 0.6 * 0.2 + 1e-4) / (0.6**2 + 0.2**2 + 1e-4)
+    inside = _map(x, y)[..., 5:-5, 5:-5]
+    assert torch.allclose(inside, torch.full_like(inside, luminance), atol=1e-3)
+
+
+def _map(x, y):
+    """SSIM before its mean, written out with the full window."""
+    offsets = torch.arange(11) - 5.0
+    line = torch.exp(-(offsets**2) / (2 * 1.5**2))
+    window = torch.outer(line, line)
+    window = (window / window.sum()).expand(3, 1, 11, 11)
+
+    def blur(z):
+        return torch.nn.functional.conv2d(z, window, padding=5, groups=3)
+
+    mx, my = blur(x), blur(y)
+    sxx, syy, sxy = blur(x * x) - mx**2, blur(y * y) - my**2, blur(x * y) - mx * my
+    c1, c2 = 1e-4, 9e-4
+    return (2 * mx * my + c1) * (2 * sxy + c2) / ((mx**2 + my**2 + c1) * (sxx + syy + c2))
+
+
+def test_ssim_equals_the_formula_with_the_full_window():
+    x, y = _images(0, 2, 3, 24, 33), _images(1, 2, 3, 24, 33)
+    assert torch.allclose(ssim_per_image(x, y), _map(x, y).mean(dim=(1, 2, 3)), atol=1e-5)
+    assert ssim(x, y).item() == pytest.approx(_map(x, y).mean().item(), abs=1e-5)
+    assert ssim(x, x).item() == pytest.approx(1, abs=1e-6)
+
+
+def test_ssim_away_from_the_border_equals_scikit_image():
+    x, y = _images(2, 1, 3, 40, 40), _images(3, 1, 3, 40, 40)
+    y = 0.7 * x + 0.3 * y
+    inside = _map(x, y)[..., 5:-5, 5:-5]
+    a, b = (z[0].permute(1, 2, 0).numpy() for z in (x, y))
+    _, reference = structural_similarity(
+        a,
+        b,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1,
+        channel_axis=2,
+        full=True,
+    )
+    assert np.allclose(inside[0].permute(1, 2, 0).numpy(), reference[5:-5, 5:-5], atol=1e-5)
+
+
+def test_ssim_has_a_gradient_that_points_uphill():
+    x, y = _images(4, 1, 3, 20, 20).requires_grad_(), _images(5, 1, 3, 20, 20)
+    before = ssim(x, y)
+    before.backward()
+    with torch.no_grad():
+        assert ssim(x + 0.5 * x.grad / x.grad.norm(), y) > before
+
+
+def test_adversarial_terms():
+    real, fake = torch.tensor([2.0, 0.5]), torch.tensor([-3.0, 0.25])
+    assert discriminator_hinge(real, fake).item() == pytest.approx((0 + 0.5) / 2 + (0 + 1.25) / 2)
+    assert generator_corrected(fake).item() == pytest.approx(2.75 / 2)
+    assert generator_released(fake).item() == pytest.approx(2.75 / 2)
+    assert generator_released(-fake).item() == pytest.approx(2.75 / 2)
+    assert generator_corrected(-fake).item() == pytest.approx(-2.75 / 2)
+
+
+def test_dichromatic_terms():
+    specular = torch.zeros(1, 3, 1, 4)
+    specular[0, :, 0, 0] = 0.3  # grey
+    specular[0, 0, 0, 1] = 0.3  # red: mean 0.1, deviations 0.2, 0.1, 0.1
+    specular[0, 0, 0, 2] = 0.9  # red, but the image is saturated there
+    image = torch.full((1, 3, 1, 4), 0.5)
+    image[0, 1, 0, 2] = 1.0
+    assert achromaticity(specular, image).item() == pytest.approx((0.4 / 3) / 4)
+    assert specular_supervision(specular, torch.zeros_like(specular)).item() == pytest.approx(2.1 / 12)
+    assert map_supervision(torch.full((2, 1, 3, 3), 0.25), torch.ones(2, 1, 3, 3)).item() == pytest.approx(
+        0.75
+    )
+
+
+def test_perceptual_is_the_distance_of_vgg_activations(tmp_path):
+    torch.manual_seed(0)
+    vgg = torchvision.models.vgg16(weights=None)
+    kept = {f"features.{name}": value for name, value in vgg.features[:15].state_dict().items()}
+    save_file(kept, tmp_path / "vgg.safetensors")
+    loss = PerceptualLoss(str(tmp_path / "vgg.safetensors"))
+    x, y = _images(6, 1, 3, 32, 40).requires_grad_(), _images(7, 1, 3, 32, 40)
+
+    def activations(image):
+        normalise = torchvision.transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        image = torchvision.transforms.functional.resize(normalise(image), [224, 224], antialias=False)
+        for layer in list(vgg.features)[:14]:
+            image = layer(image)
+        return vgg.features[14](image)  # conv3_3, not yet rectified
+
+    value = loss(x, y)
+    expected = (activations(x) - activations(y)).abs().mean()
+    assert value.item() == pytest.approx(expected.item(), rel=1e-4)
+    assert loss(y, y).item() == 0
+    value.backward()
+    assert x.grad.abs().sum() > 0
+    assert not any(parameter.requires_grad for parameter in loss.parameters())
+    assert isinstance(vgg.features[14], torch.nn.Conv2d)
+
+
+def test_perceptual_weights_are_never_random_unasked(tmp_path, monkeypatch):
+    def offline(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torchvision.models, "vgg16", offline)
+    with pytest.raises(UserError, match="--lambda_perceptual 0"):
+        PerceptualLoss("imagenet")
+    with pytest.raises(UserError, match=r"missing.pth.*--perceptual_weights PATH"):
+        PerceptualLoss("missing.pth")
+    (tmp_path / "vgg.pth").write_bytes(b"not weights")
+    with pytest.raises(UserError, match=r"vgg.pth does not hold"):
+        PerceptualLoss(str(tmp_path / "vgg.pth"))
+
+
+def test_terms_average_over_shards_to_that_of_the_joint_batch():
+    """Several processes average their losses: the mean of two halves must be that of the whole."""
+    a, b, image = _images(8, 4, 3, 24, 24), _images(9, 4, 3, 24, 24), _images(10, 4, 3, 24, 24)
+    image[0] = 1.0  # all saturated: a mask that differs between the halves
+    for term in (ssim, specular_supervision):
+        halves = (term(a[:2], b[:2]) + term(a[2:], b[2:])) / 2
+        assert math.isclose(term(a, b).item(), halves.item(), rel_tol=1e-5)
+    halves = (achromaticity(a[:2] - b[:2], image[:2]) + achromaticity(a[2:] - b[2:], image[2:])) / 2
+    assert math.isclose(achromaticity(a - b, image).item(), halves.item(), rel_tol=1e-5)

@@ -1,0 +1,270 @@
+"""Whole runs in one process: files, resume, best checkpoints, refusals."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from tests.training.compare import assert_same_run
+from training.loop import train
+from utils.checkpoint import load_model, read_metadata
+from utils.errors import UserError
+
+
+def _lines(folder, kind):
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"].startswith(kind)]
+
+
+def test_a_run_leaves_its_record(tiny, tmp_path, pairs):
+    before = sorted(path.stat().st_mtime_ns for path in pairs.rglob("*"))
+    assert train(tiny(tensorboard=True, keep_checkpoints=2, ema_decay=0.9)) == 0
+    run = tmp_path / "run"
+    assert [line["step"] for line in _lines(run, "train")] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in _lines(run, "validation")] == [3, 6]
+    assert {"content", "ssim", "loss", "lr_generator", "epoch"} <= _lines(run, "train")[0].keys()
+    assert {"psnr", "psnr_input", "ssim"} <= _lines(run, "validation")[0].keys()
+    assert len(list(run.glob("best-*.pt"))) == 2
+    assert list((run / "tensorboard").iterdir())
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["max_steps"] == 6
+    assert config["gan_term"] == "corrected"
+    code = yaml.safe_load((run / "code.yaml").read_text())
+    assert code["libraries"]["torch"] == torch.__version__.split("+")[0]
+    training = read_metadata(run / "best.safetensors")["training"]
+    assert training["recipe"] == "corrected"
+    assert training["seed"] == 0
+    for weights in ("best.safetensors", "last.safetensors"):
+        assert load_model(run / weights)(torch.rand(1, 3, 17, 23)).diffuse.shape == (1, 3, 17, 23)
+    assert sorted(path.stat().st_mtime_ns for path in pairs.rglob("*")) == before
+
+
+def test_the_averaged_weights_are_saved(tiny, tmp_path):
+    train(tiny(ema_decay=0.9, max_steps=3))
+    state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+    saved = load_model(tmp_path / "run" / "last.safetensors").state_dict()
+    name = next(name for name in saved if name.endswith("conv.weight"))
+    assert torch.equal(saved[name], state["average"][name])
+    assert not torch.equal(saved[name], state["networks"]["model"][name])
+
+
+def test_the_average_follows_its_formula(tiny, tmp_path):
+    average = None
+    for steps in (1, 2, 3):
+        train(tiny(ema_decay=0.5, max_steps=steps))
+        state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
+        name = next(name for name in state["average"] if name.endswith("conv.weight"))
+        decay = min(0.5, steps / (9 + steps))
+        if average is not None:
+            expected = decay * average + (1 - decay) * state["networks"]["model"][name]
+            assert torch.allclose(state["average"][name], expected, atol=1e-7)
+        average = state["average"][name]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_resuming_with_changes_of_pace_is_exact(tiny, tmp_path, workers):
+    common = {"ema_decay": 0.9, "grad_accumulation": 2, "clip_grad": 1.0, "num_workers": workers}
+    common |= {"lr_schedule": "cosine", "warmup_steps": 2, "keep_checkpoints": 1, "rotate": True, "crop": 24}
+    common |= {"highlight_scaling": 0.5, "exposure_jitter": 0.3, "temperature_jitter": 0.1}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(tiny(runs_name=str(whole), **common))
+    # The cosine needs the same end, so the first part is stopped by a checkpoint put back in time.
+    train(tiny(runs_name=str(parts), **common))
+    early = tmp_path / "early.pt"
+    train(tiny(runs_name=str(tmp_path / "other"), **common))
+    shutil.rmtree(parts)
+    shutil.copytree(tmp_path / "other", parts)
+    shutil.copy(next(parts.glob("best-*.pt")), early)
+    assert torch.load(early, weights_only=True)["progress"]["step"] in (3, 6)
+    shutil.copy(early, parts / "last.pt")
+    train(tiny(runs_name=str(parts), **common))
+    assert_same_run(whole, parts)
+
+
+def test_gan_and_released_recipe_train_and_write_the_authors_file(tiny, tmp_path):
+    options = {"lambda_gan": 1.0, "lambda_perceptual": 1.0, "perceptual_weights": "random", "size": 64}
+    assert train(tiny(max_steps=2, val_every=2, **options)) == 0
+    line = _lines(tmp_path / "run", "train")[-1]
+    assert {"gan", "perceptual", "discriminator", "lr_discriminator"} <= line.keys()
+
+
+def test_keep_checkpoints_keeps_the_best(tiny, tmp_path):
+    train(tiny(max_steps=8, val_every=1, keep_checkpoints=3))
+    values = {line["step"]: line["psnr"] for line in _lines(tmp_path / "run", "validation")}
+    best = sorted(values, key=values.get, reverse=True)[:3]
+    kept = [int(path.stem.removeprefix("best-")) for path in (tmp_path / "run").glob("best-*.pt")]
+    assert sorted(kept) == sorted(best)
+    assert read_metadata(tmp_path / "run" / "best.safetensors")["training"]["steps"] == best[0]
+
+
+def test_early_stop(tiny, tmp_path):
+    train(tiny(max_steps=50, val_every=1, lr_g=0.0, early_stop=2, ema_decay=0.0))
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["progress"]["step"] <= 10
+
+
+def test_overfit_validates_on_what_it_trains(tiny, tmp_path):
+    train(tiny(overfit=2, max_steps=40, lr_g=5e-3, val_every=20, lr_schedule="constant"))
+    values = _lines(tmp_path / "run", "validation/overfit")
+    assert values[-1]["psnr"] > values[-1]["psnr_input"]
+
+
+def test_dry_run_writes_nothing(tiny, tmp_path, capsys):
+    assert train(tiny(dry_run=True)) == 0
+    assert not (tmp_path / "run").exists()
+    text = capsys.readouterr().out
+    assert "7 samples an epoch" in text
+    assert "validation validation: 1 samples" in text
+    assert "parameters" in text
+
+
+def test_the_test_split_is_not_used_unless_released(tiny, pairs, tmp_path):
+    root = tmp_path / "no_test"
+    shutil.copytree(pairs / "train", root / "train")
+    assert train(tiny(dataroot=str(root), max_steps=1)) == 0
+    with pytest.raises(UserError, match="test"):
+        train(
+            tiny(dataroot=str(root), recipe="released", redraw_attention=False, runs_name=str(tmp_path / "r"))
+        )
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(tiny, tmp_path, monkeypatch):
+    train(tiny(max_steps=3))
+    good = (tmp_path / "run" / "last.pt").read_bytes()
+    monkeypatch.setattr("recipes.aha.content", lambda *_: torch.tensor(float("nan"), requires_grad=True))
+    with pytest.raises(UserError, match=r"nan at step 4, pictures \d{5}, \d{5}.*last good checkpoint"):
+        train(tiny(max_steps=6))
+    assert (tmp_path / "run" / "last.pt").read_bytes() == good
+
+
+def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path):
+    train(tiny(max_steps=2, val_every=2))
+    good = (tmp_path / "run" / "last.pt").read_bytes()
+    with pytest.raises(UserError, match=r"not finite|no number|nan|inf"):
+        train(tiny(max_steps=40, val_every=2, lr_g=1e30))
+    assert (tmp_path / "run" / "last.pt").read_bytes() == good
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dataroot": "nowhere"}, "--dataroot nowhere: there is no such folder"),
+        ({"n_class": 4}, "--n_class 4"),
+        ({"gan_type": "lsgan"}, "--gan_type lsgan"),
+        ({"init_type": "xavier"}, "--init_type xavier"),
+        ({"mixed_precision": True}, "--precision bf16"),
+        ({"perceptual_weights": "none", "lambda_perceptual": 1.0}, "--lambda_perceptual 0"),
+        ({"lambda_gan": 1.0}, "too small for the discriminator"),
+        ({"model": "resnet"}, "resnet"),
+        ({"recipe": "mine"}, "--recipe mine"),
+        ({"recipe": "tshrnet"}, "does not train --model aha-lite"),
+        ({"recipe": "released"}, "no contextual attention"),
+        ({"backbone_weights": "imagenet"}, "no ResNet-34 trunk"),
+        (
+            {"backbone_weights": "x.pth", "model": "aha", "hyperparameters": []},
+            "x.pth: there is no such file",
+        ),
+        ({"hyperparameters": ["depth=3"]}, "depth"),
+        ({"init_from": "weights.safetensors"}, "weights.safetensors"),
+        ({"precision": "fp16"}, "--precision fp16 needs a GPU"),
+        ({"device": "tpu"}, "--device tpu"),
+        ({"resume": "gone.pt"}, "gone.pt: there is no such checkpoint"),
+        ({"batch_size": 0}, "--batch_size must be at least 1"),
+        ({"betas": [0.9]}, "--betas"),
+        ({"layout": "voc"}, "--layout voc"),
+        ({"crop": 100, "size": 0}, "smaller than --crop 100"),
+        ({"val_share": 0.0}, "nothing to validate on"),
+        ({"dataroot": None, "scene_options": ["gloss=1"]}, "there is no gloss"),
+    ],
+)
+def test_refusals_tell_the_way_out(tiny, changes, words):
+    with pytest.raises(UserError) as caught:
+        train(tiny(**changes))
+    assert words in str(caught.value)
+
+
+def test_resuming_with_another_network_is_refused(tiny):
+    train(tiny(max_steps=1))
+    with pytest.raises(UserError, match=r"is a checkpoint of aha-lite .*widths.*another --runs_name"):
+        train(tiny(max_steps=2, hyperparameters=["widths=[4,4,12]"]))
+    with pytest.raises(UserError, match="already holds a run"):
+        train(tiny(resume="no"))
+
+
+def test_resuming_a_damaged_or_foreign_checkpoint_is_refused(tiny, tmp_path):
+    train(tiny(max_steps=1))
+    last = tmp_path / "run" / "last.pt"
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"last.pt is not a readable checkpoint"):
+        train(tiny())
+    torch.save({"weights": torch.zeros(1)}, last)
+    with pytest.raises(UserError, match="--init_from"):
+        train(tiny())
+
+
+def test_init_from_takes_weights_only(tiny, tmp_path):
+    train(tiny(max_steps=2))
+    first = str(tmp_path / "run" / "last.safetensors")
+    train(tiny(runs_name=str(tmp_path / "next"), init_from=first, max_steps=1, lr_g=0.0, ema_decay=0.0))
+    # lr 0: the weights stay what they were; only batch statistics move.
+    a = load_model(first).state_dict()
+    b = load_model(tmp_path / "next" / "last.safetensors").state_dict()
+    trained = [name for name, _ in load_model(first).named_parameters()]
+    assert all(torch.equal(a[name], b[name]) for name in trained)
+    assert [line["step"] for line in _lines(tmp_path / "next", "train")] == [1]
+
+
+def test_bad_files_in_the_middle_of_an_epoch(tiny, pairs, tmp_path, capsys):
+    root = tmp_path / "broken"
+    shutil.copytree(pairs, root)
+    bad = root / "train" / "00003_D.png"
+    bad.write_bytes(bad.read_bytes()[:200])
+    options = {"dataroot": str(root), "val_share": 0.1, "max_steps": 8}
+    with pytest.raises(UserError, match=r"00003_D\.png"):
+        train(tiny(**options))
+    assert train(tiny(runs_name=str(tmp_path / "skip"), skip_bad_files=True, **options)) == 0
+    assert "00003_D.png" in capsys.readouterr().err
+    (root / "train" / "00004_D.png").unlink()
+    with pytest.raises(UserError, match=r"00004_A\.png has no diffuse picture 00004_D beside it"):
+        train(tiny(**options))
+
+
+def test_sixteen_bit_and_differing_sizes(tiny, pairs, tmp_path):
+    from utils.image_files import read_rgb, write_rgb
+
+    root = tmp_path / "deep"
+    shutil.copytree(pairs, root)
+    for path in (root / "train").glob("*_A.png"):
+        write_rgb(path, read_rgb(path), bits=16)
+    with pytest.raises(UserError, match=r"_A\.png has more than 8 bits.*--sixteen_bit scale"):
+        train(tiny(dataroot=str(root)))
+    assert train(tiny(dataroot=str(root), sixteen_bit="scale", max_steps=1)) == 0
+    for path in (root / "train").glob("*_D.png"):
+        write_rgb(path, np.zeros((60, 64, 3)))
+    with pytest.raises(UserError, match=r"_D\.png is 64x60 but .*_A\.png is 64x64"):
+        train(tiny(dataroot=str(root), runs_name=str(tmp_path / "sizes"), sixteen_bit="scale"))
+
+
+def test_losses_that_need_missing_layers_are_refused(tiny, pairs, tmp_path):
+    root = tmp_path / "plain"
+    shutil.copytree(pairs, root)
+    for path in root.rglob("*_[ST].png"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"mask, specular|specular, mask"):
+        train(tiny(dataroot=str(root), lambda_specular=1.0, lambda_map=1.0))
+    assert train(tiny(lambda_specular=1.0, lambda_map=1.0, lambda_achromatic=1.0, max_steps=1)) == 0
+
+
+def test_synthetic_scenes_without_a_data_set(tiny, tmp_path):
+    options = {"dataroot": None, "val_scenes": 1, "max_steps": 2, "size": 32, "scenes_per_epoch": 4}
+    assert train(tiny(**options)) == 0
+    assert _lines(tmp_path / "run", "validation/scenes")
+
+
+def test_validation_folders_are_reported_by_name(tiny, tmp_path, pairs):
+    folders = [str(pairs / "test"), str(pairs / "train")]
+    train(tiny(val_dataroot=folders, max_steps=1))
+    kinds = {line["kind"] for line in _lines(tmp_path / "run", "validation")}
+    assert kinds == {"validation/test", "validation/train", "validation/validation"}

@@ -38,6 +38,8 @@ class Options:
     """the truths that belong to input_glob"""
     list_file: str | None = None
     """TSHRNet list file (4 or 7 columns, relative to dataroot)"""
+    output: Literal["tone_corrected", "diffuse"] = "tone_corrected"
+    """TSHRNet only: which of its stages is scored"""
     truth: Literal["diffuse", "tone_corrected"] | None = None
     """what results are compared with (default: diffuse; with --table sshr tone_corrected)"""
     transfer: Literal["linear", "srgb"] | None = None
@@ -87,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
         epilog="docs/EVALUATION.md defines every number.",
     )
     truth = options.truth or ("tone_corrected" if options.table == "sshr" else "diffuse")
-    settings = _settings(options, truth)
+    settings = _settings(options)
     pair_set = find_pairs(
         options.dataroot,
         options.table or options.dataset,
@@ -128,7 +130,7 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if report.problems and not options.allow_missing else 0
 
 
-def _settings(options: Options, truth: str) -> Settings:
+def _settings(options: Options) -> Settings:
     names = [*options.metrics, *(["lpips"] if options.lpips else [])]
     unknown = [name for name in names if name not in METRICS]
     if unknown:
@@ -148,7 +150,7 @@ def _settings(options: Options, truth: str) -> Settings:
         map_threshold=options.map_threshold,
         device=options.device,
         precision=options.precision,
-        output=truth,
+        output=options.output,
         mask_results=options.object_mask
         if options.object_mask is not None
         else "sshr" in (options.dataset, options.table),

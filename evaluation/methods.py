@@ -114,7 +114,7 @@ class Results:
 class Remover:
     """Any method of `restoration`; the highlight map is the network's own, or what was removed.
 
-    `output` is the stage that TSHRNet gives ("diffuse" or "tone_corrected"): that of the truth.
+    `output` is the stage that TSHRNet gives ("diffuse" or "tone_corrected").
     """
 
     spec: str

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evaluation import tables
 from evaluation.datasets import PairSet
-from evaluation.paper_tables import beside_published, laboratory_tables, published_table
+from evaluation.paper_tables import PICTURES, beside_published, laboratory_tables, published_table
 from evaluation.published import published
 from evaluation.runner import Row, Settings, run, slug
 from evaluation.sheets import write_sheet
@@ -125,7 +125,13 @@ def print_problems(problems: Sequence[str], shown: int = 20) -> None:
 def _published_tables(table: str | None, summaries: Sequence[MethodSummary]) -> list[Table]:
     if table is None:
         return []
-    first = laboratory_tables(summaries) if table == "laboratory" else []
+    if table == "laboratory":
+        first = laboratory_tables(summaries)
+        # The published means are over four pictures and say nothing about fewer.
+        if not set(PICTURES) <= {row.name for row in summaries[0].scored}:
+            return [*first, published_table(table)]
+    else:
+        first = []
     beside = beside_published(table, summaries)
     return [*first, *([beside] if beside else []), published_table(table)]
 

@@ -229,8 +229,7 @@ def _work_all(
         for spec, pair in todo:
             yield spec, pair, _work(spec, pair, settings, out)
         return
-    # Spawned, not forked: a fork copies the locks of torch's threads but not the threads.
-    context = multiprocessing.get_context("spawn")
+    context = _process_context()
     threads = max(1, (os.cpu_count() or 1) // workers)
     with ProcessPoolExecutor(workers, context, _limit_threads, (threads,)) as pool:
         jobs = {pool.submit(_work, spec, pair, settings, out): (spec, pair) for spec, pair in todo}
@@ -244,6 +243,16 @@ def _work_all(
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _process_context() -> multiprocessing.context.BaseContext:
+    # Never forked from here: a fork copies the locks of torch's threads but not the threads. Workers are
+    # forked from a server that has the libraries loaded, once for all of them, and no threads yet.
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["evaluation.runner", "classical"])
+    return context
 
 
 def _limit_threads(threads: int) -> None:

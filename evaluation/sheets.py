@@ -27,7 +27,8 @@ def write_sheet(
     """Writes the `count` worst and best pictures of a method by PSNR (whole); nothing where none has one."""
     scored = [(row.values["psnr.whole"], i) for i, row in enumerate(rows) if row.values.get("psnr.whole")]
     order = [i for _, i in sorted(scored)]
-    worst, best = order[:count], [i for i in order[::-1][:count] if i not in order[:count]]
+    half = min(count, (len(order) + 1) // 2)
+    worst, best = order[:half], order[half:][::-1][:count]
     blocks = []
     for title, chosen in (("worst", worst), ("best", best)):
         blocks += [

@@ -1,0 +1,143 @@
+"""Pairs found and read in every layout, and what is said about those that are not whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluation.datasets import find_pairs, srgb_encode, to_unit
+from evaluation.regions import highlight_region, split
+from tests.evaluation.shiq_pairs import draw, write
+from utils.errors import UserError
+from utils.image_files import write_rgb
+
+
+def test_shiq_split_folder(tmp_path: Path) -> None:
+    write(tmp_path / "test", ["00002", "00001"])
+    found = find_pairs(tmp_path)
+    assert (found.name, found.split) == ("shiq", "test")
+    assert [pair.name for pair in found.pairs] == ["00001", "00002"]
+    sample = found.pairs[1].load()
+    assert np.array_equal(sample.image, draw(0)["A"])
+    assert np.array_equal(sample.truth, draw(0)["D"])
+    assert np.array_equal(sample.mask, draw(0)["T"] > 0)
+    assert find_pairs(tmp_path, limit=1).pairs[0].name == "00001"
+
+
+def test_shiq_flat_folder_is_split_by_the_official_list(tmp_path: Path) -> None:
+    write(tmp_path, ["00001", "14000", "14001", "15000"], "AD")
+    found = find_pairs(tmp_path)
+    assert [pair.name for pair in found.pairs] == ["14001", "15000"]
+    assert "14001..15000" in found.split
+    assert [pair.name for pair in find_pairs(tmp_path, test_dir="test").pairs] == ["14001", "15000"]
+
+
+def test_missing_partners_are_named(tmp_path: Path) -> None:
+    write(tmp_path, ["1", "2"], "AD")
+    (tmp_path / "2_D.png").unlink()
+    found = find_pairs(tmp_path)
+    assert [pair.name for pair in found.pairs] == ["1"]
+    assert len(found.problems) == 1
+    assert "2_A.png" in found.problems[0]
+
+
+def test_sizes_that_differ_are_named(tmp_path: Path) -> None:
+    write(tmp_path, ["1"], "AD")
+    write_rgb(tmp_path / "1_D.png", np.zeros((9, 8, 3)))
+    with pytest.raises(UserError, match=r"1_D\.png is 8x9 but .*1_A\.png is 24x24"):
+        find_pairs(tmp_path).pairs[0].load()
+
+
+def test_laboratory_and_its_expected_names(tmp_path: Path) -> None:
+    for name in ("cups", "cups_gt", "lady", "fruit"):
+        write_rgb(tmp_path / f"{name}.bmp", np.zeros((4, 5, 3)))
+    found = find_pairs(tmp_path)
+    assert found.name == "laboratory"
+    assert [pair.name for pair in found.pairs] == ["cups"]
+    assert len(found.problems) == 2
+    problems = find_pairs(tmp_path, "laboratory", expected=("cups", "fruit")).problems
+    assert len(problems) == 1
+    assert "fruit.bmp" in problems[0]
+
+
+@pytest.mark.parametrize("pattern", ["box_{}.png", "box/{}.png"])
+def test_mit_intrinsic_is_linear_16_bit(tmp_path: Path, pattern: str) -> None:
+    rng = np.random.default_rng(0)
+    diffuse, specular = rng.random((6, 7, 3)) * 0.5, rng.random((6, 7, 3)) * 0.4
+    for layer, values in (
+        ("original", diffuse + specular),
+        ("diffuse", diffuse),
+        ("specular", specular),
+        ("mask", np.arange(42).reshape(6, 7) > 9),
+    ):
+        write_rgb(tmp_path / pattern.format(layer), values.astype(np.float32), bits=16)
+    pair = find_pairs(tmp_path).pairs[0]
+    assert (pair.name, pair.linear) == ("box", True)
+    sample = pair.load()
+    assert sample.image.dtype == np.uint16
+    assert np.allclose(to_unit(sample.image), diffuse + specular, atol=1e-5)
+    assert np.allclose(sample.specular, srgb_encode(specular), atol=1e-3)
+    assert np.array_equal(sample.object_mask, np.arange(42).reshape(6, 7) > 9)
+    encoded = find_pairs(tmp_path, transfer="srgb").pairs[0].load()
+    assert np.allclose(to_unit(encoded.truth), srgb_encode(diffuse), atol=1e-3)
+
+
+def test_sshr_and_tone_corrected_truth(tmp_path: Path) -> None:
+    for layer in ("i", "d", "r", "m"):
+        write_rgb(tmp_path / "test" / "007" / f"0001_{layer}.jpg", np.full((8, 8, 3), 0.5))
+    found = find_pairs(tmp_path)
+    assert (found.name, found.pairs[0].name) == ("sshr", "007/0001")
+    assert found.pairs[0].load().object_mask.all()
+    with pytest.raises(UserError, match=r"python -m data\.tone_correction"):
+        find_pairs(tmp_path, truth="tone_corrected")
+    write_rgb(tmp_path / "test" / "007" / "0001_d_tc.jpg", np.full((8, 8, 3), 0.25))
+    sample = find_pairs(tmp_path, truth="tone_corrected").pairs[0].load()
+    assert np.allclose(to_unit(sample.truth), 0.25, atol=0.01)
+
+
+def test_two_globs(tmp_path: Path) -> None:
+    for name in ("a b", "ü"):
+        write_rgb(tmp_path / "in" / f"{name}.png", np.zeros((4, 4, 3)))
+        write_rgb(tmp_path / "gt" / f"{name}_diffuse.bmp", np.zeros((4, 4, 3)))
+    found = find_pairs(tmp_path, input_glob="in/*.png", target_glob="gt/*_diffuse.bmp")
+    assert [pair.name for pair in found.pairs] == ["a b", "ü"]
+    with pytest.raises(UserError, match="belong together"):
+        find_pairs(tmp_path, input_glob="in/*.png")
+
+
+def test_grey_pictures_are_replicated(tmp_path: Path) -> None:
+    write_rgb(tmp_path / "x.png", np.eye(5, dtype=np.float32))
+    write_rgb(tmp_path / "x_gt.png", np.zeros((5, 5, 3)))
+    sample = find_pairs(tmp_path).pairs[0].load()
+    assert np.array_equal(sample.image, np.repeat(np.eye(5)[..., None] * 255, 3, 2))
+
+
+def test_errors_tell_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        find_pairs(tmp_path / "none")
+    with pytest.raises(UserError, match="--dataset"):
+        find_pairs(tmp_path)
+    with pytest.raises(UserError, match="--test_dir"):
+        find_pairs(tmp_path, test_dir="tset")
+    with pytest.raises(UserError, match="is not known"):
+        find_pairs(tmp_path, "shig")
+    write(tmp_path, ["1"], "A")
+    with pytest.raises(UserError, match=r"no pair .* is complete"):
+        find_pairs(tmp_path)
+    write(tmp_path, ["1"], "AD")
+    with pytest.raises(UserError, match="linear"):
+        find_pairs(tmp_path, transfer="srgb")
+
+
+def test_highlight_region_prefers_the_mask_then_s_then_the_difference() -> None:
+    layers = {letter: to_unit(layer) for letter, layer in draw(3).items()}
+    mask = layers["T"] > 0.5
+    assert highlight_region(layers["A"], layers["D"], mask, layers["S"])[1] == "T"
+    from_s, source = highlight_region(layers["A"], layers["D"], specular=layers["S"])
+    from_difference, other = highlight_region(layers["A"], layers["D"])
+    assert (source, other) == ("S", "A-D")
+    assert from_s.any()
+    assert np.array_equal(from_s, from_difference)
+    parts = split(from_s, mask)
+    assert list(parts) == ["whole", "highlight", "rest", "object"]
+    assert np.array_equal(parts["rest"], ~from_s)

@@ -1,0 +1,279 @@
+"""evaluate.py as users call it: files, exit codes, resuming, failures, other programs' results."""
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import evaluate
+from evaluation import methods
+from evaluation.datasets import find_pairs
+from evaluation.runner import Settings, run
+from tests.evaluation.shiq_pairs import draw, write
+from utils import cli
+from utils.image_files import read_rgb, write_rgb
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    write(tmp_path / "data", ["a", "b", "c"])
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Results of another program: half of S removed, nothing but the input's name in common."""
+    for i, name in enumerate("abc"):
+        layers = draw(i)
+        write_rgb(tmp_path / "theirs" / f"{name}_A-removed.png", layers["A"] - layers["S"][..., None] // 2)
+    return tmp_path / "theirs"
+
+
+def call(data: Path, *words: str | Path) -> int:
+    """Exit code of evaluate.py with results under data/../out."""
+    words = ["--dataroot", data, "--out", data.parent / "out", *words]
+    return cli.run(lambda: evaluate.main([str(word) for word in words]))
+
+
+def table(data: Path) -> dict[str, dict]:
+    content = json.loads((data.parent / "out" / "table.json").read_text())
+    return {method["method"]: method for method in content["methods"]}
+
+
+def rows(data: Path) -> list[dict]:
+    lines = (data.parent / "out" / "per_image.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_scores_and_files(data: Path, results: Path, capsys) -> None:
+    assert call(data, "--methods", f"results:{results}") == 0
+    out = data.parent / "out"
+    found = table(data)
+    assert list(found) == ["input", f"results:{results}"]
+    layers = draw(0)
+    mse = np.mean((layers["S"].astype(float) / 255) ** 2)
+    first = next(row for row in rows(data) if row["name"] == "a" and row["method"] == "input")
+    assert first["values"]["mse.whole"] == pytest.approx(mse)
+    assert first["region"] == "T"
+    better = found[f"results:{results}"]
+    assert better["means"]["psnr.whole"]["value"] > found["input"]["means"]["psnr.whole"]["value"] + 5
+    assert better["paired"]["input"]["psnr.whole"]["wins"] == 3
+    text = capsys.readouterr().out
+    for word in ("n = 3 pairs", "24x24", "protocol native", "11x11 Gaussian", "seed 0", "code "):
+        assert word in text
+    with open(out / "per_image.csv") as file:
+        assert len(list(csv.DictReader(file))) == 6
+    with open(out / "table.csv") as file:
+        assert float(next(csv.DictReader(file))["mse.whole"]) == pytest.approx(
+            found["input"]["means"]["mse.whole"]["value"]
+        )
+    assert "\\toprule" in (out / "table.tex").read_text()
+    assert "| input |" in (out / "table.md").read_text()
+    assert sorted(path.name[:5] for path in (out / "sheets").iterdir()) == ["input", "resul"]
+
+
+def test_a_classical_method_is_run_once(data: Path, monkeypatch) -> None:
+    calls = count_calls(monkeypatch)
+    assert call(data, "--methods", "shen2013", "--no_sheets") == 0
+    assert len(calls) == 3
+    before = table(data)
+    assert call(data, "--methods", "shen2013", "--no_sheets") == 0
+    assert len(calls) == 3
+    assert table(data) == before
+    assert call(data, "--methods", "shen2013", "--no_sheets", "--fresh") == 0
+    assert len(calls) == 6
+
+
+def test_only_what_changed_is_computed_again(data: Path, monkeypatch) -> None:
+    calls = count_calls(monkeypatch)
+    call(data, "--methods", "shen2013", "--no_sheets")
+    layers = draw(9)
+    write_rgb(data / "b_A.png", layers["A"])
+    call(data, "--methods", "shen2013", "--no_sheets")
+    assert len(calls) == 4
+    call(data, "--methods", "shen2013", "--no_sheets", "--map_threshold", "otsu")
+    assert len(calls) == 7
+
+
+def test_a_line_cut_short_by_a_kill_is_computed_again(data: Path, monkeypatch) -> None:
+    calls = count_calls(monkeypatch)
+    call(data, "--methods", "shen2013", "--no_sheets")
+    file = data.parent / "out" / "native" / "shen2013" / "rows.jsonl"
+    os.truncate(file, file.stat().st_size - 20)
+    call(data, "--methods", "shen2013", "--no_sheets")
+    assert len(calls) == 4
+    call(data, "--methods", "shen2013", "--no_sheets")
+    assert len(calls) == 4
+
+
+def count_calls(monkeypatch) -> list[str]:
+    calls: list[str] = []
+    original = methods.Remover.__call__
+
+    def counted(self, pair, sample):
+        calls.append(pair.name)
+        return original(self, pair, sample)
+
+    monkeypatch.setattr(methods.Remover, "__call__", counted)
+    return calls
+
+
+def test_workers_change_nothing(data: Path, tmp_path: Path) -> None:
+    pairs = find_pairs(data).pairs
+    alone = run(pairs, ["input", "shen2009"], Settings(), tmp_path / "1", progress=False)
+    shared = run(pairs, ["input", "shen2009"], Settings(), tmp_path / "2", workers=2, progress=False)
+    for method in alone:
+        assert [row.values for row in alone[method]] == [row.values for row in shared[method]]
+
+
+def test_a_method_that_fails_on_one_picture(data: Path, monkeypatch, capsys) -> None:
+    original = methods.Remover.__call__
+
+    def failing(self, pair, sample):
+        if pair.name == "b":
+            raise ZeroDivisionError("division by zero")
+        return original(self, pair, sample)
+
+    monkeypatch.setattr(methods.Remover, "__call__", failing)
+    assert call(data, "--methods", "shen2013") == 1
+    captured = capsys.readouterr()
+    assert "shen2013 failed on b: ZeroDivisionError: division by zero" in captured.err
+    assert "shen2013 failed on 1" in captured.out
+    found = table(data)
+    assert (found["shen2013"]["n"], found["shen2013"]["failed"], found["input"]["n"]) == (2, ["b"], 3)
+    assert found["shen2013"]["paired"]["input"]["psnr.whole"]["difference"]["n"] == 2
+    assert call(data, "--methods", "shen2013", "--allow_missing") == 0
+
+
+def test_missing_truth_is_named_and_counted(data: Path, capsys) -> None:
+    (data / "c_D.png").unlink()
+    assert call(data, "--no_sheets") == 1
+    err = capsys.readouterr().err
+    assert "c_A.png" in err
+    assert "1 inputs or truths without a partner" in err
+    assert call(data, "--no_sheets", "--allow_missing") == 0
+    assert table(data)["input"]["n"] == 2
+
+
+def test_sizes_that_differ_and_broken_files(data: Path, capsys) -> None:
+    write_rgb(data / "a_D.png", np.zeros((5, 5, 3)))
+    (data / "b_A.png").write_bytes(b"no picture")
+    assert call(data, "--methods", "shen2013") == 1
+    err = capsys.readouterr().err
+    assert err.count("a_D.png is 5x5") == 1
+    assert "b_A.png" in err
+    assert table(data)["input"]["n"] == 1
+
+
+def test_nothing_can_be_scored(data: Path) -> None:
+    for name in "abc":
+        (data / f"{name}_A.png").write_bytes(b"no picture")
+    assert call(data) == 1
+    assert table(data)["input"]["n"] == 0
+
+
+def test_results_that_lack_a_picture_or_have_another_size(data: Path, results: Path, capsys) -> None:
+    (results / "a_A-removed.png").unlink()
+    write_rgb(results / "b_A-removed.png", np.zeros((5, 5, 3)))
+    assert call(data, "--methods", f"results:{results}") == 1
+    err = capsys.readouterr().err
+    assert "no picture named a" in err
+    assert "b_A-removed.png is 5x5" in err
+    assert table(data)[f"results:{results}"]["n"] == 1
+
+
+def test_no_highlight_pixels_are_not_applicable(data: Path) -> None:
+    for name in "abc":
+        write_rgb(data / f"{name}_T.png", np.zeros((24, 24), np.float32))
+    assert call(data, "--no_sheets") == 0
+    found = table(data)["input"]["means"]
+    assert found["psnr.highlight"] is None
+    assert found["psnr.rest"]["value"] == pytest.approx(found["psnr.whole"]["value"])
+    assert found["ber"]["value"] == 0
+    assert found["iou"] is None
+    text = (data.parent / "out" / "table.txt").read_text()
+    assert "n/a" in text.split("Highlight region")[1]
+
+
+def test_identical_pictures(data: Path, capsys) -> None:
+    shutil.copy(data / "a_D.png", data / "a_A.png")
+    assert call(data, "--no_sheets") == 0
+    values = next(row for row in rows(data) if row["name"] == "a")["values"]
+    assert values["psnr.whole"] == "inf"
+    mean = table(data)["input"]["means"]["psnr.whole"]
+    finite = [row["values"]["psnr.whole"] for row in rows(data) if row["name"] != "a"]
+    assert mean["infinite"] == 1
+    assert mean["value"] == pytest.approx((100 + sum(finite)) / 3)
+    assert "infinite: input whole 1" in capsys.readouterr().out
+    call(data, "--no_sheets")  # taken from the kept rows
+    assert table(data)["input"]["means"]["psnr.whole"] == mean
+
+
+def test_protocol_256_resizes_result_and_truth(data: Path) -> None:
+    assert call(data, "--no_sheets", "--protocol", "256") == 0
+    a, d = (
+        cv2.resize(read_rgb(data / f"a_{letter}.png"), (256, 256), interpolation=cv2.INTER_LINEAR)
+        for letter in "AD"
+    )
+    values = next(row for row in rows(data) if row["name"] == "a")["values"]
+    assert values["mse.whole"] == pytest.approx(np.mean((a - d) ** 2), rel=1e-5)
+    assert "256x256" in (data.parent / "out" / "table.txt").read_text()
+
+
+def test_results_are_kept_and_can_be_scored_again(data: Path) -> None:
+    call(data, "--methods", "shen2013", "--no_sheets")
+    kept = data.parent / "out" / "native" / "shen2013"
+    assert call(data, "--methods", "shen2013", f"results:{kept}", "--no_sheets") == 0
+    found = table(data)
+    assert found[f"results:{kept}"]["means"]["psnr.whole"] == found["shen2013"]["means"]["psnr.whole"]
+
+
+def test_reference_is_run_and_compared_with(data: Path) -> None:
+    assert call(data, "--methods", "shen2009", "--reference", "shen2013", "--no_sheets") == 0
+    found = table(data)
+    assert set(found["shen2009"]["paired"]) == {"input", "shen2013"}
+    assert set(found["shen2013"]["paired"]) == {"input"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--methods", "shen2031"], "shen2013"),
+        (["--methods", "results:none"], "no folder none"),
+        (["--methods", "aha:none.safetensors"], "none.safetensors"),
+        (["--metrics", "pnsr"], "choose from psnr"),
+        (["--map_threshold", "2"], "(0, 1]"),
+        (["--map_threshold", "otzu"], "otsu"),
+        (["--test_dir", "tset"], "--test_dir"),
+    ],
+)
+def test_wrong_options_exit_2_with_a_way_out(data: Path, words, expected: str, capsys) -> None:
+    assert call(data, *words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert expected in err
+
+
+def test_lpips_without_weights_says_how_to_get_them(data: Path, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert call(data, "--lpips") == 2
+    err = capsys.readouterr().err
+    assert "alexnet-owt" in err
+    assert "torchvision" in err
+
+
+def test_shiq_table_marks_published_rows_and_ranks_only_ours(data: Path) -> None:
+    assert call(data, "--table", "shiq", "--no_sheets") == 0
+    text = (data.parent / "out" / "table.md").read_text()
+    assert "Neural DRM solver [published]" in text
+    assert "| Shen & Zheng 2013 (shen2013) | 13.92 \\| " in text
+    for line in text.splitlines():
+        if "[published]" in line:
+            assert "**" not in line
+            assert "<u>" not in line
+    assert "\\textbf" in (data.parent / "out" / "table.tex").read_text()

@@ -1,0 +1,74 @@
+"""Ranking, formats, published figures."""
+
+import math
+
+from evaluation.paper_tables import published_table
+from evaluation.published import computable, published
+from evaluation.tables import Cell, Heading, Table, comma_separated, latex, markdown, side_by_side, terminal
+
+
+def example(ranked: bool = True, title: str = "Whole & all") -> Table:
+    rows = [
+        ("in_put", [Cell(30.0, None, 29.0, 31.0), Cell(0.5)]),
+        ("b", [Cell(31.234), Cell(0.3)]),
+        ("c", [Cell(31.231), Cell()]),
+        ("d", [Cell(12.0), Cell(text="-")]),
+    ]
+    return Table(title, [Heading("PSNR", "", 1, 2), Heading("MSE", "", -1, 1)], rows, ranked)
+
+
+def test_best_and_second_by_direction_ties_as_printed() -> None:
+    assert example().ranks() == [[2, 2], [1, 1], [1, 0], [0, 0]]
+    assert example(ranked=False).ranks() == [[0, 0]] * 4
+
+
+def test_one_row_or_equal_values_have_no_best() -> None:
+    table = Table("t", [Heading("x", "", 1)], [("a", [Cell(1.0)]), ("b", [Cell(1.0)])])
+    assert table.ranks() == [[0], [0]]
+    table.rows.pop()
+    assert table.ranks() == [[0]]
+
+
+def test_markdown_and_terminal_show_intervals_and_what_is_missing() -> None:
+    text = markdown(example())
+    assert "| in_put | <u>30.00</u> [29.0, 31.0] | <u>0.5</u> |" in text
+    assert "| c | **31.23** | n/a |" in text
+    assert "30.00 [29.0, 31.0]" in terminal(example())
+    widths = {len(line) for line in terminal(example()).splitlines() if line.startswith("-")}
+    assert len(widths) == 1
+
+
+def test_latex_is_booktabs_and_escaped() -> None:
+    text = latex(side_by_side("t", [example(), example(title="rest")]), "100 % of_all")
+    assert "\\multicolumn{2}{c}{Whole \\& all}" in text
+    assert "in\\_put & \\underline{30.00} & \\underline{0.5} &" in text
+    assert "\\textbf{31.23}" in text
+    assert "\\caption{100 \\% of\\_all}" in text
+    assert text.count("\\toprule") == text.count("\\bottomrule") == 1
+    lines = [line for line in text.splitlines() if line.endswith("\\\\") and "multicolumn" not in line]
+    assert {line.count(" & ") for line in lines} == {4}
+
+
+def test_csv_keeps_infinity_and_marks_what_is_missing() -> None:
+    text = comma_separated([{"m": "a,b", "x": math.inf, "y": None}])
+    assert text == 'm,x,y\n"a,b",inf,n/a\n'
+
+
+def test_published_figures_have_sources() -> None:
+    tables = published()
+    assert set(tables) == {"shiq", "psd", "sshr", "laboratory"}
+    for rows in tables.values():
+        for row in rows:
+            assert row.source
+            assert row.protocol
+            assert row.psnr is not None or row.pictures
+    figure = next(row for row in tables["laboratory"] if row.ours == "shen2013" and row.pictures)
+    assert figure.pictures == {"animals": 37.3, "cups": 39.3, "fruit": 38.9, "masks": 34.1}
+    assert computable("shiq") == ["input", "shen2013"]
+
+
+def test_published_rows_are_never_ranked() -> None:
+    table = published_table("psd")
+    assert len(table.rows) == 13
+    assert not any(any(ranks) for ranks in table.ranks())
+    assert all(label.endswith("[published]") for label, _ in table.rows)

@@ -41,7 +41,7 @@ def glare(specular: Tensor, amount: Tensor) -> Tensor:
     """Adds light scattered in the lens: `amount` (B,) of the layer, spread over about a sixteenth of the picture."""
     height, width = specular.shape[-2:]
     small = F.adaptive_avg_pool2d(specular, (max(1, height // 8), max(1, width // 8)))
-    spread = F.avg_pool2d(F.avg_pool2d(small, 3, 1, 1), 3, 1, 1)
+    spread = F.avg_pool2d(small, 5, 1, 2)
     wide = F.interpolate(spread, size=(height, width), mode="bilinear", align_corners=False)
     return specular + amount.view(-1, 1, 1, 1) * wide
 

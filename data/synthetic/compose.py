@@ -66,6 +66,7 @@ def plan(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str, np
         "sensor": (draws.bits("sensor") >> np.uint64(2)).astype(np.int64),
         "haze": draws.uniform("haze") ** 2 * 8,
         "haze.cloud": draws.normal("haze.cloud", 1, 9, 9) * draws.uniform("haze.rough", 1, 1, 1, high=2.0),
+        "glare": draws.chance("glared", share=0.25) * draws.uniform("glare", high=0.15),
         "specular.jpeg": draws.chance("specular.jpeg", share=options.jpeg_share),
         "jpeg": draws.chance("jpeg", share=options.jpeg_share),
         "quality": draws.uniform(
@@ -149,11 +150,15 @@ def _specular(plan: dict[str, np.ndarray], layers: Layers, diffuse: Tensor, expo
     sensed = power(power(base, 1 / exponent) + added, exponent) - base
     direct = power(raw, exponent.sqrt()) * peak
     grey = torch.lerp(direct, sensed, _host(plan["sensed"], exponent))
-    cut = (_zero_floor(grey, _host(plan["untouched"], grey)) + _haze(plan, raw)) * (peak > 0)
+    if plan["glare"].any():
+        rows = rows_of(plan["glare"] > 0, grey.device)
+        amount = column(plan["glare"][plan["glare"] > 0], grey.device)
+        grey = put(grey, rows, camera.glare(take(grey, rows), amount))
+    cut = _untouched(plan, grey, raw) * (peak > 0)
     if plan["specular.jpeg"].any():
         rows = rows_of(plan["specular.jpeg"], cut.device)
         quality = column(plan["quality"][plan["specular.jpeg"]], cut.device)
-        cut = put(cut, rows, camera.jpeg(take(cut, rows).clamp(0, 1), quality))
+        cut = put(cut, rows, camera.jpeg(take(cut, rows).clamp(0, 1), quality)) * (cut > 0)
     if not linear.any():
         return cut
     return torch.where(_host(linear, raw) > 0, _coloured(plan, added, diffuse, exponent), cut)
@@ -167,25 +172,18 @@ def _coloured(plan: dict[str, np.ndarray], added: Tensor, diffuse: Tensor, expon
     return (power(total.clamp_max_(1.0), exponent) - diffuse).clamp_min_(0) * lit
 
 
-def _zero_floor(grey: Tensor, share: Tensor) -> Tensor:
-    """Lets the soft tail reach exactly zero on a share of the pixels, and keeps the rest unchanged."""
-    level = _quantile(grey, share)
-    knee = level * 0.5 + 2.5 / 255
-    rise = ((grey - level) / knee).clamp_(0, 1)
-    return grey * rise * rise * (3 - 2 * rise)
+def _untouched(plan: dict[str, np.ndarray], grey: Tensor, raw: Tensor) -> Tensor:
+    """Makes a share of the pixels exactly zero, and gives the others a haze of a few 8-bit steps, as real pairs have.
 
-
-def _haze(plan: dict[str, np.ndarray], raw: Tensor) -> Tensor:
-    """A few 8-bit steps on all pixels but the untouched ones, as real pairs have them.
-
-    Its outline is that of the highlights' far tails, broken by slow noise.
+    The border follows the highlights' far tails, broken by slow noise; there the layer fades out smoothly.
     """
     cloud = F.interpolate(column(plan["haze.cloud"], raw.device), size=raw.shape[-2:], mode="bilinear")
     level = raw.log() + cloud
     start = _quantile(level, _host(plan["untouched"], raw))
     end = _quantile(level, torch.full_like(start, 0.98))
-    rise = ((level - start) / (end - start).clamp_min(1e-3)).clamp_(0, 1)
-    return (level > start) * (0.6 + rise * _host(plan["haze"], raw)) * (1 / 255)
+    rise = (level - start).clamp(0, 1)
+    haze = 0.6 + ((level - start) / (end - start).clamp_min(1e-3)).clamp_(0, 1) * _host(plan["haze"], raw)
+    return grey * rise * rise * (3 - 2 * rise) + (level > start) * haze * (1 / 255)
 
 
 def _sensor(plan: dict[str, np.ndarray], diffuse: Tensor) -> Tensor:

@@ -6,6 +6,9 @@ level 0 sharp; only grey is kept, since the highlights of a white-balanced pictu
 
 from __future__ import annotations
 
+import itertools
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import torch
@@ -26,15 +29,19 @@ def _directions(height: int) -> np.ndarray:
                      ring * np.cos(phi)], -1)  # fmt: skip
 
 
+@lru_cache(maxsize=len(ROUGHNESS))
+def _lobe_weights(alpha: float) -> np.ndarray:
+    """float32 (n, n): weight of each direction in the GGX lobe about each other (normal = view = mirror)."""
+    towards = _directions(_COARSE).reshape(-1, 3).astype(np.float32)
+    half_squared = (1 + (towards @ towards.T).clip(-1, 1)) / 2
+    weight = np.sqrt(1 - towards[:, 1] ** 2)[None] / (half_squared * (alpha**2 - 1) + 1) ** 2
+    return weight / weight.sum(1, keepdims=True)
+
+
 def _lobe_blur(radiance: np.ndarray, alpha: float) -> np.ndarray:
-    """Weighted mean over the sphere with the GGX lobe of the mirror direction (normal = view = mirror)."""
+    """Weighted mean over the sphere with the GGX lobe."""
     small = cv2.resize(radiance, (2 * _COARSE, _COARSE), interpolation=cv2.INTER_AREA)
-    towards = _directions(_COARSE).reshape(-1, 3)
-    cosine_half = np.sqrt((1 + (towards @ towards.T).clip(-1, 1)) / 2)
-    density = 1 / (cosine_half**2 * (alpha**2 - 1) + 1) ** 2
-    weight = density * np.sqrt(1 - towards[:, 1] ** 2)[None]
-    blurred = (weight @ small.reshape(-1)) / weight.sum(1)
-    blurred = blurred.reshape(_COARSE, 2 * _COARSE).astype(np.float32)
+    blurred = (_lobe_weights(alpha) @ small.reshape(-1)).reshape(_COARSE, 2 * _COARSE)
     return cv2.resize(blurred, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
 
 
@@ -99,7 +106,7 @@ def look_up(
     knots = [float(np.log(a)) for a in ROUGHNESS]
     level_alpha = alpha.clamp(ROUGHNESS[0], ROUGHNESS[-1]).log()
     level = torch.zeros_like(alpha)
-    for low, high in zip(knots[:-1], knots[1:], strict=True):
+    for low, high in itertools.pairwise(knots):
         level = level + ((level_alpha - low) / (high - low)).clamp(0, 1)
     base = level.floor().clamp_max(LEVELS - 2)
     # Keep half a texel off the seams between levels, where bilinear sampling would mix two of them.

@@ -11,12 +11,18 @@ import torch
 from torch import Tensor
 
 
-def pack(tiles: np.ndarray) -> Tensor:
+def pack(tiles: np.ndarray) -> np.ndarray:
     """uint8 (N, 3, S, S) -> int32 (N * S * S,), S a power of two."""
     count, _, side, _ = tiles.shape
     packed = np.zeros((count, side, side, 4), np.uint8)
     packed[..., :3] = tiles.transpose(0, 2, 3, 1)
-    return torch.from_numpy(packed.view("<i4").reshape(-1))
+    return packed.view("<i4").reshape(-1)
+
+
+def means(packed: np.ndarray, side: int = 256) -> np.ndarray:
+    """Mean colour of each packed tile, in [0, 1]: float32 (N, 3)."""
+    channels = packed.view(np.uint8).reshape(-1, side * side, 4)[..., :3]
+    return (channels.mean(1, dtype=np.float64) / 255).astype(np.float32)
 
 
 def sample(

@@ -10,24 +10,24 @@ from torch.utils.data import DataLoader
 from data.synthetic import SceneOptions, SyntheticScenes, render_batch
 from data.synthetic.scenes import KEYS
 
-SIZE = 64
+SIZE = 48
 
 
 @pytest.fixture(scope="module")
 def batch() -> dict:
-    return render_batch(range(24), size=SIZE, seed=5)
+    return render_batch(range(12), size=SIZE, seed=5)
 
 
 def test_keys_shapes_and_ranges(batch: dict) -> None:
     for key in KEYS:
         values = batch[key]
         channels = 1 if key.endswith("mask") else 3
-        assert values.shape == (24, channels, SIZE, SIZE), key
+        assert values.shape == (12, channels, SIZE, SIZE), key
         assert values.dtype == torch.float32
         assert values.min() >= 0, key
         assert values.max() <= 1, key
         assert torch.allclose(values * 255, (values * 255).round(), atol=1e-3), key
-    assert len(set(batch["name"])) == 24
+    assert len(set(batch["name"])) == 12
 
 
 def test_display_composition_is_the_sum_with_one_grey_layer(batch: dict) -> None:
@@ -60,18 +60,18 @@ def test_no_highlight_where_none_is_wanted() -> None:
 
 def test_untouched_share_follows_the_options() -> None:
     options = SceneOptions(clean_share=0.0, untouched=(0.5, 0.5))
-    share = (render_batch(range(16), size=SIZE, options=options)["specular"][:, 0] == 0).float().mean((1, 2))
-    assert (share > 0.45).all()
-    assert share.median() < 0.8
+    share = (render_batch(range(8), size=SIZE, options=options)["specular"][:, 0] == 0).float().mean((1, 2))
+    assert (share > 0.42).all()
+    assert share.median() < 0.6
 
 
 @pytest.mark.parametrize("composition", ["display", "mixed"])
 def test_a_scene_does_not_depend_on_its_batch(composition: str) -> None:
     scenes = SyntheticScenes(50, size=SIZE, seed=3, composition=composition)
-    together = scenes.render([7, 1, 30, 12])
+    together = scenes.render([7, 30, 12])
     alone = scenes[12]
     for key in KEYS:
-        assert torch.equal(alone[key], together[key][3]), key
+        assert torch.equal(alone[key], together[key][2]), key
 
 
 def test_workers_and_order_do_not_matter() -> None:

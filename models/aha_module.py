@@ -63,6 +63,9 @@ class AHAModule(nn.Module):
         self.scores3 = nn.Conv2d(channels[0], 3, 1)
         self.upsample_2x, self.upsample_4x, self.upsample_8x = upsample
         self.bounded = bounded
+        if bounded:
+            # The map starts half open everywhere: where it is zero, the networks behind it learn nothing.
+            nn.init.constant_(self.scores3.bias, 0.5)
 
     def forward(self, image: Tensor) -> Tensor:
         """image (B, 3, H, W) in [0, 1], H and W multiples of the deepest stride -> A (B, 1, H, W)."""

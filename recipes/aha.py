@@ -2,7 +2,7 @@
 
 L_G = lambda_content (|D_coarse - D| + |D_refined - D|) + lambda_perceptual L_perc(D_refined, D)
       + lambda_ssim (1 - SSIM(., D)) + lambda_gan L_gan + lambda_specular |S_hat - S|
-      + lambda_map |A - T| + lambda_achromatic L_grey
+      + lambda_direct (|N_coarse - D| + |N_refined - D|) + lambda_map |A - T| + lambda_achromatic L_grey
 L_D = hinge(Disc(D, A), Disc(D_refined, A))
 """
 
@@ -41,6 +41,7 @@ class AHARecipe:
             "perceptual": options.lambda_perceptual,
             "gan": options.lambda_gan,
             "specular": options.lambda_specular,
+            "direct": options.lambda_direct,
             "map": options.lambda_map,
             "achromatic": options.lambda_achromatic,
         }
@@ -95,6 +96,7 @@ class AHARecipe:
             "perceptual": lambda: self._perceive(result.diffuse, truth),
             "gan": lambda: self._gan(result),
             "specular": lambda: specular_supervision(result.specular, batch["specular"]),
+            "direct": lambda: content(result.stages["coarse"], result.stages["refined"], truth),
             "map": lambda: map_supervision(result.highlight, batch["mask"]),
             "achromatic": lambda: achromaticity(result.specular, image),
         }

@@ -173,6 +173,9 @@ class LossOptions:
     """adversarial term"""
     lambda_ssim: float = 0.1
     """1 - SSIM"""
+    lambda_direct: float = 0.0
+    """|N_coarse - D| + |N_refined - D|: the networks' own outputs, before they are composed. Where the map is
+    bounded and zero they get no other gradient"""
     lambda_specular: float = 0.0
     """|S_hat - S|; needs the specular layer (SHIQ's _S)"""
     lambda_map: float = 0.0

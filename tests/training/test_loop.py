@@ -254,7 +254,12 @@ def test_losses_that_need_missing_layers_are_refused(tiny, pairs, tmp_path):
         path.unlink()
     with pytest.raises(UserError, match=r"mask, specular|specular, mask"):
         train(tiny(dataroot=str(root), lambda_specular=1.0, lambda_map=1.0))
-    assert train(tiny(lambda_specular=1.0, lambda_map=1.0, lambda_achromatic=1.0, max_steps=1)) == 0
+    assert (
+        train(
+            tiny(lambda_specular=1.0, lambda_map=1.0, lambda_achromatic=1.0, lambda_direct=1.0, max_steps=1)
+        )
+        == 0
+    )
 
 
 def test_synthetic_scenes_without_a_data_set(tiny, tmp_path):

@@ -187,7 +187,7 @@ class Loop:
     def _check_finite(self, loss: Tensor, batch: dict[str, Any]) -> None:
         if not torch.isfinite(loss):
             raise UserError(
-                f"the loss is {float(loss)} at step {self.run.progress.step + 1}, pictures "
+                f"the loss is {loss.item()} at step {self.run.progress.step + 1}, pictures "
                 f"{', '.join(batch['name'])}; the last good checkpoint is untouched ({self.keeper.last}): "
                 f"{WAY_ON}"
             )

@@ -1,0 +1,135 @@
+"""Finding samples on disk: SHIQ, PSD, pairs; splits; reading."""
+
+import numpy as np
+import pytest
+import torch
+
+from data.layouts import find
+from data.pairs import glob_pairs
+from data.records import PictureSamples, Record
+from data.shiq import official_split
+from data.splits import carve_validation
+from utils.errors import UserError
+from utils.image_files import write_rgb
+
+
+def _touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+
+
+def _names(found):
+    return [record.name for record in found.records]
+
+
+def test_shiq_needs_a_and_d_and_takes_s_and_t(tmp_path):
+    _touch(tmp_path, "00001_A.png", "00001_D.png", "00001_T.png", "00002_A.png", "00003_D.png", "notes.txt")
+    found = find(tmp_path)
+    assert _names(found) == ["00001"]
+    assert set(found.records[0].files) == {"input", "diffuse", "mask"}
+    assert len(found.problems) == 2
+    assert "00002_A.png has no diffuse picture 00002_D" in found.problems[0]
+    assert "00003_D.png has no input 00003_A" in found.problems[1]
+
+
+def test_the_official_test_list():
+    records = [Record(name, {}) for name in ("00001", "14000", "14001", "15000", "15001", "extra")]
+    train, test = official_split(records)
+    assert [record.name for record in test] == ["14001", "15000"]
+    assert [record.name for record in train] == ["00001", "14000", "15001", "extra"]
+
+
+def test_psd_groups_leave_out_the_seventh_angle(tmp_path):
+    _touch(
+        tmp_path,
+        *(f"aligned/group-0007-idx-{i:02d}.png" for i in range(1, 13)),
+        "aligned/group-0008-idx-03.png",
+    )
+    _touch(tmp_path, "random/test-0001-idx-01.png", "random/test-0001-idx-02.png")
+    found = find(tmp_path, "psd")
+    group = [record for record in found.records if record.scene == "aligned/group-0007"]
+    assert len(group) == 10
+    assert all(record.files["diffuse"].name == "group-0007-idx-01.png" for record in group)
+    assert not any(record.name.endswith("07") for record in group)
+    assert "random/test-0001/02" in _names(found)
+    assert len(found.problems) == 1
+    assert "group-0008-idx-03.png" in found.problems[0]
+
+
+def test_psd_numbered_folders_and_paired_folders(tmp_path):
+    _touch(tmp_path, *(f"scene/{i:02d}.png" for i in (1, 2, 7)), "photos/10.png", "photos/11.png")
+    _touch(tmp_path, "pairs/spec/a.png", "pairs/nospec/a.png", "pairs/spec/b.png")
+    found = find(tmp_path, "psd")
+    assert _names(found) == ["pairs/a", "scene/02"]
+    assert len(found.problems) == 1
+    assert "b.png has no partner" in found.problems[0]
+
+
+def test_pairs_by_patterns(tmp_path):
+    _touch(tmp_path, "in/a.jpg", "in/b.jpg", "gt/a_diffuse.png", "gt/c_diffuse.png", "in/.hidden.jpg")
+    found = glob_pairs(tmp_path, "in/*", "gt/*_diffuse.png")
+    assert _names(found) == ["a"]
+    assert [problem.split("/")[-2:] for problem in found.problems] == [
+        ["in", "b.jpg has no partner gt", "b_diffuse.png"][-2:],
+        ["gt", "c_diffuse.png has no partner in", "c"][-2:],
+    ]
+    with pytest.raises(UserError, match="exactly one"):
+        glob_pairs(tmp_path, "in/a.jpg", "gt/*")
+
+
+def test_a_target_is_no_input(tmp_path):
+    _touch(tmp_path, "cups.bmp", "cups_gt.bmp", "lady.bmp")
+    assert _names(glob_pairs(tmp_path, "*.bmp", "*_gt.bmp")) == ["cups"]
+    found = find(tmp_path)
+    assert (_names(found), found.problems) == (["cups"], [])
+
+
+def test_folders_without_pairs_say_what_is_expected(tmp_path):
+    with pytest.raises(UserError, match="NNNNN_A"):
+        find(tmp_path)
+    with pytest.raises(UserError, match="no such folder"):
+        find(tmp_path / "gone")
+    with pytest.raises(UserError, match="--layout voc"):
+        find(tmp_path, "voc")
+
+
+def test_the_validation_split_is_stable_and_keeps_scenes_together():
+    records = [Record(f"{i:05d}", {}) for i in range(100)]
+    train, validation = carve_validation(records, 0.1, seed=1)
+    assert len(validation) == 10
+    assert {r.name for r in train} | {r.name for r in validation} == {r.name for r in records}
+    again = carve_validation(list(reversed(records)), 0.1, seed=1)[1]
+    assert {r.name for r in again} == {r.name for r in validation}
+    assert {r.name for r in carve_validation(records, 0.1, seed=2)[1]} != {r.name for r in validation}
+    more = carve_validation([*records, Record("x", {})], 0.1, seed=1)[1]
+    assert len({r.name for r in more} & {r.name for r in validation}) >= 9
+
+    grouped = [Record(f"{g}/{i}", {}, scene=str(g)) for g in range(10) for i in range(11)]
+    train, validation = carve_validation(grouped, 0.15, seed=0)
+    assert {r.scene for r in train}.isdisjoint({r.scene for r in validation})
+    assert len(validation) == 22
+    one_scene = carve_validation(grouped[:11], 0.15, seed=0)
+    assert [len(side) for side in one_scene] == [9, 2]
+    assert carve_validation(records[:1], 0.5, seed=0) == (records[:1], [])
+
+
+def test_samples_are_read_as_written(tmp_path):
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 256, (5, 7, 3)).astype(np.uint8)
+    grey = rng.integers(0, 256, (5, 7)).astype(np.uint8)
+    write_rgb(tmp_path / "1_A.png", a)
+    write_rgb(tmp_path / "1_D.png", a // 2)
+    write_rgb(tmp_path / "1_S.png", grey)
+    write_rgb(tmp_path / "1_T.png", np.where(grey >= 128, 255, 0).astype(np.uint8))
+    sample = PictureSamples(find(tmp_path).records)[0]
+    assert torch.equal(sample["input"], torch.from_numpy(a.transpose(2, 0, 1).astype(np.float32) / 255))
+    assert sample["specular"].shape == (3, 5, 7)
+    assert torch.equal(sample["specular"][0], sample["specular"][2])
+    assert torch.equal(sample["mask"], torch.from_numpy((grey >= 128).astype(np.float32))[None])
+    assert sample["name"] == "1"
+
+
+def test_keys_that_some_records_lack_are_left_out(tmp_path):
+    _touch(tmp_path, *(f"{i}_{letter}.png" for i in (1, 2) for letter in "AD"), "1_S.png")
+    assert PictureSamples(find(tmp_path).records).keys == ["input", "diffuse"]

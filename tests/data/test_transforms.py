@@ -1,0 +1,85 @@
+"""Augmentation: all layers alike, values by their formulas, nothing left to chance but the generator."""
+
+import numpy as np
+import pytest
+import torch
+
+from data.transforms import Augmentation, resized, scale_highlight, scale_light
+from utils.errors import UserError
+
+
+def _sample(height=12, width=16):
+    generator = torch.Generator().manual_seed(0)
+    diffuse = 0.5 * torch.rand(3, height, width, generator=generator)
+    specular = 0.4 * torch.rand(1, height, width, generator=generator).expand(3, -1, -1).clone()
+    mask = (specular[:1] > 0.2).float()
+    return {"input": diffuse + specular, "diffuse": diffuse, "specular": specular, "mask": mask, "name": "x"}
+
+
+@pytest.mark.parametrize(
+    "augmentation",
+    [
+        Augmentation(size=0),
+        Augmentation(size=0, rotate=True),
+        Augmentation(size=0, crop=8),
+        Augmentation(size=0, crop=8, rotate=True, highlight_scaling=0.5),
+    ],
+)
+def test_layers_stay_together(augmentation):
+    for seed in range(8):
+        out = augmentation(_sample(), np.random.default_rng(seed))
+        assert torch.allclose(out["input"], (out["diffuse"] + out["specular"]).clamp(0, 1), atol=1e-6)
+        assert out["name"] == "x"
+        again = augmentation(_sample(), np.random.default_rng(seed))
+        assert all(torch.equal(out[key], again[key]) for key in out.keys() - {"name"})
+
+
+def test_flips_and_turns_reach_all_eight_poses():
+    poses = set()
+    for seed in range(200):
+        out = Augmentation(size=0, rotate=True)(_sample(4, 4), np.random.default_rng(seed))
+        poses.add(tuple(out["input"].flatten().tolist()))
+    assert len(poses) == 8
+
+
+def test_highlights_are_scaled_by_the_formula():
+    sample = _sample()
+    out = scale_highlight(sample, 1.5)
+    assert torch.allclose(out["input"], (sample["diffuse"] + 1.5 * sample["specular"]).clamp(0, 1))
+    assert torch.equal(out["diffuse"], sample["diffuse"])
+    bare = {key: sample[key] for key in ("input", "diffuse", "name")}
+    assert torch.allclose(scale_highlight(bare, 1.5)["input"], out["input"], atol=1e-6)
+    assert torch.allclose(scale_highlight(sample, 0.0)["input"], sample["diffuse"])
+
+
+def test_light_scales_pictures_and_not_masks():
+    out = scale_light(_sample(), (2.0, 1.0, 0.5))
+    sample = _sample()
+    assert torch.allclose(out["input"][0], (2 * sample["input"][0]).clamp(0, 1))
+    assert torch.allclose(out["diffuse"][2], 0.5 * sample["diffuse"][2])
+    assert torch.equal(out["mask"], sample["mask"])
+
+
+def test_resizing():
+    out = resized(_sample(), 8)
+    assert out["input"].shape == (3, 8, 8)
+    assert set(out["mask"].unique().tolist()) <= {0.0, 1.0}
+    constant = {"input": torch.full((3, 5, 9), 0.25), "diffuse": torch.full((3, 5, 9), 0.25), "name": "x"}
+    assert torch.allclose(resized(constant, 7)["input"], torch.tensor(0.25))
+    square = resized(constant, 7)
+    assert resized(square, 7) is square
+
+
+def test_jitters_stay_in_range_and_move_both_pictures():
+    augmentation = Augmentation(size=0, flips=False, exposure_jitter=1.0, temperature_jitter=0.2)
+    sample = _sample()
+    out = augmentation(sample, np.random.default_rng(1))
+    assert out["input"].max() <= 1
+    inside = out["input"] < 1
+    ratio = out["input"] / sample["input"]
+    assert torch.allclose(ratio[inside], (out["diffuse"] / sample["diffuse"])[inside], atol=1e-4)
+
+
+def test_a_crop_larger_than_the_picture_is_refused():
+    with pytest.raises(UserError, match=r"x is 16x12, smaller than --crop 14"):
+        Augmentation(size=0, crop=14)(_sample(), np.random.default_rng(0))

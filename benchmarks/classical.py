@@ -26,7 +26,6 @@ import cv2
 import numpy as np
 
 from classical import METHODS
-from evaluation.datasets import srgb_encode
 from evaluation.metrics import score
 from evaluation.published import published
 from utils import cli
@@ -136,6 +135,9 @@ def _seconds(separate, image: np.ndarray) -> float:
 
 
 def _score(separate, picture: Path, truth: Path) -> dict[str, float]:
+    # Imports torch, whose size and seconds have no place in a process that only measures.
+    from evaluation.datasets import srgb_encode
+
     image, target = read_rgb(picture), read_rgb(truth).astype(np.float64)
     whole = {"whole": np.ones(target.shape[:2], bool)}
     decoded = srgb_encode(separate(_srgb_decode(image)).astype(np.float64))

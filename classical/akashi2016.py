@@ -48,6 +48,8 @@ def akashi2016(
     """
     image = check_image(image)
     values, counts, index = distinct_colours(image, _MAX_COLOURS)
+    if not values.any():
+        return image
     diffuse = _factorise(
         255 * values, counts, colours, sparsity, tolerance, max_iterations, np.random.default_rng(seed)
     )
@@ -90,7 +92,7 @@ def _factorise(
         squares = np.einsum("ij,ij,j->", error, error, weights, dtype=np.float64)
         amount = codes.sum(axis=0, dtype=np.float64) @ counts
         previous, objective = objective, 0.5 * math.sqrt(squares) + sparsity * amount
-        if abs(previous - objective) < tolerance * objective:
+        if abs(previous - objective) <= tolerance * objective:
             break
     return diffuse
 

@@ -1,0 +1,171 @@
+"""What holds for every classical method: shape, range, determinism, guards, and exact scenes."""
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from classical import METHODS
+from tests.classical.two_colours import psnr, two_colours
+
+# The untouched picture has 31.2 dB.
+RECOVERED_DB = {
+    "tan2005": 34.5,
+    "yoon2006": 100,
+    "shen2008": 100,
+    "shen2009": 48,
+    "yang2010": 50,
+    "shen2013": 58,
+    "akashi2016": 40,
+    "yamamoto2019": 55,
+    "guo2018": 43,
+}
+# Guards do not depend on how far the slowest of them has converged.
+HURRIED = METHODS | {"akashi2016": partial(METHODS["akashi2016"], max_iterations=200)}
+FAST = sorted(set(METHODS) - {"akashi2016", "guo2018"})
+
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+def separate(name: str, image: np.ndarray, methods: dict[str, Callable] = HURRIED) -> np.ndarray:
+    """The diffuse layer, with warnings as errors and the promises of `classical` checked."""
+    before = image.copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        diffuse = methods[name](image)
+    assert diffuse.dtype == np.float32
+    assert diffuse.shape == image.shape
+    assert np.isfinite(diffuse).all()
+    assert diffuse.min() >= 0
+    assert (diffuse <= image + 1e-6).all()
+    np.testing.assert_array_equal(image, before)
+    return diffuse
+
+
+def noise(*size: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random((*size, 3), dtype=np.float32)
+
+
+def test_table_names_every_method():
+    assert list(METHODS) == list(RECOVERED_DB)
+    assert all(function.__name__ == name for name, function in METHODS.items())
+
+
+@every_method
+def test_recovers_the_diffuse_layer_of_an_exact_scene(name):
+    image, diffuse = two_colours()
+    assert psnr(image, diffuse) < 31.3
+    assert psnr(separate(name, image, METHODS), diffuse) > RECOVERED_DB[name]
+
+
+@every_method
+def test_same_input_same_bits(name):
+    image = two_colours(32)[0]
+    np.testing.assert_array_equal(HURRIED[name](image), HURRIED[name](image))
+
+
+@every_method
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (6, 1), (2, 3), (17, 9)])
+def test_any_size(name, size):
+    separate(name, noise(*size))
+
+
+@every_method
+@pytest.mark.parametrize(
+    "colour", [(0, 0, 0), (1, 1, 1), (0.5, 0.5, 0.5), (0.004, 0.004, 0.004), (0.7, 0.3, 0.2), (1, 0, 0)]
+)
+def test_constant_picture_has_no_highlight(name, colour):
+    image = np.full((9, 8, 3), colour, np.float32)
+    # The sparsity of Akashi & Okatani takes λ / 255 = 0.012 off every colour.
+    np.testing.assert_allclose(separate(name, image, METHODS), image, atol=0.015)
+
+
+@every_method
+def test_grey_picture_comes_back_untouched(name):
+    image = np.repeat(noise(12, 10)[..., :1], 3, axis=2)
+    np.testing.assert_array_equal(separate(name, image), image)
+
+
+@every_method
+def test_grey_and_black_parts_of_a_coloured_picture_stay(name):
+    image = two_colours(48)[0]
+    image[5:20, 30:45] = np.linspace(0.2, 1, 15, dtype=np.float32)[:, None, None]
+    image[30:40, 5:15] = 0
+    diffuse = separate(name, image)
+    np.testing.assert_array_equal(diffuse[5:20, 30:45], image[5:20, 30:45])
+    assert not diffuse[30:40, 5:15].any()
+
+
+@every_method
+def test_nearly_grey_surface_does_not_turn_black(name):
+    image = two_colours(48)[0]
+    image[5:20, 5:40] = 0.6
+    image[5:20, 5:40] += np.random.default_rng(1).uniform(-0.005, 0.005, (15, 35, 3)).astype(np.float32)
+    assert separate(name, image)[5:20, 5:40].min() > 0.5
+
+
+@every_method
+def test_lone_white_pixel_on_black(name):
+    image = np.zeros((9, 9, 3), np.float32)
+    image[4, 4] = 1
+    np.testing.assert_array_equal(separate(name, image), image)
+
+
+@every_method
+def test_accepts_double_precision_and_slices(name):
+    image = two_colours(40)[0].astype(np.float64)[::2, ::-2]
+    assert HURRIED[name](image).shape == (20, 20, 3)
+
+
+@every_method
+def test_wrong_input_is_refused(name):
+    with pytest.raises(TypeError, match="uint8"):
+        METHODS[name](np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(ValueError, match="shape"):
+        METHODS[name](np.zeros((4, 4), np.float32))
+    with pytest.raises(ValueError, match="shape"):
+        METHODS[name](np.zeros((0, 4, 3), np.float32))
+    with pytest.raises(ValueError, match="NaN"):
+        METHODS[name](np.full((4, 4, 3), np.nan, np.float32))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from(FAST),
+    levels=st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
+        lambda size: arrays(np.uint8, (*size, 3), elements=st.integers(0, 255))
+    ),
+)
+def test_eight_bit_pictures_of_any_content(name, levels):
+    separate(name, levels.astype(np.float32) / 255)
+
+
+@pytest.mark.parametrize("name", ["yoon2006", "shen2009"])
+def test_turned_picture_gives_the_turned_result(name):
+    image = two_colours(40)[0]
+    image[:20, :20] += 0.05
+    turned = METHODS[name](np.ascontiguousarray(image.transpose(1, 0, 2))).transpose(1, 0, 2)
+    np.testing.assert_allclose(turned, METHODS[name](image), atol=1e-5)
+
+
+def test_stronger_highlight_leaves_the_same_diffuse_layer():
+    weak, strong = (METHODS["yoon2006"](two_colours(48, strength)[0]) for strength in (0.1, 0.25))
+    np.testing.assert_allclose(weak, strong, atol=1e-5)
+
+
+def test_thread_count_does_not_matter():
+    image = two_colours(40)[0]
+    threads = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(1)
+        one = METHODS["yang2010"](image)
+        cv2.setNumThreads(2)
+        np.testing.assert_array_equal(METHODS["yang2010"](image), one)
+    finally:
+        cv2.setNumThreads(threads)

@@ -98,7 +98,9 @@ def _render(
     albedo = surface.albedo * torch.lerp(torch.ones_like(level), level, backdrop).unsqueeze(1)
     specular = specular * (1 - 0.97 * backdrop)
     sample = compose.compose(plan, compose.Layers(albedo, shading, specular, photo, from_photo), options)
-    sample["object_mask"] = (~ground).float().unsqueeze(1)
+    objects = (~ground).float().unsqueeze(1)
+    # A picture that one surface fills is all object.
+    sample["object_mask"] = torch.maximum(objects, 1 - objects.amax((2, 3), keepdim=True))
     return sample
 
 

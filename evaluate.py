@@ -7,7 +7,7 @@ python evaluate.py --table laboratory --dataroot LABORATORY
 """
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -67,7 +67,7 @@ class Options:
     limit: int | None = None
     """only the first pictures by name"""
     object_mask: bool | None = None
-    """multiply results by the object mask where there is one (default: only for sshr)"""
+    """multiply results by the object mask (default: for sshr and list files, as their authors do)"""
     sheets: bool = True
     """write sheets of the worst and best pictures"""
     workers: int = 0
@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
         epilog="docs/EVALUATION.md defines every number.",
     )
     truth = options.truth or ("tone_corrected" if options.table == "sshr" else "diffuse")
-    settings = _settings(options)
+    settings = _settings(options)  # before the data, so that a wrong option is told at once
     pair_set = find_pairs(
         options.dataroot,
         options.table or options.dataset,
@@ -103,11 +103,12 @@ def main(argv: list[str] | None = None) -> int:
         expected=PICTURES if options.table == "laboratory" else None,
     )
     print_problems(pair_set.problems)
+    mask_results = pair_set.masks_results if options.object_mask is None else options.object_mask
     of_table = [*computable(options.table), *shipped_weights()] if options.table else []
     report = evaluate(
         pair_set,
         [*of_table, *options.methods, *([options.reference] if options.reference else [])],
-        settings,
+        replace(settings, mask_results=mask_results),
         options.out,
         transfer=options.transfer,
         references=dict.fromkeys(["input", options.reference or "input"]),
@@ -151,9 +152,6 @@ def _settings(options: Options) -> Settings:
         device=options.device,
         precision=options.precision,
         output=options.output,
-        mask_results=options.object_mask
-        if options.object_mask is not None
-        else "sshr" in (options.dataset, options.table),
     )
 
 

@@ -93,6 +93,11 @@ class PairSet:
     split: str
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def masks_results(self) -> bool:
+        """Whether results are multiplied by the object mask by default, as TSHRNet's authors do on SSHR."""
+        return self.name in ("sshr", "list") and any("object_mask" in pair.files for pair in self.pairs)
+
 
 def to_unit(pixels: np.ndarray) -> np.ndarray:
     """uint8, uint16 or float32 pixels as float64 in [0, 1]."""

@@ -118,7 +118,7 @@ class Remover:
     """
 
     spec: str
-    output: str = "diffuse"
+    output: str = "tone_corrected"
     options: dict = field(default_factory=dict)
     timed = True
 
@@ -145,7 +145,7 @@ def removed(image: np.ndarray, diffuse: np.ndarray) -> np.ndarray:
     return np.abs(to_unit(image) - to_unit(diffuse)).max(axis=2)
 
 
-def load(spec: str, output: str = "diffuse", options: dict | None = None) -> Method:
+def load(spec: str, output: str = "tone_corrected", options: dict | None = None) -> Method:
     """The method named `spec`. `options` go to restoration.load_method, `output` to TSHRNet."""
     if spec == "input":
         return Input()

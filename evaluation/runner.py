@@ -48,8 +48,8 @@ class Settings:
     map_threshold: str = "0.5"
     device: str = "auto"
     precision: str = "auto"
-    output: str = "diffuse"
-    """the stage of TSHRNet that is scored: "diffuse" or "tone_corrected", as the truth is"""
+    output: str = "tone_corrected"
+    """the stage of TSHRNet that is scored: tone_corrected or diffuse"""
     mask_results: bool = False
     """multiply what methods made (not the input, not other programs' results) by the object mask"""
 

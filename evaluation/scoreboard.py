@@ -93,7 +93,7 @@ def score_groups(
             name: run(
                 group.pairs,
                 methods,
-                Settings(metrics=("psnr", "ssim"), output=group.pairs[0].truth),
+                Settings(metrics=("psnr", "ssim"), mask_results=group.masks_results),
                 Path(scratch, name),
                 workers=workers,
             )

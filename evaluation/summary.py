@@ -176,6 +176,8 @@ def caption(
     ]
     if settings.mask_results:
         sentences.insert(3, "results (not the input) multiplied by the object mask")
+    if any("tshr" in summary.spec.lower() for summary in summaries):
+        sentences.insert(3, f"TSHRNet's result: its {settings.output.replace('_', '-')} stage")
     weights = [f"{s.label} {s.weights}" for s in summaries if s.weights]
     if weights:
         sentences.append(f"weights (sha256): {', '.join(weights)}")

@@ -103,7 +103,7 @@ MODELS: dict[str, _Entry] = {
     # The figure made small. Widths: eight channels at full resolution, where memory traffic and not
     # arithmetic is what a CPU waits for; most of the capacity at a quarter, where it is cheap. The map is
     # bounded, so that pixels without highlight come out exactly as they were; the light is white; both
-    # networks add to the image that they see instead of drawing it anew, which takes far fewer steps to learn.
+    # networks add to the image that they see instead of drawing it anew, which is learned in fewer steps.
     "aha-lite": _Entry(
         _figure_aha,
         {

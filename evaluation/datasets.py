@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data.layouts import Found
 from data.lists import read_list
 from data.pairs import glob_pairs
 from data.psd import psd
-from data.records import Record
+from data.records import Found, Record
 from data.shiq import official_split, shiq
 from data.sshr import sshr
 from utils.errors import UserError

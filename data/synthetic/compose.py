@@ -45,7 +45,7 @@ def plan(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str, np
     gamma = draws.uniform("gamma", low=1.7, high=2.5)
     dark = studio & draws.chance("gamma.linear", share=0.5)
     gamma = np.where(dark, draws.uniform("gamma.dark", low=1.0, high=1.3), gamma)
-    exposure = draws.uniform("exposure", low=0.12, high=0.8)
+    exposure = draws.uniform("exposure", low=0.18, high=0.95)
     low, high = options.peak
     rank = draws.uniform("peak")
     pale = draws.chance("pale", share=options.pale_share)
@@ -64,7 +64,7 @@ def plan(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str, np
         "blur": draws.uniform("blur", low=options.blur[0], high=options.blur[1]),
         "noise": draws.uniform("noise") ** 2 * (noise_high - noise_low) + noise_low,
         "sensor": (draws.bits("sensor") >> np.uint64(2)).astype(np.int64),
-        "haze": draws.uniform("haze") ** 2 * 8,
+        "haze": draws.uniform("haze") ** 1.5 * 14,
         "haze.cloud": draws.normal("haze.cloud", 1, 9, 9) * draws.uniform("haze.rough", 1, 1, 1, high=2.0),
         "glare": draws.chance("glared", share=0.25) * draws.uniform("glare", high=0.15),
         "specular.jpeg": draws.chance("specular.jpeg", share=options.jpeg_share),

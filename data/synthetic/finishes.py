@@ -36,7 +36,7 @@ def _finish(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str,
     alpha = by_finish("alpha", (0.4, 0.8), (0.25, 0.55), (0.1, 0.3), (0.03, 0.12), (0.08, 0.35))
     gloss = by_finish("gloss", (0.002, 0.03), (0.1, 0.6), (0.3, 1.0), (0.4, 1.2), (0.6, 1.5))
     mirror = by_finish("mirror", (0.0, 0.01), (0.02, 0.3), (0.1, 0.7), (0.3, 1.0), (0.4, 1.2))
-    relief = by_finish("relief", (0.01, 0.2), (0.01, 0.2), (0.005, 0.12), (0.002, 0.05), (0.005, 0.08))
+    relief = by_finish("relief", (0.02, 0.3), (0.02, 0.3), (0.01, 0.2), (0.002, 0.06), (0.005, 0.1))
     relief = relief * np.where(draws.chance("relief.none", n, share=0.25), 0.05, 1.0)
     relief = np.where(background & (kinds == geometry.CLOSE_UP)[:, None], relief * 1.6, relief)
     stretched = ((finish == METAL) & draws.chance("brushed", n, share=0.6)) | draws.chance(
@@ -82,7 +82,7 @@ def _colours(draws: Draws, banks: Banks, options: SceneOptions) -> dict[str, np.
     base = _palette(draws, pale)
     keep = draws.chance("keep", n, share=0.4) & ~pale
     base = np.where(keep[..., None], mean, base)
-    contrast = draws.log_uniform("contrast", n, low=0.15, high=1.3)
+    contrast = draws.log_uniform("contrast", n, low=0.25, high=1.5)
     contrast = contrast * np.where(draws.chance("uni", n, share=0.2), 0.1, 1.0) * np.where(pale, 0.3, 1.0)
     contrast = np.where(keep, np.maximum(contrast, 0.8), contrast)
     chroma = draws.uniform("chroma", n, low=0.3, high=1.3)
@@ -98,7 +98,7 @@ def _colours(draws: Draws, banks: Banks, options: SceneOptions) -> dict[str, np.
     offset = base * tint - (matrix @ mean[..., None])[..., 0]
     table = {
         "tile": tile,
-        "tile_scale": draws.log_uniform("tile.scale", n, low=0.12, high=0.45),
+        "tile_scale": draws.log_uniform("tile.scale", n, low=0.2, high=0.9),
         "relief_tile": np.where(linked > 0, linked, relief_tile),
     }
     table |= {f"offset{row}": offset[..., row] for row in range(3)}
@@ -110,7 +110,7 @@ def _colours(draws: Draws, banks: Banks, options: SceneOptions) -> dict[str, np.
 def _palette(draws: Draws, white: np.ndarray) -> np.ndarray:
     """Base colours (B, SLOTS, 3), display values: vivid, pastel, grey, earth; near white where asked."""
     n = SLOTS
-    kind = draws.choice("palette", n, weights=(0.45, 0.2, 0.15, 0.2))
+    kind = draws.choice("palette", n, weights=(0.36, 0.2, 0.16, 0.28))
     saturation_range = np.array([(0.5, 1.0), (0.1, 0.5), (0.0, 0.08), (0.2, 0.6)], np.float32)[kind]
     value_range = np.array([(0.25, 0.95), (0.45, 0.95), (0.03, 0.95), (0.15, 0.7)], np.float32)[kind]
     draw_s, draw_v = draws.uniform("saturation", n), draws.uniform("value", n)

@@ -27,7 +27,7 @@ SCENE = ("ambient", "wrap", "lens", "ggx", "turn", "surroundings", "dimmest")
 def plan(draws: Draws, kinds: np.ndarray, banks: Banks, options: SceneOptions) -> dict[str, np.ndarray]:
     """Parameters of the lamps (B, LIGHTS, ...) and of the scenes' light (B,)."""
     n = LIGHTS
-    count = 1 + draws.choice("lights", weights=(0.35, 0.3, 0.2, 0.15))
+    count = 1 + draws.choice("lights", weights=(0.22, 0.3, 0.28, 0.2))
     azimuth = draws.uniform("light.azimuth", n, low=-0.35 * np.pi, high=1.35 * np.pi)
     rise = draws.uniform("light.rise", n, low=0.1, high=1.2)
     towards = np.stack([np.cos(azimuth) * np.cos(rise), np.sin(azimuth) * np.cos(rise), np.sin(rise)], -1)

@@ -36,13 +36,13 @@ class SceneOptions:
     """Share of scenes that reflect an environment map besides their lamps."""
     texture_share: float = 0.5
     """Share of albedo tiles from `textures` and `materials` where these are given; the rest is procedural."""
-    peak: tuple[float, float] = (0.06, 0.95)
+    peak: tuple[float, float] = (0.12, 0.95)
     """Range of the brightest specular value of a scene (display)."""
     untouched: tuple[float, float] = (0.3, 0.68)
     """Range of the share of pixels whose specular value is exactly zero (display composition)."""
     noise: tuple[float, float] = (0.0, 0.012)
     """Range of the sensor noise's standard deviation at mid-grey, display values."""
-    blur: tuple[float, float] = (0.35, 0.9)
+    blur: tuple[float, float] = (0.2, 0.75)
     """Range of the optical blur's standard deviation in pixels of a 224-pixel picture."""
     jpeg_share: float = 0.3
     """Share of scenes whose diffuse layer, and share of those whose specular layer, passed JPEG compression."""

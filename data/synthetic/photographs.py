@@ -18,7 +18,7 @@ Vector = tuple[Tensor, Tensor, Tensor]
 
 def plan(draws: Draws, kinds: np.ndarray, banks: Banks) -> dict[str, np.ndarray]:
     """Parameters of the photographs, (B,) or (B, 2)."""
-    zoom = draws.uniform("photo.zoom", low=0.45, high=1.0)
+    zoom = draws.uniform("photo.zoom", low=0.65, high=1.0)
     return {
         "photo": kinds == geometry.PHOTO,
         "photo.which": draws.integers("photo", high=1 if banks.photos is None else len(banks.photos)),

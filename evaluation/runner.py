@@ -11,6 +11,7 @@ import math
 import multiprocessing
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -74,6 +75,8 @@ class Row:
     size: tuple[int, int] | None = None
     region: str | None = None
     bits: int | None = None
+    kept: tuple[int, int] | None = None
+    """size and time of the kept result"""
     error: str | None = None
     bad_pair: bool = False
 
@@ -87,8 +90,8 @@ class Row:
     def from_json(cls, record: dict) -> "Row":
         """The inverse of `to_json`."""
         values = {key: math.inf if v == "inf" else v for key, v in record["values"].items()}
-        size = record["size"] and tuple(record["size"])
-        return cls(**record | {"values": values, "size": size})
+        pairs = {key: record[key] and tuple(record[key]) for key in ("size", "kept")}
+        return cls(**record | pairs | {"values": values})
 
 
 def slug(spec: str) -> str:
@@ -173,8 +176,17 @@ class _Store:
             except json.JSONDecodeError:
                 continue  # the last line of a run that was killed while writing it
             known[record["key"]] = record["row"]
-        keys = {pair.name: self._key(spec, pair) for pair in pairs}
-        return {name: Row.from_json(known[key]) for name, key in keys.items() if key in known}
+        finished = {}
+        for pair in pairs:
+            record = known.get(self._key(spec, pair))
+            row = record and Row.from_json(record)
+            if row and self._is_kept(spec, pair, row):
+                finished[pair.name] = row
+        return finished
+
+    def _is_kept(self, spec: str, pair: Pair, row: Row) -> bool:
+        """Whether the result is the one that was scored: other data with the same names may replace it."""
+        return row.kept is None or row.kept == _stamp(result_file(self.out, self.settings, spec, pair))
 
     def keep(self, spec: str, pair: Pair, row: Row) -> None:
         if row.error is not None:
@@ -231,7 +243,7 @@ def _work_all(
         return
     context = _process_context()
     threads = max(1, (os.cpu_count() or 1) // workers)
-    with ProcessPoolExecutor(workers, context, _limit_threads, (threads,)) as pool:
+    with ProcessPoolExecutor(workers, context, _start_worker, (threads,)) as pool:
         jobs = {pool.submit(_work, spec, pair, settings, out): (spec, pair) for spec, pair in todo}
         try:
             for job in as_completed(jobs):
@@ -255,8 +267,11 @@ def _process_context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def _limit_threads(threads: int) -> None:
+def _start_worker(threads: int) -> None:
     import torch
+
+    # Ctrl-C reaches all processes of a terminal; the parent alone decides what becomes of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
@@ -282,6 +297,7 @@ def _work(spec: str, pair: Pair, settings: Settings, out: Path) -> Row:
             path = result_file(out, settings, spec, pair)
             write_rgb(path, output.diffuse)
             write_rgb(path.with_name(f"{path.stem}-HFE.png"), output.highlight)
+            row.kept = _stamp(path)
     except UserError as error:
         row.error = str(error)
     except Exception as error:

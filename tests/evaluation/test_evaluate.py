@@ -111,6 +111,14 @@ def test_a_line_cut_short_by_a_kill_is_computed_again(data: Path, monkeypatch) -
     assert len(calls) == 4
 
 
+def test_a_kept_result_that_was_replaced_is_computed_again(data: Path, monkeypatch) -> None:
+    calls = count_calls(monkeypatch)
+    call(data, "--methods", "shen2013", "--no_sheets")
+    write_rgb(data.parent / "out" / "native" / "shen2013" / "a.png", np.zeros((3, 3, 3)))
+    call(data, "--methods", "shen2013", "--no_sheets")
+    assert calls == ["a", "b", "c", "a"]
+
+
 def count_calls(monkeypatch) -> list[str]:
     calls: list[str] = []
     original = methods.Remover.__call__

@@ -2,7 +2,7 @@
 
 L_G = lambda_content (|D_coarse - D| + |D_refined - D|) + lambda_perceptual L_perc(D_refined, D)
       + lambda_ssim (1 - SSIM(., D)) + lambda_gan L_gan + lambda_specular |S_hat - S|
-      + lambda_direct (|N_coarse - D| + |N_refined - D|) + lambda_map |A - T| + lambda_achromatic L_grey
+      + lambda_direct (|N_coarse - D| + |N_refined - D|) + lambda_map w |A - T| + lambda_achromatic L_grey
 L_D = hinge(Disc(D, A), Disc(D_refined, A))
 """
 

@@ -107,9 +107,8 @@ def test_dichromatic_terms():
     image[0, 1, 0, 2] = 1.0
     assert achromaticity(specular, image).item() == pytest.approx((0.4 / 3) / 4)
     assert specular_supervision(specular, torch.zeros_like(specular)).item() == pytest.approx(2.1 / 12)
-    assert map_supervision(torch.full((2, 1, 3, 3), 0.25), torch.ones(2, 1, 3, 3)).item() == pytest.approx(
-        0.75
-    )
+    mask = torch.tensor([1.0, 0.0]).view(1, 1, 1, 2)
+    assert map_supervision(torch.full((1, 1, 1, 2), 0.25), mask).item() == pytest.approx((25 * 0.75 + 0.25) / 2)
 
 
 def test_perceptual_is_the_distance_of_vgg_activations(tmp_path):

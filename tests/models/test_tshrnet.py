@@ -9,7 +9,7 @@ import torch
 
 from models import build_model
 from models.unet import UNet
-from tests.golden_tshrnet import golden_entry, golden_image
+from tests.golden_weights import golden_entry, golden_image
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tshrnet_seed0_256.npz"
 SHARED = Path(os.environ.get("SPECULAR_SHARED", Path(__file__).parents[3] / "shared"))

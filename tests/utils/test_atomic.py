@@ -32,3 +32,10 @@ def test_unwritable_folder_is_a_user_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file"):
         write_text(tmp_path / "file" / "a.txt", "x")
+
+
+def test_ordinary_permissions(tmp_path):
+    (tmp_path / "plain").write_text("x")
+    with atomic_path(tmp_path / "a") as temporary:
+        temporary.touch(0o600)
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -1,7 +1,7 @@
 """The losses: tensors in, scalars out. Each states its equation; each is a mean over samples and pixels."""
 
 from losses.adversarial import discriminator_hinge, generator_corrected, generator_released
-from losses.content import content
+from losses.content import content, squared_error
 from losses.dichromatic import achromaticity, map_supervision, specular_supervision
 from losses.ssim import ssim, ssim_per_image
 
@@ -13,6 +13,7 @@ __all__ = [
     "generator_released",
     "map_supervision",
     "specular_supervision",
+    "squared_error",
     "ssim",
     "ssim_per_image",
 ]

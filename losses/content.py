@@ -10,3 +10,12 @@ def content(coarse: Tensor, refined: Tensor, diffuse: Tensor) -> Tensor:
     All (B, 3, H, W) in [0, 1] (the estimates may leave the range).
     """
     return F.l1_loss(coarse, diffuse) + F.l1_loss(refined, diffuse)
+
+
+def squared_error(coarse: Tensor, refined: Tensor, target: Tensor) -> Tensor:
+    """L_sq = mean (D_coarse - D)^2 + mean (D_refined - D)^2, what PSNR measures. All (B, 3, H, W).
+
+    Most pixels have no highlight, and an absolute error is least at their median: doing nothing. A squared
+    error is least at the mean, so that a network which is not sure yet already takes something away.
+    """
+    return F.mse_loss(coarse, target) + F.mse_loss(refined, target)

@@ -18,7 +18,7 @@ def specular_supervision(specular_hat: Tensor, specular: Tensor) -> Tensor:
 
 
 def map_supervision(highlight: Tensor, mask: Tensor) -> Tensor:
-    """L_A = mean of w |A - T|, w = 25 on the data set's binary highlight mask T, else 1. Both (B, 1, H, W)."""
+    """L_A = mean of w |A - T|; w = 25 on the data set's highlight mask T, else 1. Both (B, 1, H, W)."""
     return ((highlight - mask).abs() * (1 + (MASK_WEIGHT - 1) * mask)).mean()
 
 

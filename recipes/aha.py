@@ -1,6 +1,7 @@
 """The training of the AHA networks; `released` and `corrected` are two sets of its switches.
 
 L_G = lambda_content (|D_coarse - D| + |D_refined - D|) + lambda_perceptual L_perc(D_refined, D)
+      + lambda_squared (|D_coarse - D|^2 + |D_refined - D|^2)
       + lambda_ssim (1 - SSIM(., D)) + lambda_gan L_gan + lambda_specular |S_hat - S|
       + lambda_direct (|N_coarse - D| + |N_refined - D|) + lambda_map w |A - T| + lambda_achromatic L_grey
 L_D = hinge(Disc(D, A), Disc(D_refined, A))
@@ -20,6 +21,7 @@ from losses import (
     generator_released,
     map_supervision,
     specular_supervision,
+    squared_error,
     ssim,
     ssim_per_image,
 )
@@ -40,6 +42,7 @@ class AHARecipe:
             "ssim": options.lambda_ssim,
             "perceptual": options.lambda_perceptual,
             "gan": options.lambda_gan,
+            "squared": options.lambda_squared,
             "specular": options.lambda_specular,
             "direct": options.lambda_direct,
             "map": options.lambda_map,
@@ -95,6 +98,7 @@ class AHARecipe:
             "ssim": lambda: 1 - ssim(on, truth),
             "perceptual": lambda: self._perceive(result.diffuse, truth),
             "gan": lambda: self._gan(result),
+            "squared": lambda: squared_error(coarse, result.diffuse, truth),
             "specular": lambda: specular_supervision(result.specular, batch["specular"]),
             "direct": lambda: content(result.stages["coarse"], result.stages["refined"], truth),
             "map": lambda: map_supervision(result.highlight, batch["mask"]),

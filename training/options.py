@@ -173,6 +173,9 @@ class LossOptions:
     """adversarial term"""
     lambda_ssim: float = 0.1
     """1 - SSIM"""
+    lambda_squared: float = 0.0
+    """|D_coarse - D|^2 + |D_refined - D|^2, beside or in place of content: rare highlights are learned
+    sooner"""
     lambda_direct: float = 0.0
     """|N_coarse - D| + |N_refined - D|: the networks' own outputs, before they are composed. Where the map is
     bounded and zero they get no other gradient"""

@@ -17,6 +17,7 @@ from losses import (
     generator_released,
     map_supervision,
     specular_supervision,
+    squared_error,
     ssim,
     ssim_per_image,
 )
@@ -31,6 +32,7 @@ def _images(seed, *shape):
 def test_content_is_the_sum_of_two_mean_absolute_differences():
     truth = torch.full((2, 3, 4, 5), 0.5)
     assert content(truth + 0.1, truth - 0.3, truth).item() == pytest.approx(0.4)
+    assert squared_error(truth + 0.1, truth - 0.3, truth).item() == pytest.approx(0.1)
 
 
 def test_ssim_of_constant_images_is_the_luminance_term_away_from_the_border():
@@ -108,7 +110,9 @@ def test_dichromatic_terms():
     assert achromaticity(specular, image).item() == pytest.approx((0.4 / 3) / 4)
     assert specular_supervision(specular, torch.zeros_like(specular)).item() == pytest.approx(2.1 / 12)
     mask = torch.tensor([1.0, 0.0]).view(1, 1, 1, 2)
-    assert map_supervision(torch.full((1, 1, 1, 2), 0.25), mask).item() == pytest.approx((25 * 0.75 + 0.25) / 2)
+    assert map_supervision(torch.full((1, 1, 1, 2), 0.25), mask).item() == pytest.approx(
+        (25 * 0.75 + 0.25) / 2
+    )
 
 
 def test_perceptual_is_the_distance_of_vgg_activations(tmp_path):

@@ -49,11 +49,28 @@ def otsu_masks(specular: Tensor, passes: int = 2) -> Tensor:
     bins. A pass over pixels of a single value keeps them, except that the first then keeps none: a constant
     layer, as of a picture without highlights, has an empty mask.
     """
+    level = lightness(specular.float()).flatten(1)
+    kept = _kept(level, torch.ones_like(level), passes)
+    return kept.view(specular.shape[0], 1, *specular.shape[-2:])
+
+
+def otsu_masks_of_bytes(specular: Tensor, passes: int = 2) -> Tensor:
+    """`otsu_masks` of grey layers (B, 1, H, W) on 8-bit steps, several times faster: by the histogram of the bytes."""
+    levels = (specular * 255).round_().long().flatten(1)
+    counts = specular.new_zeros(len(levels), BINS).scatter_add_(
+        1, levels, torch.ones_like(levels, dtype=torch.float32)
+    )
+    steps = torch.arange(BINS, device=specular.device, dtype=torch.float32) / 255
+    lightness_of = lightness(steps.view(1, 1, 1, -1)).view(1, -1).expand_as(counts)
+    kept = _kept(lightness_of, counts, passes)
+    return kept.gather(1, levels).view(specular.shape)
+
+
+def _kept(level: Tensor, weight: Tensor, passes: int) -> Tensor:
+    """Which of the levels (B, N), that stand for `weight` (B, N) pixels each, all passes keep: bool (B, N)."""
     if passes < 1:
         raise ValueError(f"passes must be at least 1, got {passes}")
-    level = lightness(specular.float()).flatten(1)
-    batch = level.shape[0]
-    kept = torch.ones_like(level)
+    kept = (weight > 0).float()
     for number in range(passes):
         low = (level + (1 - kept) * 1e3).amin(1, keepdim=True)
         high = (level - (1 - kept) * 1e3).amax(1, keepdim=True)
@@ -61,12 +78,11 @@ def otsu_masks(specular: Tensor, passes: int = 2) -> Tensor:
         spread = (high - low) > 1e-3
         scale = (BINS - 1) / (high - low).clamp_min(1e-3)
         bins = ((level - low) * scale).round_().clamp_(0, BINS - 1)
-        counts = level.new_zeros(batch, BINS).scatter_add_(1, bins.long(), kept)
+        counts = level.new_zeros(len(level), BINS).scatter_add_(1, bins.long(), kept * weight)
         above = bins > otsu_threshold(counts).unsqueeze(1)
         flat_answer = kept if number else torch.zeros_like(kept)
         kept = torch.where(spread, kept * above, flat_answer)
-    kept = kept > 0
-    return kept.view(batch, 1, *specular.shape[-2:])
+    return kept > 0
 
 
 def otsu_mask(specular: np.ndarray, passes: int = 2) -> np.ndarray:

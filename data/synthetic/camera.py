@@ -27,13 +27,13 @@ def quantise(image: Tensor) -> Tensor:
 def blur(image: Tensor, sigma: Tensor) -> Tensor:
     """Separable 3-tap blur of standard deviation `sigma` (B,) in pixels, up to 0.9; borders repeat."""
     side = (sigma.square() / 2).clamp_max(0.4).view(-1, 1, 1, 1)
+    image = image.clone()
     for axis in (-1, -2):
         last = image.shape[axis] - 1
-        step = image.narrow(axis, 1, last) - image.narrow(axis, 0, last)
-        step *= side
-        image = image.clone()
-        image.narrow(axis, 0, last).add_(step)
-        image.narrow(axis, 1, last).sub_(step)
+        head, tail = image.narrow(axis, 0, last), image.narrow(axis, 1, last)
+        step = (tail - head).mul_(side)
+        head.add_(step)
+        tail.sub_(step)
     return image
 
 
@@ -48,8 +48,8 @@ def glare(specular: Tensor, amount: Tensor) -> Tensor:
 
 def add_noise(image: Tensor, noise: Tensor, deviation: Tensor) -> Tensor:
     """Sensor noise growing with brightness: `deviation` (B,) at mid-grey in display values."""
-    gain = deviation.view(-1, 1, 1, 1) * (0.3 + 1.4 * image).sqrt()
-    return image + noise * gain
+    gain = deviation.view(-1, 1, 1, 1) * (0.6 + 0.8 * image)
+    return torch.addcmul(image, noise, gain)
 
 
 def jpeg(image: Tensor, quality: Tensor) -> Tensor:

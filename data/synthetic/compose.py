@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from data.regions import otsu_masks
+from data.regions import otsu_masks, otsu_masks_of_bytes
 from data.synthetic import camera, geometry
 from data.synthetic.draws import Draws, pixel_noise
 from data.synthetic.options import SceneOptions
@@ -80,8 +80,8 @@ def _host(values: np.ndarray, like: Tensor) -> Tensor:
 
 
 def _quantile(image: Tensor, share: Tensor) -> Tensor:
-    """Per-scene quantile (B, 1, 1, 1) of a (B, 1, H, W) map, on about 2,000 pixels; `share` (B, 1, 1, 1)."""
-    step = max(1, image.shape[-1] // 45)
+    """Per-scene quantile (B, 1, 1, 1) of a (B, 1, H, W) map, on about 1,000 pixels; `share` (B, 1, 1, 1)."""
+    step = max(1, image.shape[-1] // 32)
     ordered = image[..., step // 2 :: step, step // 2 :: step].flatten(1).sort(1).values
     last = ordered.shape[1] - 1
     place = (share.view(-1, 1) * last).round().long().clamp(0, last)
@@ -95,12 +95,12 @@ def compose(plan: dict[str, np.ndarray], layers: Layers, options: SceneOptions) 
     diffuse = albedo * shading
     specular = _specular(plan, layers, diffuse, exponent)
     sigma = column(plan["blur"] * min(1.0, diffuse.shape[-1] / 224), diffuse.device)
-    blurred = camera.blur(torch.cat([diffuse, albedo, specular], 1), sigma)
-    diffuse, albedo, specular = blurred.split((3, 3, specular.shape[1]), 1)
+    diffuse, specular = camera.blur(diffuse, sigma), camera.blur(specular, sigma)
     diffuse = camera.quantise(_sensor(plan, diffuse))
     specular = camera.quantise(specular)
     picture = (diffuse + specular).clamp_max_(1.0)
-    mask = otsu_masks(specular, options.mask_passes).float()
+    otsu = otsu_masks_of_bytes if specular.shape[1] == 1 else otsu_masks
+    mask = otsu(specular, options.mask_passes).float()
     return {
         "input": picture,
         "diffuse": diffuse,
@@ -147,9 +147,12 @@ def _specular(plan: dict[str, np.ndarray], layers: Layers, diffuse: Tensor, expo
         return _coloured(plan, added, diffuse, exponent)
     # What the sensor would see: the curve of the sum less that of the diffuse layer, brightest where it is dark.
     base = diffuse.mean(1, keepdim=True).clamp_min_(1e-5)
-    sensed = power(power(base, 1 / exponent) + added, exponent) - base
-    direct = power(raw, exponent.sqrt()) * peak
-    grey = torch.lerp(direct, sensed, _host(plan["sensed"], exponent))
+    is_sensed = plan["sensed"]
+    if not is_sensed.all():
+        grey = power(raw, exponent.sqrt()) * peak
+    if is_sensed.any():
+        sensed = power(power(base, 1 / exponent) + added, exponent) - base
+        grey = sensed if is_sensed.all() else torch.lerp(grey, sensed, _host(is_sensed, exponent))
     if plan["glare"].any():
         rows = rows_of(plan["glare"] > 0, grey.device)
         amount = column(plan["glare"][plan["glare"] > 0], grey.device)

@@ -89,13 +89,13 @@ def _plan_background(draws: Draws, kinds: np.ndarray) -> dict[str, np.ndarray]:
     relief = np.where(kinds == CLOSE_UP, draws.log_uniform("bg.relief", low=0.05, high=0.7), 0.04)
     relief = np.where(kinds == PHOTO, draws.log_uniform("bg.relief.photo", low=0.1, high=1.2), relief)
     lean, fold = draws.uniform("bg.lean", low=-0.25, high=0.25), draws.chance("bg.fold", share=0.3)
-    frequency = draws.log_uniform("bg.frequency", 3, low=1.2, high=9.0)
+    frequency = draws.log_uniform("bg.frequency", 2, low=1.2, high=9.0)
     return {
         "bg.plane": np.stack(
             [horizon, lean, np.sin(tilt), np.cos(tilt), np.cos(turn), np.sin(turn), relief, fold], -1
         ),
         "bg.wall": draws.uniform("bg.wall", 2, low=-0.25, high=0.25),
-        "bg.mix": draws.uniform("bg.mix", 3) / np.maximum(frequency, 1.0),
+        "bg.mix": 1.4 * draws.uniform("bg.mix", 2) / np.maximum(frequency, 1.0),
     } | fields.plan(draws, "bg.height", frequency)
 
 

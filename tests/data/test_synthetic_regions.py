@@ -8,7 +8,7 @@ import torch
 from skimage.color import rgb2lab
 from skimage.filters import threshold_otsu
 
-from data.regions import otsu_mask, otsu_masks
+from data.regions import otsu_mask, otsu_masks, otsu_masks_of_bytes
 
 
 def blobs(seed: int, size: int = 48) -> np.ndarray:
@@ -63,3 +63,11 @@ def test_grey_and_three_equal_channels_agree_and_batches_are_independent() -> No
 def test_refuses_no_pass() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         otsu_mask(blobs(0), 0)
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_the_way_by_bytes_gives_the_same_masks(passes: int) -> None:
+    layers = torch.from_numpy(np.stack([blobs(seed)[..., 0] for seed in range(4)])).unsqueeze(1)
+    layers = (layers * 255).round() / 255
+    layers[3] = 0
+    assert torch.equal(otsu_masks_of_bytes(layers, passes), otsu_masks(layers, passes))

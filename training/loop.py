@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +130,10 @@ class Loop:
         run, progress, options = self.run, self.run.progress, self.options
         if progress.validation_due and not self._validate():
             return self.signals.received
-        batches = iter(self._loader())
+        batches = iter(self.loader())
         while progress.step < run.total:
-            self._step(batches)
-            self._log(bar)
+            self.step(batches)
+            self.log(bar)
             progress.validation_due = progress.step % run.val_every == 0 or progress.step == run.total
             if progress.validation_due and not self._validate():
                 return self.signals.received
@@ -149,7 +150,7 @@ class Loop:
 
     # ---- one step
 
-    def _step(self, batches: Iterator) -> None:
+    def step(self, batches: Iterator) -> None:
         options, recipe, progress = self.options, self.recipe, self.run.progress
         began = time.perf_counter()
         seeds.seed_torch(options.seed, DRAWS_OF_STEPS, progress.step)
@@ -210,7 +211,7 @@ class Loop:
 
     # ---- after a step
 
-    def _log(self, bar: tqdm) -> None:
+    def log(self, bar: tqdm) -> None:
         bar.update()
         run, progress, seconds = self.run, self.run.progress, self.seconds
         if progress.step % self.options.log_every and progress.step != run.total:
@@ -223,7 +224,12 @@ class Loop:
         if self.machine.device.type == "cuda":
             timing["peak_gpu_bytes"] = float(torch.cuda.max_memory_allocated())
         progress.window, self.seconds = {}, {"step": 0.0, "data": 0.0}
-        bar.set_postfix({name: f"{mean:.4g}" for name, mean in means.items()} | {"images/s": f"{images:.1f}"})
+        shown = {name: f"{mean:.4g}" for name, mean in means.items()} | {"images/s": f"{images:.1f}"}
+        bar.set_postfix(shown)
+        if bar.disable:
+            left = timedelta(seconds=round((run.total - progress.step) * run.joint_batch / images))
+            numbers = ", ".join(f"{name} {value}" for name, value in shown.items())
+            run.say(f"step {progress.step} of {run.total}: {numbers}, {left} left")
         if self.journal:
             epoch = round(progress.step * run.joint_batch / run.samples.epoch, 4)
             self.journal.write(progress.step, "train", {"epoch": epoch, **means, **rates})
@@ -246,6 +252,7 @@ class Loop:
                     self.machine,
                     mode=self.options.validation_mode,
                     flips=self.options.validation_flips,
+                    skip_bad=self.options.skip_bad_files,
                     workers=self._workers(len(samples)),
                     interrupted=lambda: bool(self.signals.received) and not whole,
                 )
@@ -281,7 +288,7 @@ class Loop:
 
     # ---- data
 
-    def _loader(self) -> DataLoader:
+    def loader(self) -> DataLoader:
         options, machine, samples = self.options, self.machine, self.run.samples
         stream = SampleStream(
             samples.training,

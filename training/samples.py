@@ -82,13 +82,22 @@ def check_keys(recipe: Recipe, samples: Samples) -> None:
     """Raises UserError where the recipe's losses need a layer that the training samples do not have."""
     if not recipe.required_keys:
         return
-    sample = samples.training[0]
+    sample = _first_readable(samples.training)
     missing = [key for key in recipe.required_keys if key not in sample]
     if missing:
         raise UserError(
             f"the losses need the layers {', '.join(missing)}, which not every training sample has: "
             + "; ".join(dict.fromkeys(WAYS_OUT[key] for key in missing))
         )
+
+
+def _first_readable(samples: Dataset) -> dict[str, Any]:
+    for index in range(len(samples)):
+        try:
+            return samples[index]
+        except UserError as error:
+            problem = error
+    raise problem
 
 
 class Changed(Dataset):

@@ -25,14 +25,17 @@ def validate(
     *,
     mode: str = "eval",
     flips: bool = False,
+    skip_bad: bool = False,
     workers: int = 0,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
     """Means of `recipe.validate` over `samples`, the same in every process.
 
-    mode   "train" leaves batch norm learning from these pictures, as the released code does; every process
-           then sees them all, otherwise they share them
-    flips  turns pictures over at random (torch's generator), as the released code does
+    mode      "train" leaves batch norm learning from these pictures, as the released code does; every process
+              then sees them all, otherwise they share them
+    flips     turns pictures over at random (torch's generator), as the released code does
+    skip_bad  leaves unreadable pictures out of the means
+
     Raises UserError at an unreadable picture, Interrupted when `interrupted()` turns true.
     """
     shared = machine.world > 1 and mode == "eval"
@@ -45,6 +48,8 @@ def validate(
             for batch in validation_loader(samples, mine, workers):
                 if interrupted():
                     raise Interrupted
+                if skip_bad and isinstance(batch, UserError):
+                    continue
                 batch = to_device(batch, machine.device)
                 values = recipe.validate(_flipped(batch) if flips else batch, model)
                 for name, value in values.items():
@@ -54,6 +59,8 @@ def validate(
         model.train(was_training)
     if shared:
         sums, count = _add_up(sums, count, machine)
+    if not count:
+        raise UserError("none of the validation pictures can be read; pass another --val_dataroot")
     return {name: value / count for name, value in sums.items()}
 
 
@@ -104,5 +111,5 @@ def _flipped(batch: dict[str, Any]) -> dict[str, Any]:
 def _add_up(sums: dict[str, float], count: int, machine: Machine) -> tuple[dict[str, float], int]:
     boxes: list = [None] * machine.world
     torch.distributed.all_gather_object(boxes, (sums, count))
-    names = next(box for box, n in boxes if n)
+    names = next((box for box, n in boxes if n), {})
     return {name: sum(box.get(name, 0.0) for box, _ in boxes) for name in names}, sum(n for _, n in boxes)

@@ -273,3 +273,69 @@ def test_validation_folders_are_reported_by_name(tiny, tmp_path, pairs):
     train(tiny(val_dataroot=folders, max_steps=1))
     kinds = {line["kind"] for line in _lines(tmp_path / "run", "validation")}
     assert kinds == {"validation/test", "validation/train", "validation/validation"}
+
+
+def test_the_released_recipe(tiny, tmp_path, pairs):
+    options = {
+        "model": "aha",
+        "hyperparameters": ["widths=[6,6,12]", "dilations=[2,2,2,2]"],
+        "recipe": "released",
+    }
+    options |= {"backbone_weights": "none", "lambda_gan": 1.0, "size": 64, "max_steps": 2, "val_every": 2}
+    assert train(tiny(**options)) == 0
+    run = tmp_path / "run"
+    authors = torch.load(run / "Nature.mdl", weights_only=True)
+    assert set(authors) == {"epoch", "model", "optimizer"}
+    assert all(name.startswith("module.") for name in authors["model"])
+    assert any(name.startswith("module.HFE.") for name in authors["model"])
+    assert sorted((run / "pairs.csv").read_text().split()) == [f"{i:05d}" for i in range(1, 9)]
+    assert _lines(run, "validation")[0]["kind"] == "validation/test"
+    seed = torch.load(run / "last.pt", weights_only=True)["seed"]
+    train(tiny(**options | {"max_steps": 3}))
+    state = torch.load(run / "last.pt", weights_only=True)
+    assert state["seed"] == seed
+    # Resumed with weights only: the optimiser has seen one step, not three.
+    steps = {int(entry["step"]) for entry in state["optimisers"]["generator"]["state"].values()}
+    assert steps == {1}
+
+
+def test_the_command_line_and_its_configuration(tiny, tmp_path, pairs, monkeypatch, capsys):
+    import train as script
+
+    words = ["--runs_name", str(tmp_path / "run"), "--dataroot", str(pairs), "--train_dir", "train"]
+    words += ["--test_dir", "test", "--model", "aha-lite", "--hyperparameters", "widths=[4,4,8]"]
+    words += ["--lambda_gan", "0", "--lambda_perceptual", "0", "--size", "32", "--max_steps", "1"]
+    words += ["--num_workers", "0", "--no_tensorboard", "--device", "cpu"]
+    monkeypatch.setattr("sys.argv", ["train.py", *words])
+    assert script.main() == 0
+    config = tmp_path / "run" / "config.yaml"
+    again = ["train.py", "--config", str(config), "--runs_name", str(tmp_path / "again")]
+    monkeypatch.setattr("sys.argv", again)
+    assert script.main() == 0
+    assert (tmp_path / "again" / "log.jsonl").read_bytes() == (tmp_path / "run" / "log.jsonl").read_bytes()
+    config.write_text(config.read_text() + "learning_rate: 3\n")
+    with pytest.raises(SystemExit) as caught:
+        script.main()
+    assert caught.value.code == 2
+    assert "learning_rate" in capsys.readouterr().err
+
+
+def test_one_flat_folder_is_split_by_the_official_list(tiny, pairs, tmp_path, capsys):
+    root = tmp_path / "flat"
+    shutil.copytree(pairs / "train", root)
+    for path in (pairs / "test").iterdir():
+        shutil.copy(path, root)
+    assert train(tiny(dataroot=str(root), dry_run=True)) == 0
+    assert "7 samples an epoch" in capsys.readouterr().out
+    train(tiny(dataroot=str(root), dry_run=True, selection_split="test"))
+    text = capsys.readouterr().out
+    assert "8 samples an epoch" in text
+    assert "validation test: 3 samples" in text
+
+
+@pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"channels_last": True}])
+def test_other_arithmetic_stays_near(tiny, tmp_path, changes):
+    for name, options in (("plain", {}), ("other", changes)):
+        train(tiny(runs_name=str(tmp_path / name), max_steps=2, val_every=2, **options))
+    plain, other = (_lines(tmp_path / name, "train")[0] for name in ("plain", "other"))
+    assert other["loss"] == pytest.approx(plain["loss"], rel=0.02)

@@ -270,8 +270,8 @@ def _process_context() -> multiprocessing.context.BaseContext:
 def _start_worker(threads: int) -> None:
     import torch
 
-    # Ctrl-C reaches all processes of a terminal; the parent alone decides what becomes of it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches all processes of a terminal: a worker ends at once and silently, the parent says so.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)

@@ -128,7 +128,7 @@ def region_tables(summaries: Sequence[MethodSummary]) -> list[Table]:
 
 def paired_tables(summaries: Sequence[MethodSummary]) -> list[Table]:
     """A table a reference: mean difference with interval, wins-losses-ties and p."""
-    references = dict.fromkeys(reference for s in summaries for reference in s.against)
+    references = [s.spec for s in summaries if any(s.spec in other.against for other in summaries)]
     labels = {s.spec: s.label for s in summaries}
     tables = []
     for reference in references:
@@ -197,10 +197,15 @@ def _table(title: str, summaries: Sequence[MethodSummary], keys: Sequence[str]) 
     headings = [Heading(m.label, "", 1 if m.higher_is_better else -1, m.decimals) for m in metrics]
     table = Table(title, headings)
     for summary in summaries:
-        means = [summary.means[key] for key in keys]
-        cells = [Cell() if m is None else Cell(m.value, None, m.low, m.high) for m in means]
-        table.rows.append((summary.label, cells))
+        table.rows.append((summary.label, [_cell(summary.means[key]) for key in keys]))
     return table
+
+
+def _cell(m: Mean | None) -> Cell:
+    if m is None:
+        return Cell()
+    # Where every picture is exact, the cap of 100 dB would look like a measurement.
+    return Cell(m.value, "inf" if m.infinite == m.n else None, m.low, m.high)
 
 
 def _paired_text(result: Paired | None, key: str) -> str:

@@ -101,6 +101,8 @@ class Loop:
                 f"{run.folder} is complete: {progress.step} steps; raise --max_steps or --epochs to go on"
             )
             return 0
+        if self._given_up():
+            return 0
         self.keeper.open()
         run.wrap()
         if self.machine.is_main:
@@ -137,16 +139,21 @@ class Loop:
             progress.validation_due = progress.step % run.val_every == 0 or progress.step == run.total
             if progress.validation_due and not self._validate():
                 return self.signals.received
-            if options.early_stop and progress.stale >= options.early_stop:
-                run.say(
-                    f"stopped early after step {progress.step}: no better in {progress.stale} validations"
-                )
+            if self._given_up():
                 return 0
             if received := self.machine.largest(self.signals.received):
                 return received
             if progress.step % options.checkpoint_every == 0 and self.keeper.saved_step != progress.step:
                 self.keeper.save_last()
         return 0
+
+    def _given_up(self) -> bool:
+        """True when --early_stop says so."""
+        progress = self.run.progress
+        if not self.options.early_stop or progress.stale < self.options.early_stop:
+            return False
+        self.run.say(f"stopped early after step {progress.step}: no better in {progress.stale} validations")
+        return True
 
     # ---- one step
 

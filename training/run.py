@@ -20,6 +20,8 @@ from utils import runs, seeds
 from utils.errors import UserError
 
 DRAWS_OF_WEIGHTS = 13  # purpose of random draws
+PACE = {"runs_name", "resume", "dry_run", "max_steps", "epochs", "num_workers"}
+"""Options that may change between the parts of a run without a word."""
 
 
 @dataclass
@@ -128,6 +130,7 @@ class Run:
                 f"{path} is a checkpoint of {_named(*theirs)}, not of {_named(*ours)}: choose that network, "
                 "or another --runs_name"
             )
+        self._name_changes(state["options"])
         if self.options.resume_state == "weights":
             for name in state["networks"].keys() & self.bare.keys():
                 self.bare[name].load_state_dict(state["networks"][name])
@@ -149,6 +152,16 @@ class Run:
         if self.machine.scaler and state["scaler"]:
             self.machine.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
+
+    def _name_changes(self, before: dict[str, Any]) -> None:
+        now = asdict(self.options)
+        changes = [
+            f"{name} {before[name]} -> {now[name]}"
+            for name in now.keys() & before.keys() - PACE
+            if now[name] != before[name]
+        ]
+        if changes:
+            self.say(f"going on with other options than before: {', '.join(sorted(changes))}")
 
 
 def _named(name: str, hyperparameters: dict) -> str:

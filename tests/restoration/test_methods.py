@@ -1,0 +1,62 @@
+"""Methods by name."""
+
+import numpy as np
+import pytest
+import torch
+
+from classical import METHODS
+from models import build_model
+from restoration import load_method
+from samples.untrained_checkpoint import write_untrained
+from utils.checkpoint import save_model
+from utils.errors import UserError
+
+
+def _picture(dtype=np.uint8):
+    levels = np.random.default_rng(0).random((40, 48, 3)) * np.iinfo(dtype).max
+    return levels.astype(dtype)
+
+
+def test_input_changes_nothing():
+    restored = load_method("input")(_picture())
+    assert np.array_equal(restored.diffuse, _picture())
+    assert not restored.highlight.any()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_classical_method_by_name(dtype):
+    image = _picture(dtype)
+    white = np.float32(np.iinfo(dtype).max)
+    restored = load_method("shen2013")(image)
+    expected = METHODS["shen2013"](image.astype(np.float32) / white) * white
+    assert np.abs(restored.diffuse - expected).max() <= 0.51 + white / 2**22
+    assert restored.highlight.shape == image.shape[:2]
+
+
+def test_networks_by_weights(tmp_path):
+    path = tmp_path / "lite.safetensors"
+    write_untrained(path)
+    by_path, by_name = load_method(str(path)), load_method(f"aha-lite:{path}", tile=256)
+    assert np.array_equal(by_path(_picture()).diffuse, by_name(_picture()).diffuse)
+    assert by_name.tile == 256
+    with pytest.raises(UserError, match="aha-lite"):
+        load_method(f"aha:{path}")
+    with pytest.raises(UserError, match="TSHRNet"):
+        load_method(str(path), output="diffuse")
+
+
+def test_tshrnet_gives_either_of_its_results(tmp_path):
+    torch.manual_seed(0)
+    save_model(build_model("tshrnet", width=4), tmp_path / "t.safetensors")
+    results = [load_method(str(tmp_path / "t.safetensors"), output=o)(_picture()) for o in ("diffuse", None)]
+    assert not np.array_equal(results[0].diffuse, results[1].diffuse)
+    for restored in results:
+        assert (restored.highlight >= 0).all()
+        untouched = restored.highlight == 0
+        assert np.array_equal(restored.diffuse[untouched], _picture()[untouched])
+
+
+@pytest.mark.parametrize("spec", ["nonsense", "aha", "nowhere.safetensors", "aha:nowhere.mdl", ""])
+def test_unknown_methods_are_a_sentence(spec):
+    with pytest.raises(UserError):
+        load_method(spec)

@@ -55,11 +55,10 @@ def otsu_masks(specular: Tensor, passes: int = 2) -> Tensor:
 
 
 def otsu_masks_of_bytes(specular: Tensor, passes: int = 2) -> Tensor:
-    """`otsu_masks` of grey layers (B, 1, H, W) on 8-bit steps, several times faster: by the histogram of the bytes."""
+    """`otsu_masks` of grey layers (B, 1, H, W) on 8-bit steps, by their histogram: several times faster."""
     levels = (specular * 255).round_().long().flatten(1)
-    counts = specular.new_zeros(len(levels), BINS).scatter_add_(
-        1, levels, torch.ones_like(levels, dtype=torch.float32)
-    )
+    one = torch.ones_like(levels, dtype=torch.float32)
+    counts = specular.new_zeros(len(levels), BINS).scatter_add_(1, levels, one)
     steps = torch.arange(BINS, device=specular.device, dtype=torch.float32) / 255
     lightness_of = lightness(steps.view(1, 1, 1, -1)).view(1, -1).expand_as(counts)
     kept = _kept(lightness_of, counts, passes)
@@ -67,7 +66,7 @@ def otsu_masks_of_bytes(specular: Tensor, passes: int = 2) -> Tensor:
 
 
 def _kept(level: Tensor, weight: Tensor, passes: int) -> Tensor:
-    """Which of the levels (B, N), that stand for `weight` (B, N) pixels each, all passes keep: bool (B, N)."""
+    """Which of the levels (B, N), standing for `weight` (B, N) pixels each, all passes keep: bool (B, N)."""
     if passes < 1:
         raise ValueError(f"passes must be at least 1, got {passes}")
     kept = (weight > 0).float()

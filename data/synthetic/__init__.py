@@ -1,8 +1,8 @@
 """Synthetic dichromatic scenes: input, diffuse, specular, mask, albedo, shading and tone-corrected target.
 
-`SyntheticScenes` is a map-style data set, `render_batch` renders batches on any device, `SceneOptions` holds what
-can be chosen. `python -m data.synthetic --help` writes data sets, `python -m data.synthetic.stats` compares their
-statistics with real pairs.
+`SyntheticScenes` is a map-style data set, `render_batch` renders batches on any device, `SceneOptions`
+holds what can be chosen. `python -m data.synthetic` writes data sets; `python -m data.synthetic.stats`
+compares their statistics with those of real pairs.
 """
 
 from data.synthetic.options import SceneOptions

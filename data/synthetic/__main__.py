@@ -86,9 +86,8 @@ def main() -> int:
         write_lists(options.out, counts)
     sheet = contact_sheet(scenes, list(range(min(SHEET_SCENES, len(scenes)))))
     write_rgb(options.out / SHEET, sheet)
-    print(
-        f"{options.out}: {options.train} training and {options.test} test scenes, look at {options.out / SHEET}"
-    )
+    sheet_file = options.out / SHEET
+    print(f"{options.out}: {options.train} training and {options.test} test scenes; look at {sheet_file}")
     return 0
 
 

@@ -118,7 +118,7 @@ def _host_banks(textures: tuple, photos: tuple, materials: tuple, envmaps: tuple
 
 
 def _tensor(mapped: np.ndarray) -> Tensor:
-    """A tensor over a read-only memory map; nothing here writes to it, so torch's warning is beside the point."""
+    """A tensor over a read-only memory map. Nothing here writes to it: torch's warning is idle."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.from_numpy(mapped)

@@ -55,9 +55,8 @@ def main() -> int:
         return 0
     torch.set_num_threads(1)
     best = min(_cpu_seconds(scenes, start, options.batch) for start in range(0, count, options.batch))
-    print(
-        f"one thread: {1000 * best / options.batch:.1f} ms of CPU time a scene (best of {options.batches} batches)"
-    )
+    milliseconds = 1000 * best / options.batch
+    print(f"one thread: {milliseconds:.1f} ms of CPU time a scene (best of {options.batches} batches)")
     if options.num_workers:
         loader = DataLoader(scenes, batch_size=options.batch, num_workers=options.num_workers)
         # The clock starts with the first batch: starting the processes is no part of the rate.

@@ -38,7 +38,7 @@ def blur(image: Tensor, sigma: Tensor) -> Tensor:
 
 
 def glare(specular: Tensor, amount: Tensor) -> Tensor:
-    """Adds light scattered in the lens: `amount` (B,) of the layer, spread over about a sixteenth of the picture."""
+    """Adds light scattered in the lens: `amount` (B,) of the layer, spread widely."""
     height, width = specular.shape[-2:]
     small = F.adaptive_avg_pool2d(specular, (max(1, height // 8), max(1, width // 8)))
     spread = F.avg_pool2d(small, 5, 1, 2)
@@ -53,7 +53,7 @@ def add_noise(image: Tensor, noise: Tensor, deviation: Tensor) -> Tensor:
 
 
 def jpeg(image: Tensor, quality: Tensor) -> Tensor:
-    """JPEG's loss (4:4:4, no entropy coding) at `quality` (B,) of 1..100, of grey or RGB pictures of any size."""
+    """JPEG's loss (4:4:4) at `quality` (B,) of 1..100, on grey or RGB pictures of any size."""
     height, width = image.shape[-2:]
     padded = F.pad(image, (0, -width % 8, 0, -height % 8), mode="replicate") * 255
     is_grey = image.shape[1] == 1

@@ -1,10 +1,11 @@
 """From linear layers to the finished tuple: exposure, display curve, composition, masks, tone correction.
 
-Display composition is SHIQ's: input = diffuse + S with one grey S in display values. Linear composition adds layers
-in linear light, with a tinted highlight, and applies the display curve to the sum; its specular layer is the
-difference of the two pictures. In both, camera effects (blur, noise, JPEG) are applied to the diffuse layer and the
-specular layer is added after them, because in SHIQ input and diffuse share their noise exactly (A = D + S). So
-input - diffuse is an honest target to the last bit, wherever the sum does not clip.
+Display composition is SHIQ's: input = diffuse + S with one grey S in display values. Linear composition
+adds layers in linear light, with a tinted highlight, and applies the display curve to the sum; its specular
+layer is the difference of the two pictures. In both, camera effects (blur, noise, JPEG) are applied to the
+diffuse layer and the specular layer is added after them, because in SHIQ input and diffuse share their
+noise exactly (A = D + S). So input - diffuse is an honest target to the last bit, wherever the sum does not
+clip.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def _diffuse(plan: dict[str, np.ndarray], layers: Layers, exponent: Tensor) -> t
 
 
 def _specular(plan: dict[str, np.ndarray], layers: Layers, diffuse: Tensor, exponent: Tensor) -> Tensor:
-    """Specular layer in display values: (B, 1, H, W) where all scenes of the batch are grey, else (B, 3, H, W)."""
+    """Specular layer in display values: one channel where all scenes of the batch are grey, else three."""
     raw = layers.specular.unsqueeze(1)
     top = _quantile(raw, torch.full_like(exponent, 0.997)).clamp_min(1e-6)
     raw = (raw / top).clamp_(1e-7, 4.0)
@@ -145,7 +146,8 @@ def _specular(plan: dict[str, np.ndarray], layers: Layers, diffuse: Tensor, expo
     linear = plan["linear"]
     if linear.all():
         return _coloured(plan, added, diffuse, exponent)
-    # What the sensor would see: the curve of the sum less that of the diffuse layer, brightest where it is dark.
+    # What the sensor would see: the curve of the sum less that of the diffuse layer, brightest where it is
+    # dark.
     base = diffuse.mean(1, keepdim=True).clamp_min_(1e-5)
     is_sensed = plan["sensed"]
     if not is_sensed.all():
@@ -176,9 +178,10 @@ def _coloured(plan: dict[str, np.ndarray], added: Tensor, diffuse: Tensor, expon
 
 
 def _untouched(plan: dict[str, np.ndarray], grey: Tensor, raw: Tensor) -> Tensor:
-    """Makes a share of the pixels exactly zero, and gives the others a haze of a few 8-bit steps, as real pairs have.
+    """Makes a share of the pixels exactly zero and lays a haze of a few 8-bit steps over the others.
 
-    The border follows the highlights' far tails, broken by slow noise; there the layer fades out smoothly.
+    Real pairs have both. The border follows the highlights' far tails, broken by slow noise; there the
+    layer fades out smoothly.
     """
     cloud = F.interpolate(column(plan["haze.cloud"], raw.device), size=raw.shape[-2:], mode="bilinear")
     level = raw.log() + cloud
@@ -203,8 +206,9 @@ def _sensor(plan: dict[str, np.ndarray], diffuse: Tensor) -> Tensor:
 def tone_correct(diffuse: Tensor, picture: Tensor, mask: Tensor) -> Tensor:
     """Tone-corrected diffuse target (B, 3, H, W) on 8-bit steps (FACTS.md, section 4).
 
-    Per output channel an affine function of the diffuse R, G, B is fitted to the input on the pixels outside the
-    mask, and applied to all. A tiny pull towards the identity settles what the pixels leave open (grey pictures).
+    Per output channel an affine function of the diffuse R, G, B is fitted to the input on the pixels
+    outside the mask, and applied to all. A tiny pull towards the identity settles what the pixels leave
+    open (grey pictures).
     """
     grams = _gram(diffuse, picture, mask)
     normal, wanted = grams[:, :4, :4], grams[:, :4, 4:]
@@ -218,10 +222,10 @@ def tone_correct(diffuse: Tensor, picture: Tensor, mask: Tensor) -> Tensor:
 
 
 def _gram(diffuse: Tensor, picture: Tensor, mask: Tensor) -> Tensor:
-    """Sums over the pixels outside the mask of products of (R, G, B of the diffuse in 8 bits, 1, input): (B, 7, 7).
+    """Sums, over the pixels outside the mask, of products of (diffuse R, G, B, 1, input R, G, B): (B, 7, 7).
 
-    Summed in runs of 256 pixels, within which float32 holds products of bytes exactly, then in double: the result
-    is exact, so it is the same on any device and with any number of threads.
+    Colours are bytes. Summed in runs of 256 pixels, within which float32 holds products of bytes exactly,
+    then in double: the result is exact, so the same on any device and with any number of threads.
     """
     keep = 1 - mask
     bytes_ = torch.cat([diffuse * 255, torch.ones_like(mask), picture * 255], 1).round_() * keep

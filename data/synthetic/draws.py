@@ -1,8 +1,9 @@
 """Random numbers that depend on nothing but (seed, scene, name, counter).
 
-A counter-based generator (splitmix64's finaliser as the hash) instead of a stream: scene i gets the same numbers
-in any batch, order, worker or device, and a new parameter does not shift the others. Parameters are drawn on the
-host for a whole batch at once, so the renderer can group scenes by kind without waiting for a GPU.
+A counter-based generator (splitmix64's finaliser as the hash) instead of a stream: scene i gets the same
+numbers in any batch, order, worker or device, and a new parameter does not shift the others. Parameters are
+drawn on the host for a whole batch at once, so the renderer can group scenes by kind without waiting for a
+GPU.
 """
 
 from __future__ import annotations

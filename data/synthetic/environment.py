@@ -1,7 +1,7 @@
 """Environment maps: prefiltered stacks for a range of roughness, looked up along mirror directions.
 
-A map is equirectangular, rows from the zenith to the nadir. A stack holds LEVELS blurred copies one below the other,
-level 0 sharp; only grey is kept, since the highlights of a white-balanced picture are near grey.
+A map is equirectangular, rows from the zenith to the nadir. A stack holds LEVELS blurred copies one below
+the other, level 0 sharp; only grey is kept, since the highlights of a white-balanced picture are near grey.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def look_up(
 ) -> Tensor:
     """Radiance (b, H, W) along unit directions for roughness alpha (b, H, W).
 
-    `maps` is Banks.environments, `which` (b,) chooses one per scene, `turn` (b, 1, 1) turns it about the vertical,
-    in turns.
+    `maps` is Banks.environments, `which` (b,) chooses one per scene, `turn` (b, 1, 1) turns it about the
+    vertical, in turns.
     """
     x, y, z = direction
     column = torch.frac(torch.atan2(x, z) / (2 * torch.pi) + turn + 2.0) * 2 - 1

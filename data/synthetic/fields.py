@@ -1,4 +1,4 @@
-"""Smooth random fields: cubic B-splines over random control grids, with exact gradients, as matrix products."""
+"""Smooth random fields with exact gradients: cubic B-splines over random grids, as matrix products."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def plan(draws: Draws, name: str, frequency: np.ndarray) -> dict[str, np.ndarray
 
 
 class Fields:
-    """C random fields (see `plan`) per scene on a square of side `size`: mean 0, standard deviation near 1."""
+    """C random fields (see `plan`) per scene on a square of side `size`: mean 0, deviation near 1."""
 
     def __init__(self, plan: dict[str, np.ndarray], name: str, size: int, device: torch.device) -> None:
         self._grid = column(plan[name + ".grid"], device)

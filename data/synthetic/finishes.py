@@ -63,7 +63,7 @@ def _finish(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str,
 
 
 def _choose(draws: Draws, name: str, ours: int, total: int, share: float) -> np.ndarray:
-    """Index per surface: one of our own tiles, or with probability `share` one of the user's where there are any."""
+    """Tile of each surface: with probability `share` one of the user's, where there are any, or ours."""
     own = draws.integers(name + ".own", SLOTS, high=ours)
     if total == ours:
         return own

@@ -1,4 +1,4 @@
-"""Reads a user's folders of textures, materials, photographs and environment maps; keeps what was built on disk."""
+"""Reads a user's folders of textures, materials, photographs, environment maps, and caches the result."""
 
 from __future__ import annotations
 
@@ -62,8 +62,10 @@ def material_sets(folders: Sequence[Path]) -> list[tuple[Path, Path | None, Path
 
         sets.append((path, partner("_normal"), partner("_roughness")))
     if not sets:
-        raise UserError(f"{', '.join(map(str, folders))} holds no material: name its pictures NAME_albedo.jpg, "
-                        "NAME_normal.jpg, NAME_roughness.jpg")  # fmt: skip
+        raise UserError(
+            f"{', '.join(map(str, folders))} holds no material: name its pictures NAME_albedo.jpg, "
+            "NAME_normal.jpg, NAME_roughness.jpg"
+        )
     return sets
 
 
@@ -76,7 +78,8 @@ def cache_folder() -> Path:
 def cached(kind: str, paths: Sequence[Path], build: Callable[[], np.ndarray]) -> np.ndarray:
     """build()'s array, memory-mapped from the cache when it was built before from the same files and code.
 
-    Worker processes and later runs then share one copy. Where the cache cannot be written the array stays in memory.
+    Worker processes and later runs then share one copy. Where the cache cannot be written the array stays
+    in memory.
     """
     stamp = hashlib.sha256()
     for module in (procedural.__file__, environment.__file__, tiles.__file__, __file__):
@@ -108,7 +111,7 @@ def _read(path: Path, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
 
 
 def read_tile(path: Path) -> np.ndarray:
-    """A picture as an albedo tile, uint8 (3, 256, 256); small tileable ones are repeated instead of enlarged."""
+    """A picture as an albedo tile, uint8 (3, 256, 256); small ones are repeated, not enlarged."""
     picture = _read(path)[..., ::-1]
     side = procedural.SIDE
     if max(picture.shape[:2]) <= side // 2:
@@ -133,7 +136,7 @@ def _square(picture: np.ndarray, side: int) -> np.ndarray:
 
 
 def read_relief(normal_path: Path, roughness_path: Path | None) -> np.ndarray:
-    """A relief tile (3, 256, 256) of an OpenGL (Y up) normal map and a roughness map, see `procedural.slopes_of`."""
+    """A tile as of `procedural.slopes_of` from an OpenGL (Y up) normal map and a roughness map."""
     side = procedural.SIDE
     normal = _square(_read(normal_path)[..., ::-1], side).astype(np.float32) / 127.5 - 1
     slope = -normal[..., :2] / normal[..., 2:].clip(0.2, None)

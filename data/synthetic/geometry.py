@@ -14,7 +14,9 @@ from data.synthetic.options import SceneOptions
 from data.synthetic.subsets import column, rows_of, take
 
 SLOTS = 7
-"""Surfaces of a scene: slots 0 and 1 are the two parts of the background, the others objects, back to front."""
+"""Surfaces of a scene: slots 0 and 1 are the two parts of the background, the others objects, back to
+front.
+"""
 
 STUDIO, CLOSE_UP, TABLE, PHOTO = range(4)
 SHADE = 6

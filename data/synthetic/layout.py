@@ -1,4 +1,6 @@
-"""Writes scenes as a data set on disk in SHIQ's or SSHR's layout: atomically, resumable, with a contact sheet."""
+"""Writes scenes as a data set on disk in SHIQ's or SSHR's layout: atomically, resumable, with a contact
+sheet.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ def claim(folder: Path, facts: dict) -> None:
 def write_split(
     scenes: SyntheticScenes, first: int, count: int, folder: Path, layout: str, split: str, workers: int
 ) -> int:
-    """Writes scenes first .. first + count - 1 as `split`, but those whose files exist; returns how many it wrote."""
+    """Writes scenes first .. first + count - 1 as `split`, but those whose files exist; returns how many it
+    wrote.
+    """
     wanted = [files_of(folder, layout, split, number) for number in range(count)]
     missing = [number for number, files in enumerate(wanted) if not all(path.exists() for path in files)]
     if scenes.device.type != "cpu":

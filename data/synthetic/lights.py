@@ -138,7 +138,8 @@ class Lights:
             radiance = environment.look_up(
                 banks.environments, which, direction, turn, take(surface.alpha, rows)
             )
-            # Only what outshines the room shows as a highlight; the even veil of its walls passes for diffuse.
+            # Only what outshines the room shows as a highlight; the even veil of its walls passes for
+            # diffuse.
             bright = (radiance - take(self._scene["dimmest"], rows)).clamp_(0, 12.0)
             add(total, rows, bright * take(surface.mirror, rows) * power)
         return total * fresnel * (0.4 + 0.6 * geo.shade)

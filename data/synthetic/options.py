@@ -1,4 +1,6 @@
-"""What can be chosen about synthetic scenes; the defaults are tuned on real SHIQ pairs (`data.synthetic.stats`)."""
+"""What can be chosen about synthetic scenes; the defaults are tuned on real SHIQ pairs
+(`data.synthetic.stats`).
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,10 @@ class SceneOptions:
     """Options of the scene generator. Shares are probabilities in [0, 1], drawn per scene."""
 
     composition: Composition = "display"
-    """display: input = diffuse + grey specular in display values, as SHIQ; linear: layers add in linear light and
-    pass one display curve, highlights may be coloured; mixed: `linear_share` of the scenes linear."""
+    """display: input = diffuse + grey specular in display values, as SHIQ; linear: layers add in linear
+    light and pass one display curve, highlights may be coloured; mixed: `linear_share` of the scenes
+    linear.
+    """
     linear_share: float = 0.35
     """Share of linear scenes where composition is "mixed"."""
     photo_share: float = 0.35
@@ -45,7 +49,9 @@ class SceneOptions:
     blur: tuple[float, float] = (0.2, 0.75)
     """Range of the optical blur's standard deviation in pixels of a 224-pixel picture."""
     jpeg_share: float = 0.3
-    """Share of scenes whose diffuse layer, and share of those whose specular layer, passed JPEG compression."""
+    """Share of scenes whose diffuse layer, and share of those whose specular layer, passed JPEG
+    compression.
+    """
     jpeg_quality: tuple[int, int] = (60, 97)
     """Range of the JPEG quality."""
     mask_passes: int = 2

@@ -1,4 +1,6 @@
-"""Scenes whose diffuse layer is a photograph: crops, relief that follows the picture, highlights on one object."""
+"""Scenes whose diffuse layer is a photograph: crops, relief that follows the picture, highlights on one
+object.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,8 @@ def emboss(plan: dict[str, np.ndarray], photo: Tensor, where: Tensor, normal: Ve
 def highlight_gain(plan: dict[str, np.ndarray], photo: Tensor, where: Tensor) -> Tensor:
     """Gain (B, H, W) of highlights on a photograph: on what is lit, and often on a single object.
 
-    Crevices and shadows reflect no lamp. An object is told by its colour: pixels of about the colour of a drawn one.
+    Crevices and shadows reflect no lamp. An object is told by its colour: pixels of about the colour of a
+    drawn one.
     """
     batch, _, height, width = photo.shape
     at = plan["photo.seed"]

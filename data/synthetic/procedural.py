@@ -1,4 +1,5 @@
-"""Tiles made from nothing: albedo (print, wood, marble, fabric ...) and relief (scratches, orange peel, grain ...).
+"""Tiles made from nothing: albedo (print, wood, marble, fabric ...) and relief (scratches, orange peel,
+grain ...).
 
 Made once per process with numpy and OpenCV from a fixed seed. All tiles wrap around.
 """
@@ -225,7 +226,8 @@ RELIEFS: tuple[tuple[Callable[[np.random.Generator], np.ndarray], int], ...] = (
 
 
 def relief_tiles() -> np.ndarray:
-    """float16 (M, 3, SIDE, SIDE): slope of the surface along x and y (y upwards), roughness offset in [-1, 1].
+    """float16 (M, 3, SIDE, SIDE): slope of the surface along x and y (y upwards), roughness offset in [-1,
+    1].
 
     Tile 0 is flat. Slopes have a standard deviation of 1 each before a material's strength.
     """

@@ -36,10 +36,10 @@ def render_batch(
 ) -> dict[str, Tensor | list[str]]:
     """Renders scenes `indices` of data set `seed` as a batch on `device`.
 
-    Returns float32 tensors in [0, 1], on 8-bit steps: input, diffuse, specular, albedo, shading, tone_corrected
-    (B, 3, size, size), mask and object_mask (B, 1, size, size), and name, a list of B strings. A scene depends on
-    (seed, index, size, options, folders) alone, not on its batch. `composition` overrides the options' own.
-    `banks` (see `load_banks`) spares the look-up of the folders.
+    Returns float32 tensors in [0, 1], on 8-bit steps: input, diffuse, specular, albedo, shading,
+    tone_corrected (B, 3, size, size), mask and object_mask (B, 1, size, size), and name, a list of B
+    strings. A scene depends on (seed, index, size, options, folders) alone, not on its batch. `composition`
+    overrides the options' own. `banks` (see `load_banks`) spares the look-up of the folders.
     """
     parts = _render_parts(indices, size, seed, with_composition(options, composition), torch.device(device),
                           banks or load_banks(textures, photos, materials, envmaps, device))  # fmt: skip
@@ -53,13 +53,13 @@ def scene_name(seed: int, index: int) -> str:
     return f"synthetic_{seed}_{int(index):07d}"
 
 
-def _render_parts(
-    indices: Sequence[int], size: int, seed: int, options: SceneOptions, device: torch.device, banks: Banks
-) -> list[dict[str, Tensor]]:
-    """The scenes in as many batches as suits the device."""
+def plan_scenes(
+    indices: Sequence[int], seed: int, options: SceneOptions, banks: Banks
+) -> dict[str, np.ndarray]:
+    """Everything random about the scenes, drawn on the host; the first axis of each array is the scene."""
     draws = Draws(seed, indices)
     kinds = geometry.scene_kinds(draws, options, banks.photos is not None)
-    plan = {
+    return {
         "kind": kinds,
         "studio.level": draws.log_uniform("studio.level", low=0.002, high=0.12),
         **geometry.plan(draws, kinds),
@@ -68,17 +68,27 @@ def _render_parts(
         **lights.plan(draws, kinds, banks, options),
         **compose.plan(draws, kinds, options),
     }
+
+
+def _render_parts(
+    indices: Sequence[int], size: int, seed: int, options: SceneOptions, device: torch.device, banks: Banks
+) -> list[dict[str, Tensor]]:
+    """The scenes in as many batches as suits the device."""
+    plan = plan_scenes(indices, seed, options, banks)
     if device.type != "cpu":
-        return [_render(plan, size, options, device, banks)]
-    # Single scenes on the CPU: their planes stay in the cache, and the same loops run over the same shapes whatever
-    # the batch, so results agree to the last bit (torch's vectorised and scalar loops differ in it).
+        return [render_plan(plan, size, options, device, banks)]
+    # Single scenes on the CPU: their planes stay in the cache, and the same loops run over the same shapes
+    # whatever the batch: torch's vectorised and scalar loops differ in the last bit.
     rows = range(len(indices))
-    return [_render({k: v[i : i + 1] for k, v in plan.items()}, size, options, device, banks) for i in rows]
+    return [
+        render_plan({k: v[i : i + 1] for k, v in plan.items()}, size, options, device, banks) for i in rows
+    ]
 
 
-def _render(
+def render_plan(
     plan: dict[str, np.ndarray], size: int, options: SceneOptions, device: torch.device, banks: Banks
 ) -> dict[str, Tensor]:
+    """The scenes of a plan as one batch: all KEYS."""
     geo = geometry.build(plan, size, device)
     surface = surfaces.build(plan, geo, banks)
     ground = geo.slot < 2
@@ -116,9 +126,9 @@ def with_composition(options: SceneOptions | None, composition: Composition | No
 class SyntheticScenes(Dataset):
     """`length` scenes of side `size`; sample i depends on (seed, i, size, options, folders) and nothing else.
 
-    Samples are dicts of float32 CHW tensors in [0, 1] (see `render_batch`) and "name". `textures`, `photos`,
-    `materials`, `envmaps` take a folder or several. A DataLoader fetches whole batches through `__getitems__`,
-    which renders them together; on a GPU call `render_batch` instead of using workers.
+    Samples are dicts of float32 CHW tensors in [0, 1] (see `render_batch`) and "name". `textures`,
+    `photos`, `materials`, `envmaps` take a folder or several. A DataLoader fetches whole batches through
+    `__getitems__`, which renders them together; on a GPU call `render_batch` instead of using workers.
     """
 
     def __init__(

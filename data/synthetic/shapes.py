@@ -1,8 +1,9 @@
 """Closed forms of objects: which pixels they cover, their normals, heights and texture coordinates.
 
-Frame: orthographic, x to the right, y upwards, both in [-1, 1] over the picture, z towards the viewer. A form takes
-the pixel grid in its own frame (centred, turned by the in-plane angle, divided by its size) and the columns of its
-parameters shaped (b, 1, 1), and returns a `Hit` with fields shaped (b, H, W) in that frame.
+Frame: orthographic, x to the right, y upwards, both in [-1, 1] over the picture, z towards the viewer. A
+form takes the pixel grid in its own frame (centred, turned by the in-plane angle, divided by its size) and
+the columns of its parameters shaped (b, 1, 1), and returns a `Hit` with fields shaped (b, H, W) in that
+frame.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ PARAMETERS = 12
 
 
 class Hit(NamedTuple):
-    """What a form shows at each pixel: `inside` bool, unit normal, height, texture coordinates near [-1, 1]."""
+    """What a form shows at each pixel: `inside` bool, unit normal, height, texture coordinates near [-1,
+    1].
+    """
 
     inside: Tensor
     normal: tuple[Tensor, Tensor, Tensor]
@@ -61,8 +64,8 @@ def solid(u: Tensor, v: Tensor, p: Tensor) -> Hit:
 def round_body(u: Tensor, v: Tensor, p: Tensor) -> Hit:
     """Truncated cone about an axis tilted towards the viewer: cups (open), cans, pots, bottles (closed).
 
-    Ray (u, v, t) against X^2 + Z^2 = (1 + k Y)^2, |Y| <= h. Parameters: k, h, sine and cosine of the elevation,
-    open (0 or 1), rounding of the edges.
+    Ray (u, v, t) against X^2 + Z^2 = (1 + k Y)^2, |Y| <= h. Parameters: k, h, sine and cosine of the
+    elevation, open (0 or 1), rounding of the edges.
     """
     k, half, sine, cosine, is_open, edge = p[:, :6].unbind(1)
     y0, z0 = v * cosine, -v * sine
@@ -126,7 +129,8 @@ def box(u: Tensor, v: Tensor, p: Tensor) -> Hit:
 def dish(u: Tensor, v: Tensor, p: Tensor) -> Hit:
     """Disc with a radial profile, tilted away: plates, bowls from above, lids, coins.
 
-    Parameters: sine and cosine of the tilt, depth, exponent of the profile, ring radius, ring height, hole radius.
+    Parameters: sine and cosine of the tilt, depth, exponent of the profile, ring radius, ring height, hole
+    radius.
     """
     sine, cosine, depth, exponent, ring, ring_height, hole = p[:, :7].unbind(1)
     v = v / cosine
@@ -148,7 +152,7 @@ FORMS: dict[int, Callable[[Tensor, Tensor, Tensor], Hit]] = {
 
 
 def reach(form: int, p: np.ndarray) -> np.ndarray:
-    """Radius (b,) about an object's centre that holds it, in its own units, for parameters (b, PARAMETERS)."""
+    """Radius (b,) about its centre that holds an object, in its own units; p (b, PARAMETERS)."""
     if form == SOLID:
         bend, aspect, taper = np.abs(p[:, 5]), p[:, 6], np.abs(p[:, 4])
         return np.hypot(1 / (1 - taper) + 0.6 * bend, aspect)

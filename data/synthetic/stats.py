@@ -5,6 +5,7 @@ python -m data.synthetic.stats --real DIR [--textures DIR] [--photos DIR] [--cou
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -50,7 +51,9 @@ class StatsOptions:
 
 
 def measure(image: np.ndarray, diffuse: np.ndarray) -> dict[str, float]:
-    """Statistics of one pair, float (H, W, 3) in [0, 1]; the specular layer is what input has above diffuse."""
+    """Statistics of one pair, float (H, W, 3) in [0, 1]; the specular layer is what input has above
+    diffuse.
+    """
     specular = (image - diffuse).clip(0, None).mean(-1)
     grey = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2GRAY)
     saturation = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2HSV)[..., 1]
@@ -63,7 +66,7 @@ def measure(image: np.ndarray, diffuse: np.ndarray) -> dict[str, float]:
         "untouched pixels, %": 100 * float((levels == 0).mean()),
         **{
             f"S in {low}..{high - 1} of 255, %": 100 * float(((levels >= low) & (levels < high)).mean())
-            for low, high in zip(edges[:-1], edges[1:], strict=True)
+            for low, high in itertools.pairwise(edges)
         },
         "mean of S, of 255": 255 * float(specular.mean()),
         "99 % quantile of S, of 255": 255 * float(np.quantile(specular, 0.99)),

@@ -28,7 +28,9 @@ def add(values: Tensor, rows: Tensor | None, part: Tensor) -> Tensor:
 
 
 def power(values: Tensor, exponent: Tensor) -> Tensor:
-    """values ** exponent for positive values: several times faster than `**` with a tensor exponent on CPUs."""
+    """values ** exponent for positive values: several times faster than `**` with a tensor exponent on
+    CPUs.
+    """
     return (values.log() * exponent).exp_()
 
 

@@ -1,7 +1,8 @@
 """Bilinear look-up in banks of small wrapping tiles, packed four bytes to an integer.
 
-A scene's pixels wear several tiles at once; fetching packed texels by index reads each pixel's four neighbours
-straight from the bank, where gathering whole tiles and converting them would touch ten times as much memory.
+A scene's pixels wear several tiles at once; fetching packed texels by index reads each pixel's four
+neighbours straight from the bank, where gathering whole tiles and converting them would touch ten times as
+much memory.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ def sample(
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
     """The three channels, 0..255 float32, of several banks at the same texture coordinates.
 
-    `banks`: packed tiles with the (int64) number of the tile at each pixel; s to the right and t upwards, in tiles.
-    All tensors of pixels share one shape. Tiles wrap around.
+    `banks`: packed tiles with the (int64) number of the tile at each pixel; s to the right and t upwards,
+    in tiles. All tensors of pixels share one shape. Tiles wrap around.
     """
     x, y = s * side, t * -side
     x0, y0 = x.floor(), y.floor()
     left, top = x0.int() & (side - 1), y0.int() & (side - 1)
     right, bottom = (left + 1) & (side - 1), ((top + 1) & (side - 1)) * side
     top = top * side
-    # Weights in 256ths: two channels are weighted at once in the halves of an integer, without overflow into each
-    # other since a byte times the weights' sum stays below 2**16.
+    # Weights in 256ths: two channels are weighted at once in the halves of an integer, without overflow
+    # into each other since a byte times the weights' sum stays below 2**16.
     fx, fy = (x - x0).mul_(16).int(), (y - y0).mul_(16).int()
     gx, gy = 16 - fx, 16 - fy
     corners = (

@@ -50,7 +50,8 @@ class InferOptions:
     batch_size: int = 1
     """tiles or equal-sized pictures together, on a GPU; on the CPU each goes alone, which is as fast"""
     workers: int | None = None
-    """tiles at once on the CPU, each in one thread; default: the cores, at most 4"""
+    """tiles at once on the CPU, each in one thread; default: the cores, at most 2 or 3 by
+    the network, which bounds memory"""
     recursive: bool = False
     """also the folders inside; the output folder mirrors them"""
     skip_existing: bool = False

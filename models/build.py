@@ -25,7 +25,8 @@ class ModelSpec:
 
     name, hyperparameters  enough to build it again
     multiple               sides are padded to multiples of this inside forward
-    tile                   side in pixels up to which a picture goes in whole on a machine of 4 GB
+    tile                   side in pixels up to which a picture goes in whole
+    tiles_at_once          tiles side by side that keep a process under 4 GB (aha-lite: 2 GB) on the CPU
     composes               True where diffuse = (1 - A) I + A N, so that A = 0 leaves a pixel untouched
     """
 
@@ -33,6 +34,7 @@ class ModelSpec:
     hyperparameters: dict
     multiple: int
     tile: int
+    tiles_at_once: int
     composes: bool
 
 
@@ -42,6 +44,7 @@ class _Entry:
     hyperparameters: dict
     multiple: int
     tile: int
+    tiles_at_once: int = 2
     composes: bool = True
 
 
@@ -117,7 +120,8 @@ MODELS: dict[str, _Entry] = {
             "stem": 3,
         },
         multiple=MULTIPLE,
-        tile=1024,
+        tile=768,
+        tiles_at_once=3,
     ),
     # The authors' code; "output" is the stage given as the result ("tone_corrected" or "diffuse").
     "tshrnet": _Entry(
@@ -151,7 +155,7 @@ def build_model(name: str, **hyperparameters) -> nn.Module:
         raise ValueError(f"{name} has no hyper-parameter {sorted(unknown)[0]!r}: there are {known}")
     chosen = entry.hyperparameters | hyperparameters
     model = entry.build(**chosen)
-    model.spec = ModelSpec(name, chosen, entry.multiple, entry.tile, entry.composes)
+    model.spec = ModelSpec(name, chosen, entry.multiple, entry.tile, entry.tiles_at_once, entry.composes)
     return model
 
 

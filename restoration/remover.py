@@ -22,7 +22,7 @@ from utils.image_files import FULL_SCALE
 
 PROTOCOLS = ("native", "released")
 
-# Each worker holds the activations of one tile (0.3 to 1.2 GB), so more would break the promise of 4 GB.
+# Of functions: each holds a whole picture several times over.
 MAX_WORKERS = 4
 
 
@@ -50,7 +50,8 @@ class HighlightRemover:
     protocol      "native": own resolution, untouched pixels stay bit for bit. "released": the authors'
                   arithmetic (square of 224 or 448, composite there, resize back, truncate to 8 bits)
     batch_size    tiles or same-sized pictures in one forward on an accelerator
-    workers       tiles at once on the CPU; None: one for each core, at most 4
+    workers       tiles at once on the CPU; None: one for each core, but no more than `spec.tiles_at_once`,
+                  which bounds memory
 
     On the CPU every tile goes through the network alone and in one thread, several tiles side by side:
     convolutions split over threads or batches round differently, and pixels would depend on the machine's
@@ -81,7 +82,8 @@ class HighlightRemover:
         self.tile, self.overlap, self.multiple = self._tile_sizes(tile, tile_overlap)
         on_cpu = self.device.type == "cpu"
         self.batch_size = 1 if on_cpu else batch_size
-        self.workers = (workers or min(usable_cores(), MAX_WORKERS)) if on_cpu else 1
+        most = self.network.spec.tiles_at_once if self.network else MAX_WORKERS
+        self.workers = (workers or min(usable_cores(), most)) if on_cpu else 1
         self._cancelled = threading.Event()
         self._pool: ThreadPoolExecutor | None = None
         self._pool_process = 0

@@ -16,7 +16,9 @@ class Dimmer(nn.Module):
         super().__init__()
         self.strength = strength
         self.sizes = []
-        self.spec = SimpleNamespace(name="dimmer", multiple=multiple, tile=tile, composes=True)
+        self.spec = SimpleNamespace(
+            name="dimmer", multiple=multiple, tile=tile, tiles_at_once=2, composes=True
+        )
 
     def forward(self, image):
         self.sizes.append(tuple(image.shape))

@@ -114,18 +114,24 @@ def measure(method: str, scene: np.ndarray, pairs: list[tuple[Path, Path]]) -> M
     """Runs one method; called in a process of its own."""
     cv2.setNumThreads(1)
     separate = METHODS[method]
-    idle = _peak_mebibytes()
+    idle = _mebibytes("VmRSS")
     seconds = _seconds(separate, scene)
-    mebibytes = _peak_mebibytes() - idle
+    mebibytes = _mebibytes("VmHWM") - idle
     if seconds < 2:
         seconds = min(seconds, *(_seconds(separate, scene) for _ in range(4)))
     scores = {picture.stem: _score(separate, picture, truth) for picture, truth in pairs}
     return Measurement(seconds, mebibytes, scores)
 
 
-def _peak_mebibytes() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+def _mebibytes(field: str) -> float:
+    """VmRSS (now) or VmHWM (peak) of this process; the peak alone where there is no /proc."""
+    # getrusage would report the peak of the parent, whose image the child had before it became Python.
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+    return next(int(line.split()[1]) / 2**10 for line in lines if line.startswith(f"{field}:"))
 
 
 def _seconds(separate, image: np.ndarray) -> float:

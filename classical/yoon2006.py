@@ -14,8 +14,8 @@ and the input only. So the sweeps end where u is the least of its connected comp
 computed here at once: ΣI_d = (min u) ΣI_sf. The published sweeps ignore steps below 1e-3; the result
 agrees with them to 0.01 dB on the laboratory pictures.
 
-Readings taken. The paper leaves the neighbourhood open. Right and lower neighbours: cups / fruit 34.8 / 35.9
-dB; along rows only 33.7 / 36.1, along columns only (the SIHR port) 33.3 / 36.6, both with visible streaks.
+Readings taken. The paper leaves the neighbourhood open. Right and lower neighbours: cups / fruit 34.7 / 35.9
+dB; along rows only 33.6 / 36.1, along columns only (the SIHR port) 33.3 / 36.5, both with visible streaks.
 Grey pixels are linked to nothing (classical.dichromatic).
 """
 

@@ -22,7 +22,7 @@ class SceneOptions:
     light and pass one display curve, highlights may be coloured; mixed: `linear_share` of the scenes
     linear.
     """
-    linear_share: float = 0.35
+    linear_share: float = 0.5
     """Share of linear scenes where composition is "mixed"."""
     photo_share: float = 0.35
     """Share of scenes whose whole diffuse layer is a photograph (only with `photos`)."""
@@ -30,9 +30,9 @@ class SceneOptions:
     """Share of coloured objects before a dark background, half of them with a linear (dark) display curve."""
     close_up_share: float = 0.2
     """Share of scenes that one relief surface fills."""
-    clean_share: float = 0.12
+    clean_share: float = 0.25
     """Share of scenes without any highlight: hard negatives."""
-    pale_share: float = 0.15
+    pale_share: float = 0.3
     """Share of scenes of near-white materials, whose highlights (if any) are faint."""
     lamp_share: float = 0.04
     """Share of scenes with a glowing lamp in the diffuse layer."""
@@ -40,7 +40,7 @@ class SceneOptions:
     """Share of scenes that reflect an environment map besides their lamps."""
     texture_share: float = 0.5
     """Share of albedo tiles from `textures` and `materials` where these are given; the rest is procedural."""
-    peak: tuple[float, float] = (0.12, 0.95)
+    peak: tuple[float, float] = (0.05, 0.95)
     """Range of the brightest specular value of a scene (display)."""
     untouched: tuple[float, float] = (0.3, 0.68)
     """Range of the share of pixels whose specular value is exactly zero (display composition)."""

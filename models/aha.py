@@ -41,7 +41,7 @@ class AHANet(nn.Module):
         | diffuse          | (B, 3, H, W) | D = (1 - A) I + A N_refined                              |
         | specular         | (B, 3, H, W) | S = I - D = A (I - N_refined)                            |
         | highlight        | (B, 1, H, W) | A; in [0, 1] where the map is bounded                    |
-        | "coarse"         | (B, 3, H, W) | N_coarse in [-1, 1]; [-1, 2] where networks are residual |
+        | "coarse"         | (B, 3, H, W) | N_coarse in [-1, 1]                                      |
         | "coarse_diffuse" | (B, 3, H, W) | (1 - A) I + A N_coarse, what the refine network sees     |
         | "refined"        | (B, 3, H, W) | N_refined in [0, 1]                                      |
         """

@@ -57,7 +57,7 @@ def _released_aha(widths, dilations, bounded, achromatic, trunk_channels) -> AHA
     return model
 
 
-def _figure_aha(widths, dilations, bounded, achromatic, residual, trunk, trunk_channels, stem) -> AHANet:
+def _figure_aha(widths, dilations, bounded, achromatic, trunk, trunk_channels, stem) -> AHANet:
     if trunk == "resnet34":
         stages, finest = resnet34_stages(), 8
     elif trunk == "small":
@@ -66,8 +66,8 @@ def _figure_aha(widths, dilations, bounded, achromatic, residual, trunk, trunk_c
         raise ValueError(f"no trunk {trunk!r}: there are 'resnet34' and 'small'")
     upsample = (ConvUpsample(3, 2), ConvUpsample(3, 2), ConvUpsample(3, finest))
     highlight = AHAModule(stages, trunk_channels, upsample, bounded=bounded)
-    coarse = CoarseNet(widths, dilations, stem=stem, residual=residual)
-    refine = FigureRefineNet(widths, dilations, stem=stem, residual=residual)
+    coarse = CoarseNet(widths, dilations, stem=stem)
+    refine = FigureRefineNet(widths, dilations, stem=stem)
     return AHANet(highlight, coarse, refine, multiple=MULTIPLE, achromatic=achromatic)
 
 
@@ -95,7 +95,6 @@ MODELS: dict[str, _Entry] = {
             "dilations": (2, 4, 8, 16),
             "bounded": False,
             "achromatic": False,
-            "residual": False,
             "trunk": "resnet34",
             "trunk_channels": (128, 256, 512),
             "stem": 5,
@@ -105,8 +104,7 @@ MODELS: dict[str, _Entry] = {
     ),
     # The figure made small. Widths: eight channels at full resolution, where memory traffic and not
     # arithmetic is what a CPU waits for; most of the capacity at a quarter, where it is cheap. The map is
-    # bounded, so that pixels without highlight come out exactly as they were; the light is white; both
-    # networks add to the image that they see instead of drawing it anew, which is learned in fewer steps.
+    # bounded, so that pixels without highlight come out exactly as they were, and the light is white.
     "aha-lite": _Entry(
         _figure_aha,
         {
@@ -114,7 +112,6 @@ MODELS: dict[str, _Entry] = {
             "dilations": (2, 4, 8, 16),
             "bounded": True,
             "achromatic": True,
-            "residual": True,
             "trunk": "small",
             "trunk_channels": (32, 64, 128),
             "stem": 3,

@@ -12,20 +12,10 @@ class CoarseNet(nn.Module):
     widths     channels at full, half and quarter resolution; (48, 96, 192) in the paper
     dilations  of the middle's convolutions; 2, 4, 8, 16 in the released code
     stem       kernel of the first convolution; 5 in the released code
-    residual   N_coarse = I + what the layers give: a network that does nothing yet then leaves the image as
-               it is, and training starts from there instead of learning to copy first
     """
 
-    def __init__(
-        self,
-        widths: tuple[int, int, int],
-        dilations: tuple[int, ...],
-        *,
-        stem: int = 5,
-        residual: bool = False,
-    ):
+    def __init__(self, widths: tuple[int, int, int], dilations: tuple[int, ...], *, stem: int = 5):
         super().__init__()
-        self.residual = residual
         full, half, quarter = widths
         self.coarse1 = nn.Sequential(
             GatedConv2d(6, full, stem),
@@ -50,7 +40,6 @@ class CoarseNet(nn.Module):
         )
 
     def forward(self, image: Tensor, highlight: Tensor) -> Tensor:
-        """I (B, 3, H, W) in [0, 1], A (B, 1, H, W) -> N_coarse (B, 3, H, W) in [-1, 1], residual [-1, 2]."""
+        """I (B, 3, H, W) in [0, 1], A (B, 1, H, W) -> N_coarse (B, 3, H, W) in [-1, 1]."""
         x = torch.cat([image, highlight.expand(-1, 3, -1, -1)], dim=1)
-        x = self.coarse3(self.coarse2(self.coarse1(x)))
-        return image + x if self.residual else x
+        return self.coarse3(self.coarse2(self.coarse1(x)))

@@ -65,21 +65,10 @@ class AttentionRefineNet(nn.Module):
 
 
 class FigureRefineNet(nn.Module):
-    """The refine network of the paper's figure: the coarse one's widths and two skips, no attention.
+    """The refine network of the paper's figure: the coarse one's widths and two skips, no attention."""
 
-    `residual`: N_refined = D_hat_coarse + what the layers give, as in models/coarse.py.
-    """
-
-    def __init__(
-        self,
-        widths: tuple[int, int, int],
-        dilations: tuple[int, ...],
-        *,
-        stem: int = 5,
-        residual: bool = False,
-    ):
+    def __init__(self, widths: tuple[int, int, int], dilations: tuple[int, ...], *, stem: int = 5):
         super().__init__()
-        self.residual = residual
         full, half, quarter = widths
         self.encode_full = GatedConv2d(6, full, stem)
         self.encode_half = nn.Sequential(GatedConv2d(full, half, stride=2), GatedConv2d(half, half))
@@ -102,5 +91,5 @@ class FigureRefineNet(nn.Module):
         half = self.encode_half(full)
         x = self.middle(self.encode_quarter(half))
         x = self.merge_half(torch.cat([self.up_half(x), half], dim=1))
-        x = torch.tanh(self.merge_full(torch.cat([self.up_full(x), full], dim=1)))
-        return clamp_through(composite + x if self.residual else x)
+        x = self.merge_full(torch.cat([self.up_full(x), full], dim=1))
+        return clamp_through(torch.tanh(x))

@@ -34,6 +34,8 @@ def choose_precision(network: nn.Module, device: torch.device, name: str) -> str
     """
     if name not in ("auto", *PRECISIONS):
         raise UserError(f"no precision {name!r}: choose auto, {', '.join(PRECISIONS)}")
+    if name == "fp16" and device.type == "cpu":
+        raise UserError("fp16 takes minutes a picture on the CPU: choose --precision fp32 or bf16")
     if name != "auto":
         return name
     if device.type != "cuda" or not torch.cuda.is_bf16_supported():

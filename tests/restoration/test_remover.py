@@ -142,6 +142,13 @@ def test_infinite_values_are_an_error():
         HighlightRemover(broken)(_picture(np.uint8, 3))
 
 
+def test_bf16_is_close_to_fp32_and_keeps_untouched_pixels():
+    image = _picture(np.uint8, 3)
+    fp32, bf16 = (HighlightRemover(Dimmer(), precision=name)(image) for name in ("fp32", "bf16"))
+    assert np.abs(fp32.diffuse.astype(int) - bf16.diffuse).max() <= 2
+    assert np.array_equal(bf16.diffuse[bf16.highlight == 0], image[bf16.highlight == 0])
+
+
 def test_cancelled_between_tiles():
     remover = HighlightRemover(Dimmer())
     remover.cancel()
@@ -156,6 +163,7 @@ def test_cancelled_between_tiles():
         {"tile_overlap": 64},
         {"protocol": "other"},
         {"precision": "fp8"},
+        {"precision": "fp16"},
         {"device": "nonsense"},
         {"batch_size": 0},
         {"workers": 0},

@@ -4,7 +4,20 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint install clean
+# Weights of the demo: trained ones where savedmodel/ holds them, else random ones, which remove nothing sensible.
+TRAINED := savedmodel/aha-lite.safetensors
+WEIGHTS := $(firstword $(wildcard $(TRAINED)) demo/untrained.safetensors)
+
+# Free material for the scenes of `make train-lite` (folders textures_ambientcg, photos, materials, envmaps);
+# without it the generator draws everything itself.
+MATERIAL ?=
+SCENES ?= runs/scenes
+SCENE_COUNT ?= 6000
+LITE_RUN ?= runs/aha-lite
+LITE_STEPS ?= 20000
+DATA ?= ../shared/data
+
+.PHONY: demo test lint install clean train-lite real-score
 
 install: $(STAMP)
 
@@ -13,6 +26,15 @@ $(STAMP): requirements.txt constraints.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
 	touch $@
 
+demo: $(STAMP) $(WEIGHTS)
+	$(PY) infer.py --input_dir samples --output_dir demo --infer_model $(WEIGHTS) --comparison
+	$(PY) infer.py --input_dir samples --output_dir demo/shen2013 --method shen2013 --comparison
+	@echo "Look at demo/*-comparison.png (network, $(WEIGHTS)) and demo/shen2013/*-comparison.png (classical)."
+
+demo/untrained.safetensors: $(STAMP)
+	mkdir -p demo
+	$(PY) -m samples.untrained_checkpoint $@
+
 test: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m pytest -q
@@ -20,6 +42,20 @@ test: $(STAMP)
 lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+# From scratch, unattended; the same command goes on where it was stopped. The scenes are rendered once.
+train-lite: $(STAMP)
+	$(PY) -m data.synthetic --out $(SCENES) --train $(SCENE_COUNT) --test 300 --size 192 --seed 0 $(if $(MATERIAL),\
+	  --textures $(MATERIAL)/textures_ambientcg --materials $(MATERIAL)/materials --envmaps $(MATERIAL)/envmaps \
+	  --photos $(MATERIAL)/photos/trashnet_matte $(MATERIAL)/photos/grocerystore $(MATERIAL)/photos/budgie_backgrounds)
+	$(PY) train.py --runs_name $(LITE_RUN) --model aha-lite --dataroot $(SCENES) --max_steps $(LITE_STEPS) \
+	  --lambda_squared 50 --lambda_ssim 0 --lambda_gan 0 --lambda_perceptual 0 --size 0 --crop 96 --rotate \
+	  --highlight_scaling 0.3 --exposure_jitter 0.3 --temperature_jitter 0.05 --batch_size 8 --lr_g 2e-3 \
+	  --lr_schedule cosine --warmup_steps 50 --clip_grad 1 --val_every 500
+
+# Scores of the shipped weights, the untouched input and the classical methods on real pairs.
+real-score: $(STAMP)
+	$(PY) -m evaluation.scoreboard --data $(DATA)
 
 clean:
 	rm -rf $(VENV) demo

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torchvision.models import vgg
 
 from utils.errors import UserError
 
@@ -50,7 +51,7 @@ class PerceptualLoss(nn.Module):
 def vgg16_features(weights: str) -> nn.Sequential:
     """The first 15 layers of torchvision's VGG-16; `weights` as for PerceptualLoss."""
     if weights == "random":
-        return torchvision.models.vgg16(weights=None).features[:LAYERS]
+        return _untrained()
     if weights == "imagenet":
         try:
             pretrained = torchvision.models.vgg16(weights=torchvision.models.VGG16_Weights.IMAGENET1K_V1)
@@ -63,13 +64,18 @@ def vgg16_features(weights: str) -> nn.Sequential:
     return _features_from_file(weights)
 
 
+def _untrained() -> nn.Sequential:
+    # Without the classifier, whose 120 million numbers would be drawn for nothing.
+    return vgg.make_layers(vgg.cfgs["D"])[:LAYERS]
+
+
 def _features_from_file(path: str) -> nn.Sequential:
     if not os.path.isfile(path):
         raise UserError(f"--perceptual_weights {path}: there is no such file; {WAY_OUT}")
     try:
         state = load_file(path) if path.endswith(".safetensors") else torch.load(path, weights_only=True)
         state = {key.removeprefix("features."): value for key, value in state.items()}
-        features = torchvision.models.vgg16(weights=None).features[:LAYERS]
+        features = _untrained()
         features.load_state_dict({key: state[key] for key in features.state_dict()})
     except Exception as error:  # torch raises many kinds for files that are not what they seem
         raise UserError(

@@ -54,6 +54,10 @@ def train(options: TrainOptions) -> int:
         if options.deterministic:
             seeds.make_deterministic()
         machine = Machine(options.device, options.precision)
+        if machine.same(bool(path)) != bool(path):
+            raise UserError(
+                f"{options.runs_name} holds a checkpoint on some machines only: all must see the same folder"
+            )
         options.seed = machine.same(options.seed)
         run = Run(options, machine, gather_samples(options))
         if state:
@@ -141,7 +145,8 @@ class Loop:
                 return self.signals.received
             if self._given_up():
                 return 0
-            if received := self.machine.largest(self.signals.received):
+            received = self.machine.largest(self.signals.received)
+            if received and progress.step < run.total:
                 return received
             if progress.step % options.checkpoint_every == 0 and self.keeper.saved_step != progress.step:
                 self.keeper.save_last()

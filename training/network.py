@@ -19,22 +19,32 @@ def build_network(options: TrainOptions) -> nn.Module:
         c = options.latent_channels
         hyperparameters |= {"width": c} if options.recipe == "tshrnet" else {"widths": (c, 2 * c, 4 * c)}
     hyperparameters |= named_values(options.hyperparameters, "hyperparameters")
+    if options.init_from is not None:
+        return _trained(options, hyperparameters)
     try:
         network = build_model(options.model, **hyperparameters)
     except (ValueError, TypeError) as error:
         raise UserError(f"--hyperparameters: {error}") from error
-    if options.init_from is None:
-        load_backbone(network, options.backbone_weights)
-        return network
-    trained = load_model(options.init_from, name=options.model)
-    try:
-        network.load_state_dict(trained.state_dict())
-    except RuntimeError as error:
-        raise UserError(
-            f"--init_from {options.init_from} holds a {options.model} of other sizes "
-            f"({trained.spec.hyperparameters}); set them by --hyperparameters"
-        ) from error
+    load_backbone(network, options.backbone_weights)
     return network
+
+
+def _trained(options: TrainOptions, wanted: dict) -> nn.Module:
+    """The network of --init_from, with the sizes that its file says."""
+    network = load_model(options.init_from, name=options.model)
+    theirs = named_lists(network.spec.hyperparameters)
+    for name, value in named_lists(wanted).items():
+        if theirs.get(name) != value:
+            raise UserError(
+                f"--init_from {options.init_from} holds {options.model} with {name} {theirs.get(name)}, not "
+                f"{value}; leave that hyper-parameter out"
+            )
+    return network.train()
+
+
+def named_lists(values: dict) -> dict:
+    """The values with tuples as lists, which files cannot tell apart."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def named_values(words: list[str], option: str) -> dict:

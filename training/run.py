@@ -13,7 +13,7 @@ from tqdm import tqdm
 from recipes import build_recipe
 from training.ema import MovingAverage
 from training.machine import Machine
-from training.network import build_network
+from training.network import build_network, named_lists
 from training.options import TrainOptions
 from training.samples import Samples, check_keys
 from utils import runs, seeds
@@ -124,7 +124,8 @@ class Run:
     def load_state(self, state: dict[str, Any], path: Path) -> None:
         """Takes up the checkpoint read from `path`; raises UserError when it is of another network."""
         spec = self.model.spec
-        theirs, ours = (state["network"], state["hyperparameters"]), (spec.name, spec.hyperparameters)
+        theirs = (state["network"], named_lists(state["hyperparameters"]))
+        ours = (spec.name, named_lists(spec.hyperparameters))
         if theirs != ours:
             raise UserError(
                 f"{path} is a checkpoint of {_named(*theirs)}, not of {_named(*ours)}: choose that network, "

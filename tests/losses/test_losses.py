@@ -117,7 +117,7 @@ def test_dichromatic_terms():
 
 def test_perceptual_is_the_distance_of_vgg_activations(tmp_path):
     torch.manual_seed(0)
-    vgg = torchvision.models.vgg16(weights=None)
+    vgg = torchvision.models.vgg16(weights=None, init_weights=False)
     kept = {f"features.{name}": value for name, value in vgg.features[:15].state_dict().items()}
     save_file(kept, tmp_path / "vgg.safetensors")
     loss = PerceptualLoss(str(tmp_path / "vgg.safetensors"))

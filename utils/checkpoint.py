@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models import MODELS, build_model
-from models.released_tshrnet import is_released_tshrnet, read_released_tshrnet
 from utils.atomic import atomic_path
 from utils.errors import UserError
 from utils.pickled import read_pickled, state_dict_in
+from utils.released_tshrnet import is_released_tshrnet, read_released_tshrnet
 
 FORMAT = "specular-highlight-removal 1"
 # The authors draw this layer anew at every forward and save it nowhere; models/refine.py seeds it.

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from models import build_model
-from models.released_tshrnet import is_released_tshrnet, read_released_tshrnet
 from models.unet import UNet
 from utils.errors import UserError
+from utils.released_tshrnet import is_released_tshrnet, read_released_tshrnet
 
 
 def write_nets(folder, epoch=60, prefix="", count=4):

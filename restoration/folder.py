@@ -121,10 +121,11 @@ def _save(job: Job, picture: Picture, restored: Restored, released: bool) -> tup
     path = job.result(picture.format)
     if path.suffix != job.outputs["result"].suffix and WRITERS[path.suffix.lower()] != picture.format:
         notes += (f"written as {WRITERS[path.suffix.lower()]}, not {picture.format}",)
-    specular = removed_layer(source, result.pixels)
     if "highlight" in job.outputs:
         highlight = truncate(restored.highlight) if released else quantise(restored.highlight, np.uint8)
         write_rgb(job.outputs["highlight"], highlight)
+    wanted = job.outputs.keys() & {"specular", "comparison"}
+    specular = removed_layer(source, result.pixels) if wanted else None
     if "specular" in job.outputs:
         write_picture(job.outputs["specular"], Picture(specular, icc=picture.icc))
     if "comparison" in job.outputs:

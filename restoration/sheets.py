@@ -1,5 +1,6 @@
 """Comparison sheets: input, highlight map, specular layer and result side by side."""
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -16,20 +17,30 @@ def comparison_sheet(pixels: np.ndarray, restored: Restored, specular: np.ndarra
 
     pixels, restored.diffuse and specular have one shape, (H, W) or (H, W, 3), and one type.
     """
-    panels = {
-        "input": as_rgb(pixels),
-        "highlight map": np.repeat(np.clip(restored.highlight, 0, 1)[..., None], 3, axis=2),
-        "specular (removed)": as_rgb(specular),
-        "result": as_rgb(restored.diffuse),
+    layers = {
+        "input": pixels,
+        "highlight map": restored.highlight,
+        "specular (removed)": specular,
+        "result": restored.diffuse,
     }
-    return side_by_side({title: quantise(panel, np.uint8) for title, panel in panels.items()})
+    # Made small before anything is turned into floats: the copies of a large picture would be larger.
+    return side_by_side(
+        {title: quantise(as_rgb(_shrink(layer)), np.uint8) for title, layer in layers.items()}
+    )
+
+
+def _shrink(layer: np.ndarray) -> np.ndarray:
+    height, width = layer.shape[:2]
+    scale = PANEL / max(height, width)
+    if scale >= 1:
+        return layer
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(layer, size, interpolation=cv2.INTER_AREA)
 
 
 def side_by_side(panels: dict[str, np.ndarray]) -> np.ndarray:
     """(H', W', 3) uint8 sheet of labelled (H, W, 3) uint8 panels of one size."""
     images = {title: Image.fromarray(np.ascontiguousarray(panel)) for title, panel in panels.items()}
-    for image in images.values():
-        image.thumbnail((PANEL, PANEL), Image.Resampling.BOX)
     width, height = next(iter(images.values())).size
     # A label needs room even above a narrow picture.
     column = max(width, 160)

@@ -309,7 +309,7 @@ def test_two_processes_share_the_list(tmp_path, weights):
     process = _start(
         *launcher, "infer.py", *common, "--output_dir", tmp_path / "two", module="torch.distributed.run"
     )
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=900)
     assert process.returncode == 1, err
     assert out.count("done ") == 1
     assert "done 5, skipped 0, failed 1" in out
@@ -325,11 +325,11 @@ def test_interrupted_leaves_no_half_file(tmp_path, weights):
     process = _start(
         "infer.py", "--input_dir", tmp_path / "in", "--output_dir", out, "--infer_model", weights
     )
-    deadline = time.time() + 100
+    deadline = time.time() + 600
     while not (out.exists() and any(out.glob("*-removed.png"))) and time.time() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     names = [p.name for p in out.iterdir()]

@@ -161,7 +161,8 @@ def quantise(image: np.ndarray, dtype: type | np.dtype) -> np.ndarray:
     clipped = np.clip(image, 0, 1)
     if dtype.kind == "f":
         return clipped.astype(dtype)
-    return np.rint(clipped * FULL_SCALE[dtype]).astype(dtype)
+    clipped *= FULL_SCALE[dtype]
+    return np.rint(clipped, out=clipped).astype(dtype)
 
 
 def write_picture(path: str | os.PathLike, picture: Picture) -> tuple[str, ...]:

@@ -11,10 +11,10 @@ The moving average of the weights is no part of the comparison; it is measured a
 loading: a data set of --pairs pairs is written to a temporary folder and read by --num_workers.
 """
 
+import io
 import json
 import multiprocessing
 import platform
-import resource
 import statistics
 import sys
 import tempfile
@@ -165,7 +165,7 @@ def _steps(options: Options, folder: Path, ema: bool) -> dict[str, Callable[[], 
     run.wrap()
     loop.journal = Journal(run.folder, 0, tensorboard=True)
     batches = iter(loop.loader())
-    bar = tqdm(total=10**6, disable=True)
+    bar = tqdm(total=10**6, file=io.StringIO())
 
     def ours() -> None:
         loop.step(batches)
@@ -215,7 +215,9 @@ def _peak(options: Options, folder: Path, which: str) -> float:
         step()
     if options.device == "cuda":
         return float(torch.cuda.max_memory_allocated())
-    return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Not getrusage: what it says of a child includes its parent's peak.
+    status = Path("/proc/self/status").read_text()
+    return 1024.0 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 def _alone(function: Callable, *arguments: Any) -> Any:

@@ -1,7 +1,7 @@
 """The losses: tensors in, scalars out. Each states its equation; each is a mean over samples and pixels."""
 
 from losses.adversarial import discriminator_hinge, generator_corrected, generator_released
-from losses.content import content, squared_error
+from losses.content import content, log_error, squared_error
 from losses.dichromatic import achromaticity, map_supervision, specular_supervision
 from losses.ssim import ssim, ssim_per_image
 
@@ -11,6 +11,7 @@ __all__ = [
     "discriminator_hinge",
     "generator_corrected",
     "generator_released",
+    "log_error",
     "map_supervision",
     "specular_supervision",
     "squared_error",

@@ -7,12 +7,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import BatchSampler, DataLoader, Dataset
 from tqdm import tqdm
 
 from data.synthetic.scenes import SyntheticScenes
@@ -34,6 +35,10 @@ SSHR = {
 }
 FIRST_TEST = {"shiq": 14001, "sshr": 0}
 """Number of the first test scene in its file name; SHIQ's official test list begins at 14001."""
+BATCH = 16
+"""Scenes rendered together, which is faster than one by one."""
+WRITERS = 4
+"""Threads that compress and write while the next scenes are rendered."""
 VIEWS = 10
 """Pictures of an SSHR object folder; here an "object" is a run of scenes."""
 
@@ -83,14 +88,41 @@ def write_split(
     missing = [number for number, files in enumerate(wanted) if not all(path.exists() for path in files)]
     if scenes.device.type != "cpu":
         workers = 0
-    subset = Subset(scenes, [first + number for number in missing])
-    loader = DataLoader(subset, batch_size=None, num_workers=workers)
-    with tqdm(total=count, initial=count - len(missing), desc=split, unit="scene") as bar:
-        for number, sample in zip(missing, loader, strict=True):
+    batches = BatchSampler(missing, BATCH, drop_last=False)
+    loader = DataLoader(_Renderer(scenes, first), batch_sampler=batches, num_workers=workers, collate_fn=list)
+    with (
+        tqdm(total=count, initial=count - len(missing), desc=split, unit="scene") as bar,
+        ThreadPoolExecutor(WRITERS) as pool,
+    ):
+
+        def write(number: int, sample: dict[str, Tensor]) -> None:
             for path, key in wanted[number].items():
                 write_rgb(path, _picture(sample[key]))
             bar.update()
+
+        written: list[Future] = []
+        for numbers, samples in zip(batches, loader, strict=True):
+            _finish(written)
+            written = [pool.submit(write, *pair) for pair in zip(numbers, samples, strict=True)]
+        _finish(written)
     return len(missing)
+
+
+class _Renderer(Dataset):
+    """Scene `first` + number, rendered in batches."""
+
+    def __init__(self, scenes: SyntheticScenes, first: int):
+        self.scenes = scenes
+        self.first = first
+
+    def __getitems__(self, numbers: list[int]) -> list[dict[str, Tensor]]:
+        return self.scenes.__getitems__([self.first + number for number in numbers])
+
+
+def _finish(jobs: list[Future]) -> None:
+    """Waits; raises what went wrong first."""
+    for job in jobs:
+        job.result()
 
 
 def write_lists(folder: Path, counts: dict[str, int]) -> None:

@@ -15,12 +15,14 @@ from losses import (
     discriminator_hinge,
     generator_corrected,
     generator_released,
+    log_error,
     map_supervision,
     specular_supervision,
     squared_error,
     ssim,
     ssim_per_image,
 )
+from losses.content import LOG_FLOOR
 from losses.perceptual import PerceptualLoss
 from utils.errors import UserError
 
@@ -33,6 +35,13 @@ def test_content_is_the_sum_of_two_mean_absolute_differences():
     truth = torch.full((2, 3, 4, 5), 0.5)
     assert content(truth + 0.1, truth - 0.3, truth).item() == pytest.approx(0.4)
     assert squared_error(truth + 0.1, truth - 0.3, truth).item() == pytest.approx(0.1)
+
+
+def test_log_error_is_a_mean_over_pictures_of_their_logarithms():
+    truth = torch.full((2, 3, 4, 4), 0.5)
+    error = torch.tensor([0.1, 0.01]).view(2, 1, 1, 1)
+    wanted = (math.log10(1e-2 + LOG_FLOOR) + math.log10(1e-4 + LOG_FLOOR)) / 2 + math.log10(LOG_FLOOR)
+    assert log_error(truth + error, truth, truth).item() == pytest.approx(wanted, abs=1e-4)
 
 
 def test_ssim_of_constant_images_is_the_luminance_term_away_from_the_border():

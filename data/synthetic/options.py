@@ -54,8 +54,10 @@ class SceneOptions:
     """
     jpeg_quality: tuple[int, int] = (60, 97)
     """Range of the JPEG quality."""
-    mask_passes: int = 2
-    """Otsu passes of the highlight mask, see `data.regions`."""
+    mask_passes: int = 1
+    """Otsu passes of the highlight mask, see `data.regions`; one fits SHIQ's own masks better than the two
+    that are said to have made them (docs/RESULTS.md).
+    """
 
     def __post_init__(self) -> None:
         for name in (field for field in self.__dataclass_fields__ if field.endswith("_share")):

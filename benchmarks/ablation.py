@@ -1,0 +1,155 @@
+"""Trains variants of aha-lite on equal budgets and compares them on held-out scenes and on real pairs.
+
+    python -m data.synthetic --out runs/scenes --train 20000 --test 300 --size 192 --composition mixed
+    python -m benchmarks.ablation --scenes runs/scenes --data ../shared/data --out runs/ablation
+
+Each variant is a run of train.py with the options of `BASE` and its own; a second call goes on where the
+first stopped. All share data, seed, steps, batch and augmentation. One seed each: intervals (95 %, bootstrap)
+are over pictures, and say nothing about other seeds.
+"""
+
+import math
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.datasets import find_pairs
+from evaluation.runner import Row, Settings, run
+from evaluation.scoreboard import find_groups
+from evaluation.statistics import capped, mean
+from utils import cli
+from utils.atomic import write_text
+from utils.errors import UserError
+
+BASE = (
+    "--model aha-lite --lambda_content 0 --lambda_ssim 0 --lambda_gan 0 --lambda_perceptual 0 "
+    "--lambda_squared 100 --lambda_log 0.1 --lambda_map 0.1 --size 0 --crop 96 --rotate "
+    "--highlight_scaling 0.3 --exposure_jitter 0.3 --temperature_jitter 0.05 --batch_size 8 --lr_g 2e-3 "
+    "--lr_schedule cosine --warmup_steps 50 --clip_grad 1 --val_every 1000000 --backbone_weights none"
+)
+RESNET = "--hyperparameters widths=[8,16,48] achromatic=true"
+VARIANTS = {
+    "base": "",
+    "bounded map": "--hyperparameters bounded=true",
+    "coloured light allowed": "--hyperparameters achromatic=false",
+    "without map supervision": "--lambda_map 0",
+    "with specular supervision": "--lambda_specular 10",
+    "with SSIM": "--lambda_ssim 0.1",
+    "with adversarial term": "--lambda_gan 0.1 --gan_term corrected",
+    "with perceptual term (random VGG-16)": "--lambda_perceptual 1 --perceptual_weights random",
+    "L1 in place of squared and log": "--lambda_squared 0 --lambda_log 0 --lambda_content 10",
+    "log alone": "--lambda_squared 0",
+    "squared alone": "--lambda_log 0",
+    "figure topology, ResNet-34": f"--model aha-figure {RESNET}",
+    "released topology, ResNet-34": f"--model aha {RESNET}",
+}
+PAIRED = "psnr.highlight", "psnr.whole"
+
+
+@dataclass
+class Options:
+    """Options of the ablation."""
+
+    scenes: Path
+    """folder made by python -m data.synthetic: train/ to train on, test/ to judge on"""
+    out: Path = Path("runs/ablation")
+    """folder of the runs, a folder each, and of table.md"""
+    data: Path | None = None
+    """folder with real pairs, as for evaluation.scoreboard"""
+    steps: int = 800
+    """optimiser steps of every variant"""
+    only: list[str] = field(default_factory=list)
+    """names of variants; default: all"""
+    train_options: list[str] = field(default_factory=list)
+    """further options of train.py for every variant, NAME=VALUE, such as precision=bf16"""
+    workers: int = 0
+    """processes that score; 0: this one"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = cli.parse(Options, argv, prog="python -m benchmarks.ablation", description=__doc__)
+    unknown = [name for name in options.only if name not in VARIANTS]
+    if unknown:
+        raise UserError(f"--only {unknown[0]!r} is not known; choose from: {', '.join(VARIANTS)}")
+    names = options.only or list(VARIANTS)
+    weights = {name: _train(name, options) for name in names}
+    table = compare(weights, options)
+    print(table)
+    write_text(options.out / "table.md", table + "\n")
+    return 0
+
+
+def compare(weights: dict[str, Path], options: Options) -> str:
+    """Markdown: a row a variant, gains over the untouched input with their intervals."""
+    methods = ["input", *map(str, weights.values())]
+    settings = Settings(metrics=("psnr",))
+    groups = {"scenes": find_pairs(options.scenes, dataset="shiq", test_dir="test")}
+    if options.data is not None:
+        real = find_groups(options.data)
+        groups |= {name: real[name] for name in ("shiq", "shiq_figures", "mit_intrinsic") if name in real}
+    rows = {
+        name: run(group.pairs, methods, settings, options.out / "scores" / name, workers=options.workers)
+        for name, group in groups.items()
+    }
+    head = ["variant", "scenes with highlights: highlight", "whole", "scenes without: PSNR of the result"]
+    lines = [head + [f"{name}: whole" for name in groups if name != "scenes"]]
+    lines.append(["---"] * len(lines[0]))
+    for variant, path in weights.items():
+        before, after = rows["scenes"]["input"], rows["scenes"][str(path)]
+        lit = [row.values["psnr.whole"] != math.inf for row in before]
+        cells = [_gain(before, after, key, lit) for key in PAIRED]
+        cells.append(_interval(capped(_values(after, "psnr.whole"))[~np.array(lit)]))
+        cells += [
+            _gain(group["input"], group[str(path)], "psnr.whole")
+            for name, group in rows.items()
+            if name != "scenes"
+        ]
+        lines.append([variant, *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _train(name: str, options: Options) -> Path:
+    """Weights at the last step of a variant's run, trained now or found."""
+    folder = options.out / name.replace(" ", "_").replace(",", "").replace("(", "").replace(")", "")
+    changed = [word for pair in options.train_options for word in _option(pair)]
+    command = [
+        *(sys.executable, "train.py", "--runs_name", str(folder), "--dataroot", str(options.scenes)),
+        *("--max_steps", str(options.steps)),
+        *(*BASE.split(), *VARIANTS[name].split(), *changed),
+    ]
+    print(f"{name}: {' '.join(command)}", file=sys.stderr)
+    code = subprocess.run(command, cwd=Path(__file__).parent.parent).returncode
+    if code:
+        raise UserError(f"{name}: train.py ended with exit code {code}; the same command goes on from there")
+    return folder / "last.safetensors"
+
+
+def _option(pair: str) -> list[str]:
+    name, equals, value = pair.partition("=")
+    if not (name and equals):
+        raise UserError(f"--train_options {pair}: give NAME=VALUE")
+    return [f"--{name}", value]
+
+
+def _values(rows: list[Row], key: str) -> np.ndarray:
+    values = (row.values.get(key) for row in rows)
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _gain(before: list[Row], after: list[Row], key: str, chosen: list[bool] | None = None) -> str:
+    gains = capped(_values(after, key)) - capped(_values(before, key))
+    return _interval(gains if chosen is None else gains[np.array(chosen)])
+
+
+def _interval(values: np.ndarray) -> str:
+    m = mean(values)
+    if m is None:
+        return "n/a"
+    return f"{m.value:+.2f}" if m.low is None else f"{m.value:+.2f} [{m.low:+.2f}, {m.high:+.2f}]"
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

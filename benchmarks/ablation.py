@@ -26,7 +26,7 @@ from utils.errors import UserError
 
 BASE = (
     "--model aha-lite --lambda_content 0 --lambda_ssim 0 --lambda_gan 0 --lambda_perceptual 0 "
-    "--lambda_squared 100 --lambda_log 0.1 --lambda_map 0.1 --size 0 --crop 96 --rotate "
+    "--lambda_squared 100 --lambda_log 0.02 --lambda_map 0.1 --size 0 --crop 96 --rotate "
     "--highlight_scaling 0.3 --exposure_jitter 0.3 --temperature_jitter 0.05 --batch_size 8 --lr_g 2e-3 "
     "--lr_schedule cosine --warmup_steps 50 --clip_grad 1 --val_every 1000000 --backbone_weights none"
 )
@@ -40,9 +40,10 @@ VARIANTS = {
     "with SSIM": "--lambda_ssim 0.1",
     "with adversarial term": "--lambda_gan 0.1 --gan_term corrected",
     "with perceptual term (random VGG-16)": "--lambda_perceptual 1 --perceptual_weights random",
-    "L1 in place of squared and log": "--lambda_squared 0 --lambda_log 0 --lambda_content 10",
-    "log alone": "--lambda_squared 0",
+    "L1 alone": "--lambda_squared 0 --lambda_log 0 --lambda_content 10",
     "squared alone": "--lambda_log 0",
+    "log 0.1": "--lambda_log 0.1",
+    "log alone": "--lambda_squared 0 --lambda_log 0.1",
     "figure topology, ResNet-34": f"--model aha-figure {RESNET}",
     "released topology, ResNet-34": f"--model aha {RESNET}",
 }

@@ -6,6 +6,7 @@ stop anywhere and go on bit for bit, with any number of workers. Optimiser step 
 follow each other without a gap, so every batch is full.
 """
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -132,8 +133,11 @@ def collate(samples: Sequence[Sample | UserError]) -> Sample | UserError:
 
 
 def quiet_worker(_: int) -> None:
-    """Set-up of a worker process: one thread, and Ctrl-C is the training process's business."""
-    import signal
+    """Set-up of a worker process: one thread, and signals are the training process's business.
 
+    Terminals send Ctrl-C, and batch systems SIGTERM, to every process of a job. A worker that died of it
+    would leave the training process without the batch that it needs to finish the step.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 
+import psutil
 import pytest
 
 from tests.training.compare import assert_same_run
@@ -99,6 +100,12 @@ def test_signals_finish_the_step_and_save(context, tiny, tmp_path, untouched, nu
     options = tiny(num_workers=1, **LONG)
     process = _start(context, options)
     _wait_for(lambda: _log_lines(folder) >= 2, process)
+    # The process that loads gets it too, as from a terminal or a batch system, and goes on. (It stands below
+    # a server of forks, since this process came from one.)
+    for worker in psutil.Process(process.pid).children(recursive=True):
+        if not worker.children():
+            os.kill(worker.pid, number)
+    time.sleep(0.03)
     os.kill(process.pid, number)
     process.join()
     assert process.exitcode == 128 + number

@@ -8,7 +8,6 @@ first stopped. All share data, seed, steps, batch and augmentation. One seed eac
 are over pictures, and say nothing about other seeds.
 """
 
-import math
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -18,8 +17,9 @@ import numpy as np
 
 from evaluation.datasets import find_pairs
 from evaluation.runner import Row, Settings, run
+from evaluation.scenes import COLUMNS, interval, score_scenes
 from evaluation.scoreboard import find_groups
-from evaluation.statistics import capped, mean
+from evaluation.statistics import capped
 from utils import cli
 from utils.atomic import write_text
 from utils.errors import UserError
@@ -47,7 +47,7 @@ VARIANTS = {
     "figure topology, ResNet-34": f"--model aha-figure {RESNET}",
     "released topology, ResNet-34": f"--model aha {RESNET}",
 }
-PAIRED = "psnr.highlight", "psnr.whole"
+REAL = "shiq", "shiq_figures", "mit_intrinsic"
 
 
 @dataclass
@@ -66,8 +66,6 @@ class Options:
     """names of variants; default: all"""
     train_options: list[str] = field(default_factory=list)
     """further options of train.py for every variant, NAME=VALUE, such as precision=bf16"""
-    workers: int = 0
-    """processes that score; 0: this one"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,31 +82,25 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def compare(weights: dict[str, Path], options: Options) -> str:
-    """Markdown: a row a variant, gains over the untouched input with their intervals."""
-    methods = ["input", *map(str, weights.values())]
-    settings = Settings(metrics=("psnr",))
-    groups = {"scenes": find_pairs(options.scenes, dataset="shiq", test_dir="test")}
-    if options.data is not None:
-        real = find_groups(options.data)
-        groups |= {name: real[name] for name in ("shiq", "shiq_figures", "mit_intrinsic") if name in real}
+    """Markdown: a row a variant, scores on scenes and gains on real pairs with their intervals."""
+    scenes = find_pairs(options.scenes, "shiq", test_dir="test").pairs
+    scores = {name: score_scenes(scenes, str(path)) for name, path in weights.items()}
+    real = {} if options.data is None else find_groups(options.data)
+    groups = {name: real[name] for name in REAL if name in real}
     rows = {
-        name: run(group.pairs, methods, settings, options.out / "scores" / name, workers=options.workers)
+        name: run(
+            group.pairs,
+            ["input", *map(str, weights.values())],
+            Settings(metrics=("psnr",)),
+            options.out / "scores" / name,
+        )
         for name, group in groups.items()
     }
-    head = ["variant", "scenes with highlights: highlight", "whole", "scenes without: PSNR of the result"]
-    lines = [head + [f"{name}: whole" for name in groups if name != "scenes"]]
-    lines.append(["---"] * len(lines[0]))
-    for variant, path in weights.items():
-        before, after = rows["scenes"]["input"], rows["scenes"][str(path)]
-        lit = [row.values["psnr.whole"] != math.inf for row in before]
-        cells = [_gain(before, after, key, lit) for key in PAIRED]
-        cells.append(_interval(capped(_values(after, "psnr.whole"))[~np.array(lit)]))
-        cells += [
-            _gain(group["input"], group[str(path)], "psnr.whole")
-            for name, group in rows.items()
-            if name != "scenes"
-        ]
-        lines.append([variant, *cells])
+    head = ["variant", *COLUMNS.values(), *(f"{name}: gain, dB" for name in groups)]
+    lines = [head, ["---"] * len(head)]
+    for name, path in weights.items():
+        gains = [_gain(group["input"], group[str(path)]) for group in rows.values()]
+        lines.append([name, *(interval(scores[name][key]) for key in COLUMNS), *gains])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -135,21 +127,12 @@ def _option(pair: str) -> list[str]:
     return [f"--{name}", value]
 
 
-def _values(rows: list[Row], key: str) -> np.ndarray:
-    values = (row.values.get(key) for row in rows)
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+def _gain(before: list[Row], after: list[Row]) -> str:
+    return interval(_psnr(after) - _psnr(before))
 
 
-def _gain(before: list[Row], after: list[Row], key: str, chosen: list[bool] | None = None) -> str:
-    gains = capped(_values(after, key)) - capped(_values(before, key))
-    return _interval(gains if chosen is None else gains[np.array(chosen)])
-
-
-def _interval(values: np.ndarray) -> str:
-    m = mean(values)
-    if m is None:
-        return "n/a"
-    return f"{m.value:+.2f}" if m.low is None else f"{m.value:+.2f} [{m.low:+.2f}, {m.high:+.2f}]"
+def _psnr(rows: list[Row]) -> np.ndarray:
+    return capped(np.array([row.values["psnr.whole"] for row in rows], dtype=np.float64))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LOG_FLOOR = 1e-5  # of the squared error, 50 dB: better than that is good enough
-
 
 def content(coarse: Tensor, refined: Tensor, diffuse: Tensor) -> Tensor:
     """L = |D_hat_coarse - D|_1 + |D_hat_refine - D|_1, each a mean over samples, channels and pixels.
@@ -24,13 +22,13 @@ def squared_error(coarse: Tensor, refined: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(coarse, target) + F.mse_loss(refined, target)
 
 
-def log_error(coarse: Tensor, refined: Tensor, target: Tensor) -> Tensor:
-    """L_log = mean over samples of log10(MSE(D_coarse) + 1e-5) + log10(MSE(D_refined) + 1e-5).
+def log_error(coarse: Tensor, refined: Tensor, target: Tensor, floor: float = 1e-5) -> Tensor:
+    """L_log = mean over samples of log10(MSE(D_coarse) + floor) + log10(MSE(D_refined) + floor).
 
-    A tenth of the negative PSNR, twice. All (B, 3, H, W). Every picture counts alike: harm done to one with
-    faint highlights, or none, weighs as much as a strong highlight left in another.
+    Down to the floor a tenth of the negative PSNR, twice: every picture counts alike, whether its highlights
+    are strong or faint. Below it, errors count as in a squared error. All (B, 3, H, W).
     """
     return sum(
-        torch.log10((estimate - target).square().mean(dim=(1, 2, 3)) + LOG_FLOOR).mean()
+        torch.log10((estimate - target).square().mean(dim=(1, 2, 3)) + floor).mean()
         for estimate in (coarse, refined)
     )

@@ -2,7 +2,7 @@
 
 L_G = lambda_content (|D_coarse - D| + |D_refined - D|) + lambda_perceptual L_perc(D_refined, D)
       + lambda_squared (|D_coarse - D|^2 + |D_refined - D|^2)
-      + lambda_log (log10 MSE(D_coarse, D) + log10 MSE(D_refined, D))
+      + lambda_log (log10 (MSE(D_coarse, D) + floor) + log10 (MSE(D_refined, D) + floor))
       + lambda_ssim (1 - SSIM(., D)) + lambda_gan L_gan + lambda_specular |S_hat - S|
       + lambda_direct (|N_coarse - D| + |N_refined - D|) + lambda_map w |A - T| + lambda_achromatic L_grey
 L_D = hinge(Disc(D, A), Disc(D_refined, A))
@@ -102,7 +102,7 @@ class AHARecipe:
             "perceptual": lambda: self._perceive(result.diffuse, truth),
             "gan": lambda: self._gan(result),
             "squared": lambda: squared_error(coarse, result.diffuse, truth),
-            "log": lambda: log_error(coarse, result.diffuse, truth),
+            "log": lambda: log_error(coarse, result.diffuse, truth, self.options.log_floor),
             "specular": lambda: specular_supervision(result.specular, batch["specular"]),
             "direct": lambda: content(result.stages["coarse"], result.stages["refined"], truth),
             "map": lambda: map_supervision(result.highlight, batch["mask"]),

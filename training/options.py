@@ -177,8 +177,11 @@ class LossOptions:
     """|D_coarse - D|^2 + |D_refined - D|^2, beside or in place of content: rare highlights are learned
     sooner"""
     lambda_log: float = 0.0
-    """mean over pictures of log10(MSE + 1e-5), coarse and refined: every picture counts alike, as in a mean
-    PSNR, so faint and absent highlights are left alone"""
+    """mean over pictures of log10(MSE + --log_floor), coarse and refined: every picture counts alike, as in a
+    mean PSNR"""
+    log_floor: float = 3e-4
+    """squared error below which a picture's share of that term no longer grows (3e-4: 35 dB); low floors
+    favour leaving faint highlights alone"""
     lambda_direct: float = 0.0
     """|N_coarse - D| + |N_refined - D|: the networks' own outputs, before they are composed. Where the map is
     bounded and zero they get no other gradient"""

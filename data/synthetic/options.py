@@ -30,9 +30,9 @@ class SceneOptions:
     """Share of coloured objects before a dark background, half of them with a linear (dark) display curve."""
     close_up_share: float = 0.2
     """Share of scenes that one relief surface fills."""
-    clean_share: float = 0.25
+    clean_share: float = 0.12
     """Share of scenes without any highlight: hard negatives."""
-    pale_share: float = 0.3
+    pale_share: float = 0.15
     """Share of scenes of near-white materials, whose highlights (if any) are faint."""
     lamp_share: float = 0.04
     """Share of scenes with a glowing lamp in the diffuse layer."""

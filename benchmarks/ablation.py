@@ -26,9 +26,9 @@ from utils.errors import UserError
 
 BASE = (
     "--model aha-lite --lambda_content 0 --lambda_ssim 0 --lambda_gan 0 --lambda_perceptual 0 "
-    "--lambda_squared 100 --lambda_log 0.02 --lambda_map 0.1 --size 0 --crop 96 --rotate "
-    "--highlight_scaling 0.3 --exposure_jitter 0.3 --temperature_jitter 0.05 --batch_size 8 --lr_g 2e-3 "
-    "--lr_schedule cosine --warmup_steps 50 --clip_grad 1 --val_every 1000000 --backbone_weights none"
+    "--lambda_squared 100 --lambda_log 0.03 --log_floor 1e-5 --lambda_direct 2 --lambda_map 0.3 "
+    "--size 0 --crop 96 --rotate --highlight_scaling 0.3 --exposure_jitter 0.3 --temperature_jitter 0.05 "
+    "--batch_size 8 --lr_g 2e-3 --lr_schedule cosine --warmup_steps 50 --clip_grad 1 --val_every 1000000 --backbone_weights none"
 )
 RESNET = "--hyperparameters widths=[8,16,48] achromatic=true"
 VARIANTS = {
@@ -36,14 +36,12 @@ VARIANTS = {
     "bounded map": "--hyperparameters bounded=true",
     "coloured light allowed": "--hyperparameters achromatic=false",
     "without map supervision": "--lambda_map 0",
+    "without direct term": "--lambda_direct 0",
     "with specular supervision": "--lambda_specular 10",
     "with SSIM": "--lambda_ssim 0.1",
     "with adversarial term": "--lambda_gan 0.1 --gan_term corrected",
     "with perceptual term (random VGG-16)": "--lambda_perceptual 1 --perceptual_weights random",
-    "L1 alone": "--lambda_squared 0 --lambda_log 0 --lambda_content 10",
-    "squared alone": "--lambda_log 0",
-    "log 0.1": "--lambda_log 0.1",
-    "log alone": "--lambda_squared 0 --lambda_log 0.1",
+    "L1 alone": "--lambda_squared 0 --lambda_log 0 --lambda_direct 0 --lambda_content 10",
     "figure topology, ResNet-34": f"--model aha-figure {RESNET}",
     "released topology, ResNet-34": f"--model aha {RESNET}",
 }

@@ -13,6 +13,7 @@ from models.aha import AHANet, use_released_names
 from models.aha_module import AHAModule, BilinearUpsample, ConvUpsample
 from models.coarse import CoarseNet
 from models.discriminator import Discriminator
+from models.gated_conv import preserve_signal
 from models.refine import AttentionRefineNet, FigureRefineNet
 from models.trunks import resnet34_stages, small_stages
 from models.tshrnet import TSHRNet, TSHRNetMix
@@ -68,6 +69,10 @@ def _figure_aha(widths, dilations, bounded, achromatic, trunk, trunk_channels, s
     highlight = AHAModule(stages, trunk_channels, upsample, bounded=bounded)
     coarse = CoarseNet(widths, dilations, stem=stem)
     refine = FigureRefineNet(widths, dilations, stem=stem)
+    if trunk == "small":
+        # The paper's networks start as PyTorch draws them; ours is free to start better.
+        preserve_signal(coarse)
+        preserve_signal(refine)
     return AHANet(highlight, coarse, refine, multiple=MULTIPLE, achromatic=achromatic)
 
 

@@ -223,3 +223,13 @@ def test_builder_refuses_unknown_names():
         build_model("unknown")
     with pytest.raises(ValueError, match="widths"):
         build_model("aha-lite", width=3)
+
+
+def test_the_lite_network_starts_with_its_signal_alive():
+    torch.manual_seed(0)
+    network = build_model("aha-lite")
+    deepest = network.refine.middle[-1]
+    seen = []
+    deepest.register_forward_hook(lambda _module, _input, output: seen.append(output.std().item()))
+    network(torch.rand(2, 3, 64, 64))
+    assert seen[0] > 0.02  # PyTorch's own draw: 0.0004

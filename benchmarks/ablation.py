@@ -28,7 +28,8 @@ BASE = (
     "--model aha-lite --lambda_content 0 --lambda_ssim 0 --lambda_gan 0 --lambda_perceptual 0 "
     "--lambda_squared 100 --lambda_log 0.03 --log_floor 1e-5 --lambda_direct 2 --lambda_map 0.3 "
     "--size 0 --crop 96 --rotate --highlight_scaling 0.3 --exposure_jitter 0.3 --temperature_jitter 0.05 "
-    "--batch_size 8 --lr_g 2e-3 --lr_schedule cosine --warmup_steps 50 --clip_grad 1 --val_every 1000000 --backbone_weights none"
+    "--batch_size 8 --lr_g 2e-3 --lr_schedule cosine --warmup_steps 50 --clip_grad 1 "
+    "--val_every 1000000 --backbone_weights none"
 )
 RESNET = "--hyperparameters widths=[8,16,48] achromatic=true"
 VARIANTS = {

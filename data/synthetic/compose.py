@@ -51,13 +51,15 @@ def plan(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str, np
     rank = draws.uniform("peak")
     pale = draws.chance("pale", share=options.pale_share)
     peak = low + (high - low) * np.where(pale, rank**2.5 * 0.6, rank**1.2)
+    matte = studio & draws.chance("clean.studio", share=options.matte_studio_share)
+    clean = matte | draws.chance("clean", share=options.clean_share)
     linear_share = {"display": 0.0, "linear": 1.0, "mixed": options.linear_share}[options.composition]
     tint = 1 + 0.12 * draws.normal("specular.tint")[:, None] * np.array([1, 0.1, -1])
     noise_low, noise_high = options.noise
     return {
         "exponent": 1 / gamma,
         "exposure": np.where(studio, draws.log_uniform("exposure.studio", low=0.05, high=0.95), exposure),
-        "peak": np.where(draws.chance("clean", share=options.clean_share), 0.0, peak),
+        "peak": np.where(clean, 0.0, peak),
         "sensed": draws.chance("sensed", share=0.85),
         "linear": draws.chance("linear", share=linear_share),
         "specular.tint": tint.clip(0.6, 1.4),

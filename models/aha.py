@@ -7,7 +7,7 @@ I -> AHA module -> A;   (I, A) -> coarse -> N_coarse;   D_coarse = (1 - A) I + A
 import torch
 from torch import Tensor, nn
 
-from models.bounds import pad_to_multiple
+from models.bounds import clamp_through, pad_to_multiple
 from models.separation import Separation, compose
 
 SATURATED = 254 / 255  # an 8-bit channel from here on may have been clipped
@@ -64,17 +64,18 @@ class AHANet(nn.Module):
 
 
 def under_white_light(image: Tensor, content: Tensor) -> Tensor:
-    """`content` (B, 3, H, W) changed so that image - content is grey, as a white light's highlight is.
+    """`content` (B, 3, H, W) changed so that image - content is what a white light's highlight adds.
 
-    The dichromatic model with the light's colour (1, 1, 1): the same amount is taken from R, G and B.
-    Saturated channels keep their own value: what was clipped there is not known from the others.
+    The dichromatic model with the light's colour (1, 1, 1): the same amount is taken from R, G and B, and
+    none is added, since light only adds (the gradient passes that clamp unchanged). Saturated channels keep
+    their own amount: what was clipped there is not known from the others.
     """
     difference = image - content
     unsaturated = (image < SATURATED).to(image.dtype)
     grey = (difference * unsaturated).sum(dim=1, keepdim=True) / unsaturated.sum(
         dim=1, keepdim=True
     ).clamp_min(1)
-    return image - torch.lerp(difference, grey.expand_as(difference), unsaturated)
+    return image - clamp_through(torch.lerp(difference, grey.expand_as(difference), unsaturated))
 
 
 def use_released_names(model: AHANet) -> None:

@@ -129,10 +129,11 @@ def test_zero_map_leaves_the_image_alone(name):
 
 
 def test_white_light_takes_the_same_from_every_unsaturated_channel():
-    image = torch.tensor([0.8, 0.6, 0.7, 1.0, 0.5, 0.7, 1.0, 1.0, 1.0]).view(3, 3, 1).permute(1, 0, 2)[None]
-    content = torch.tensor([0.5, 0.5, 0.5, 0.7, 0.3, 0.3, 0.9, 0.8, 0.7]).view(3, 3, 1).permute(1, 0, 2)[None]
+    colours = [[0.8, 0.6, 0.7], [1.0, 0.5, 0.7], [1.0, 1.0, 1.0], [0.2, 0.2, 0.2]]
+    guesses = [[0.5, 0.5, 0.5], [0.7, 0.3, 0.3], [0.9, 0.8, 0.7], [0.3, 0.3, 0.3]]
+    image, content = (torch.tensor(rows).T[None, :, :, None] for rows in (colours, guesses))
     taken = (image - under_white_light(image, content))[0, :, :, 0].T
-    expected = torch.tensor([[0.2, 0.2, 0.2], [0.3, 0.3, 0.3], [0.1, 0.2, 0.3]])
+    expected = torch.tensor([[0.2, 0.2, 0.2], [0.3, 0.3, 0.3], [0.1, 0.2, 0.3], [0.0, 0.0, 0.0]])
     torch.testing.assert_close(taken, expected)
 
 

@@ -29,17 +29,22 @@ def build_network(options: TrainOptions) -> nn.Module:
     return network
 
 
+SWITCHES = {"bounded", "achromatic"}  # hyper-parameters that no weights depend on
+
+
 def _trained(options: TrainOptions, wanted: dict) -> nn.Module:
-    """The network of --init_from, with the sizes that its file says."""
+    """The network of --init_from, with the sizes that its file says and the switches that were asked for."""
     network = load_model(options.init_from, name=options.model)
     theirs = named_lists(network.spec.hyperparameters)
     for name, value in named_lists(wanted).items():
-        if theirs.get(name) != value:
+        if name not in SWITCHES and theirs.get(name) != value:
             raise UserError(
                 f"--init_from {options.init_from} holds {options.model} with {name} {theirs.get(name)}, not "
                 f"{value}; leave that hyper-parameter out"
             )
-    return network.train()
+    switched = build_model(options.model, **network.spec.hyperparameters | wanted)
+    switched.load_state_dict(network.state_dict())
+    return switched
 
 
 def named_lists(values: dict) -> dict:

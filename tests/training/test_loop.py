@@ -210,6 +210,16 @@ def test_init_from_takes_weights_only(tiny, tmp_path):
     assert [line["step"] for line in _lines(tmp_path / "next", "train")] == [1]
 
 
+def test_init_from_may_bound_the_map(tiny, tmp_path):
+    first = str(tmp_path / "run" / "last.safetensors")
+    train(tiny(max_steps=1))
+    bounded = tiny(
+        runs_name=str(tmp_path / "next"), init_from=first, max_steps=1, hyperparameters=["bounded=true"]
+    )
+    train(bounded)
+    assert load_model(tmp_path / "next" / "last.safetensors").HFE.bounded
+
+
 def test_bad_files_in_the_middle_of_an_epoch(tiny, pairs, tmp_path, capsys):
     root = tmp_path / "broken"
     shutil.copytree(pairs, root)

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from samples import sheet
 from samples.materials import glaze, plaster
 from samples.render import Scene, Thing, ellipsoid, render, scenes, softboxes, table
-from utils.image_files import list_pictures, read_rgb
+from utils.errors import UserError
+from utils.image_files import list_pictures, read_rgb, write_rgb
 
 FOLDER = Path(__file__).resolve().parents[2] / "samples"
 
@@ -48,3 +50,17 @@ def test_rougher_surfaces_mirror_dimmer_and_wider(roughness):
     else:
         assert 5 < inside < 12
         assert beside > 0.5
+
+
+def test_sheets_are_stacked(tmp_path, monkeypatch):
+    for name, size in (("a", (5, 8)), ("b", (7, 6))):
+        write_rgb(tmp_path / f"{name}-comparison.png", np.zeros((*size, 3), np.uint8))
+    monkeypatch.setattr("sys.argv", ["sheet", str(tmp_path), str(tmp_path / "all.png")])
+    assert sheet.main() == 0
+    stacked = read_rgb(tmp_path / "all.png")
+    assert stacked.shape == (12, 8, 3)
+    assert stacked[:, :6].max() == 0
+    assert stacked[5:, 6:].min() == 1
+    monkeypatch.setattr("sys.argv", ["sheet", str(tmp_path / "empty"), str(tmp_path / "all.png")])
+    with pytest.raises(UserError, match="make demo"):
+        sheet.main()

@@ -7,7 +7,7 @@ I -> AHA module -> A;   (I, A) -> coarse -> N_coarse;   D_coarse = (1 - A) I + A
 import torch
 from torch import Tensor, nn
 
-from models.bounds import clamp_through, pad_to_multiple
+from models.bounds import pad_to_multiple
 from models.separation import Separation, compose
 
 SATURATED = 254 / 255  # an 8-bit channel from here on may have been clipped
@@ -57,25 +57,27 @@ class AHANet(nn.Module):
             x[..., :height, :width] for x in (highlight, coarse, coarse_diffuse, refined)
         )
         if self.achromatic:
-            refined = under_white_light(image, refined)
+            # In training the clamp would hide from the network where it adds light.
+            refined = under_white_light(image, refined, less=not self.training)
         specular = highlight * (image - refined)
         stages = {"coarse": coarse, "coarse_diffuse": coarse_diffuse, "refined": refined}
         return Separation(compose(image, highlight, refined), specular, highlight, stages)
 
 
-def under_white_light(image: Tensor, content: Tensor) -> Tensor:
+def under_white_light(image: Tensor, content: Tensor, *, less: bool = True) -> Tensor:
     """`content` (B, 3, H, W) changed so that image - content is what a white light's highlight adds.
 
-    The dichromatic model with the light's colour (1, 1, 1): the same amount is taken from R, G and B, and
-    none is added, since light only adds (the gradient passes that clamp unchanged). Saturated channels keep
-    their own amount: what was clipped there is not known from the others.
+    The dichromatic model with the light's colour (1, 1, 1): the same amount is taken from R, G and B; with
+    `less`, nothing is ever added, since light only adds. Saturated channels keep their own amount: what was
+    clipped there is not known from the others.
     """
     difference = image - content
     unsaturated = (image < SATURATED).to(image.dtype)
     grey = (difference * unsaturated).sum(dim=1, keepdim=True) / unsaturated.sum(
         dim=1, keepdim=True
     ).clamp_min(1)
-    return image - clamp_through(torch.lerp(difference, grey.expand_as(difference), unsaturated))
+    taken = torch.lerp(difference, grey.expand_as(difference), unsaturated)
+    return image - (taken.clamp(0, 1) if less else taken)
 
 
 def use_released_names(model: AHANet) -> None:

@@ -1,28 +1,63 @@
-"""Puts the weights of a run into savedmodel/, in half the size.
+"""Puts the weights of one run, or the mean of several runs' weights, into savedmodel/, in half the size.
 
-python -m training.ship runs/aha-lite/last.safetensors savedmodel/aha-lite.safetensors
+python -m training.ship runs/a/last.safetensors savedmodel/aha-lite.safetensors
+python -m training.ship runs/a/last.safetensors runs/b/last.safetensors savedmodel/aha-lite.safetensors
 
-Entries are rounded to fp16, computation stays in fp32; what the file says about its training goes along.
+The mean of a network and of its own fine-tuning (Wortsman et al. 2022) can be better than either. Entries are
+rounded to fp16, computation stays in fp32; what the files say about their training goes along.
 """
 
 import sys
 from pathlib import Path
 
+import torch
+from torch import nn
+
+from models.spectral_norm import SpectralNormConv2d
 from utils import cli
 from utils.checkpoint import load_model, read_metadata, save_model
 from utils.errors import UserError
 
+ITERATIONS = 20  # of the power method, for the largest singular values of averaged weights
+
 
 def main() -> int:
-    if len(sys.argv) != 3:
-        raise UserError("python -m training.ship WEIGHTS.safetensors SHIPPED.safetensors")
-    source, target = map(Path, sys.argv[1:])
+    if len(sys.argv) < 3:
+        raise UserError("python -m training.ship WEIGHTS.safetensors [MORE ...] SHIPPED.safetensors")
+    *sources, target = map(Path, sys.argv[1:])
     if target.suffix != ".safetensors":
         raise UserError(f"{target}: the name of shipped weights ends in .safetensors")
-    training = read_metadata(source)["training"]
-    save_model(load_model(source), target, half=True, training=training)
-    print(f"{target}: {target.stat().st_size / 2**20:.1f} MiB, {training.get('steps', 'unknown')} steps")
+    stories = [read_metadata(source)["training"] for source in sources]
+    training = stories[0] if len(stories) == 1 else {"mean_of": stories}
+    save_model(
+        mean_of([load_model(source) for source in sources], sources), target, half=True, training=training
+    )
+    steps = " and ".join(str(story.get("steps", "unknown")) for story in stories)
+    print(f"{target}: {target.stat().st_size / 2**20:.1f} MiB, {steps} steps")
     return 0
+
+
+def mean_of(networks: list[nn.Module], sources: list[Path]) -> nn.Module:
+    """The first network with the mean of all weights; raises UserError where they do not fit together."""
+    first = networks[0]
+    if len(networks) == 1:
+        return first
+    states = [network.state_dict() for network in networks]
+    for network, state, source in zip(networks, states, sources, strict=True):
+        shapes = {name: value.shape for name, value in state.items()}
+        if network.spec.name != first.spec.name or shapes != {k: v.shape for k, v in states[0].items()}:
+            raise UserError(f"{source} holds another network than {sources[0]}; their mean means nothing")
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
+        for name, value in states[0].items()
+    }
+    first.load_state_dict(mean)
+    for layer in first.modules():
+        if isinstance(layer, SpectralNormConv2d):
+            layer.train()
+            for _ in range(ITERATIONS):
+                layer.normalised_weight()
+    return first.eval()
 
 
 if __name__ == "__main__":

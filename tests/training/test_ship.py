@@ -32,3 +32,25 @@ def test_weights_are_halved_and_keep_their_story(tmp_path, monkeypatch):
 def test_other_names_are_refused(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"ends in \.safetensors"):
         _ship(monkeypatch, tmp_path / "last.safetensors", tmp_path / "weights.pt")
+
+
+def test_the_mean_of_two_networks(tmp_path, monkeypatch):
+    sizes = {"widths": (4, 4, 8), "trunk_channels": (4, 8, 8)}
+    networks = [build_model("aha-lite", **sizes) for _ in range(2)]
+    files = [tmp_path / f"{number}.safetensors" for number in range(2)]
+    for network, file in zip(networks, files, strict=True):
+        save_model(network, file, training={"steps": 3})
+    target = tmp_path / "mean.safetensors"
+    assert _ship(monkeypatch, *files, target) == 0
+    shipped = load_model(target)
+    name = "coarse.coarse1.0.conv.weight"
+    mean = (networks[0].state_dict()[name] + networks[1].state_dict()[name]) / 2
+    torch.testing.assert_close(shipped.state_dict()[name], mean, rtol=1e-3, atol=1e-5)
+    # Spectral norms are those of the mean, not means of norms.
+    layer = shipped.coarse.coarse3[0].conv.conv
+    assert torch.linalg.matrix_norm(layer.normalised_weight().flatten(1), 2).item() == pytest.approx(
+        1, abs=0.02
+    )
+    save_model(build_model("aha-lite", widths=(4, 4, 12), trunk_channels=(4, 8, 8)), files[1])
+    with pytest.raises(UserError, match="another network"):
+        _ship(monkeypatch, *files, target)

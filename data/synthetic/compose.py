@@ -23,6 +23,9 @@ from data.synthetic.draws import Draws, pixel_noise
 from data.synthetic.options import SceneOptions
 from data.synthetic.subsets import column, power, put, rows_of, take
 
+DARK_GREY = 0.2  # display value
+UNSEEN = 0.06  # a veil that is nowhere stronger (display values) is no highlight: it would teach to darken
+
 
 @dataclass
 class Layers:
@@ -67,7 +70,7 @@ def plan(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str, np
         "blur": draws.uniform("blur", low=options.blur[0], high=options.blur[1]),
         "noise": draws.uniform("noise") ** 2 * (noise_high - noise_low) + noise_low,
         "sensor": (draws.bits("sensor") >> np.uint64(2)).astype(np.int64),
-        "haze": draws.uniform("haze") ** 2 * 12 * ~studio,
+        "haze": draws.uniform("haze") ** 2 * 12 * ~studio * np.minimum(1, 2 * peak),
         "haze.cloud": draws.normal("haze.cloud", 1, 9, 9) * draws.uniform("haze.rough", 1, 1, 1, high=2.0),
         "glare": draws.chance("glared", share=0.25) * draws.uniform("glare", high=0.15),
         "specular.jpeg": draws.chance("specular.jpeg", share=options.jpeg_share),
@@ -101,6 +104,7 @@ def compose(plan: dict[str, np.ndarray], layers: Layers, options: SceneOptions) 
     diffuse, specular = camera.blur(diffuse, sigma), camera.blur(specular, sigma)
     diffuse = camera.quantise(_sensor(plan, diffuse))
     specular = camera.quantise(specular)
+    specular = specular * (specular.amax((1, 2, 3), keepdim=True) > UNSEEN)
     picture = (diffuse + specular).clamp_max_(1.0)
     otsu = otsu_masks_of_bytes if specular.shape[1] == 1 else otsu_masks
     mask = otsu(specular, options.mask_passes).float()
@@ -144,7 +148,9 @@ def _specular(plan: dict[str, np.ndarray], layers: Layers, diffuse: Tensor, expo
     top = _quantile(raw, torch.full_like(exponent, 0.997)).clamp_min(1e-6)
     raw = (raw / top).clamp_(1e-7, 4.0)
     peak = _host(plan["peak"], exponent)
-    added = raw * power(peak.clamp_min(1e-7), 1 / exponent)
+    # What raises a dark grey by the peak: on brighter ground the same light is seen less.
+    dark = torch.full_like(peak, DARK_GREY)
+    added = raw * (power(dark + peak, 1 / exponent) - power(dark, 1 / exponent))
     linear = plan["linear"]
     if linear.all():
         return _coloured(plan, added, diffuse, exponent)
@@ -190,7 +196,8 @@ def _untouched(plan: dict[str, np.ndarray], grey: Tensor, raw: Tensor) -> Tensor
     start = _quantile(level, _host(plan["untouched"], raw))
     end = _quantile(level, torch.full_like(start, 0.98))
     rise = (level - start).clamp(0, 1)
-    haze = 0.6 + ((level - start) / (end - start).clamp_min(1e-3)).clamp_(0, 1) * _host(plan["haze"], raw)
+    near = ((level - start) / (end - start).clamp_min(1e-3)).clamp_(0, 1)
+    haze = 0.6 + near * near * _host(plan["haze"], raw)
     return grey * rise * rise * (3 - 2 * rise) + (level > start) * haze * (1 / 255)
 
 

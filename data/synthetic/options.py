@@ -26,7 +26,7 @@ class SceneOptions:
     """Share of linear scenes where composition is "mixed"."""
     photo_share: float = 0.35
     """Share of scenes whose whole diffuse layer is a photograph (only with `photos`)."""
-    studio_share: float = 0.22
+    studio_share: float = 0.25
     """Share of coloured objects before a dark background, half of them with a linear (dark) display curve."""
     close_up_share: float = 0.2
     """Share of scenes that one relief surface fills."""
@@ -43,7 +43,7 @@ class SceneOptions:
     """Share of scenes that reflect an environment map besides their lamps."""
     texture_share: float = 0.5
     """Share of albedo tiles from `textures` and `materials` where these are given; the rest is procedural."""
-    peak: tuple[float, float] = (0.05, 0.95)
+    peak: tuple[float, float] = (0.1, 0.95)
     """Range of the brightest specular value of a scene (display)."""
     untouched: tuple[float, float] = (0.3, 0.68)
     """Range of the share of pixels whose specular value is exactly zero (display composition)."""

@@ -144,6 +144,34 @@ def _pattern(rng: np.random.Generator) -> np.ndarray:
     return cv2.GaussianBlur(image, (0, 0), 0.8)
 
 
+def _paint(rng: np.random.Generator) -> np.ndarray:
+    """Painted matte things: flat areas and soft or hard spots of other paints, white ones among them."""
+
+    def paint() -> np.ndarray:
+        return np.full(3, rng.uniform(0.75, 0.97)) if rng.random() < 0.35 else _colour(rng)
+
+    image = np.tile(paint(), (SIDE, SIDE, 1))
+    for _ in range(rng.integers(1, 4)):
+        # Areas from slow noise, spots from its highest places; the border is a brush's edge or a spray's.
+        field = noise(rng, rng.uniform(1.6, 2.6), low_cut=rng.uniform(1, 8))
+        width = 0.03 if rng.random() < 0.6 else rng.uniform(0.1, 0.8)
+        cover = ((field - rng.uniform(-0.2, 1.6)) / width + 0.5).clip(0, 1)[..., None]
+        image = image + (paint() - image) * cover
+    return cv2.GaussianBlur(image, (0, 0), 0.7)
+
+
+def _scribble(rng: np.random.Generator) -> np.ndarray:
+    """Curved lines of a few inks, on a ground that mostly is pale."""
+    ground = np.full(3, rng.uniform(0.6, 0.97)) if rng.random() < 0.7 else _colour(rng)
+    image = np.tile(ground, (SIDE, SIDE, 1))
+    for _ in range(rng.integers(1, 5)):
+        # The zero crossings of slow noise are curves that wrap around with the tile.
+        field = np.abs(noise(rng, rng.uniform(2.0, 2.8), low_cut=rng.uniform(1, 6)))
+        line = ((rng.uniform(0.02, 0.12) - field) / 0.02).clip(0, 1)[..., None]
+        image = image + (_colour(rng) - image) * line
+    return cv2.GaussianBlur(image, (0, 0), 0.7)
+
+
 def _skin(rng: np.random.Generator) -> np.ndarray:
     """Fruit: a gradient of ripeness with streaks and lenticels."""
     ripe = 0.5 + 0.35 * noise(rng, 2.4) + 0.12 * noise(rng, 0.8, 1 / 16)
@@ -168,7 +196,7 @@ def _plain(rng: np.random.Generator) -> np.ndarray:
 ALBEDOS: dict[str, tuple[Callable[[np.random.Generator], np.ndarray], int]] = {
     "blotches": (_blotches, 12), "wood": (_wood, 16), "marble": (_marble, 10), "granite": (_granite, 10),
     "fabric": (_fabric, 16), "print": (_print, 56), "pattern": (_pattern, 14), "skin": (_skin, 20),
-    "glaze": (_glaze, 14), "plain": (_plain, 24),
+    "glaze": (_glaze, 14), "plain": (_plain, 24), "paint": (_paint, 40), "scribble": (_scribble, 14),
 }  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def plan_scenes(
     kinds = geometry.scene_kinds(draws, options, banks.photos is not None)
     return {
         "kind": kinds,
-        "studio.level": draws.log_uniform("studio.level", low=0.002, high=0.12),
+        "studio.level": draws.log_uniform("studio.level", low=0.0001, high=0.12),
         **geometry.plan(draws, kinds),
         **finishes.plan(draws, kinds, banks, options),
         **photographs.plan(draws, kinds, banks),

@@ -1,7 +1,7 @@
 """The losses: tensors in, scalars out. Each states its equation; each is a mean over samples and pixels."""
 
 from losses.adversarial import discriminator_hinge, generator_corrected, generator_released
-from losses.content import content, log_error, squared_error
+from losses.content import content, log_error, squared_error, untouched_pixels
 from losses.dichromatic import achromaticity, map_supervision, specular_supervision
 from losses.ssim import ssim, ssim_per_image
 
@@ -17,4 +17,5 @@ __all__ = [
     "squared_error",
     "ssim",
     "ssim_per_image",
+    "untouched_pixels",
 ]

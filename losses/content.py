@@ -22,13 +22,23 @@ def squared_error(coarse: Tensor, refined: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(coarse, target) + F.mse_loss(refined, target)
 
 
-def log_error(coarse: Tensor, refined: Tensor, target: Tensor, floor: float = 1e-5) -> Tensor:
+def log_error(
+    coarse: Tensor, refined: Tensor, target: Tensor, floor: float = 1e-5, where: Tensor | None = None
+) -> Tensor:
     """L_log = mean over samples of log10(MSE(D_coarse) + floor) + log10(MSE(D_refined) + floor).
 
     Down to the floor a tenth of the negative PSNR, twice: every picture counts alike, whether its highlights
-    are strong or faint. Below it, errors count as in a squared error. All (B, 3, H, W).
+    are strong or faint. Below it, errors count as in a squared error. All (B, 3, H, W); `where` (B, 1, H, W),
+    0 or 1, says which pixels count (default: all; a sample without any counts as one without error).
     """
-    return sum(
-        torch.log10((estimate - target).square().mean(dim=(1, 2, 3)) + floor).mean()
-        for estimate in (coarse, refined)
+    where = torch.ones_like(target[:, :1]) if where is None else where.to(target.dtype)
+    values = 3 * where.sum(dim=(1, 2, 3)).clamp_min(1)
+    errors = (
+        ((estimate - target).square() * where).sum(dim=(1, 2, 3)) / values for estimate in (coarse, refined)
     )
+    return sum(torch.log10(error + floor).mean() for error in errors)
+
+
+def untouched_pixels(specular: Tensor) -> Tensor:
+    """1 where a specular layer (B, 3, H, W) is exactly zero in all channels, else 0: (B, 1, H, W)."""
+    return (specular.amax(dim=1, keepdim=True) <= 0).to(specular.dtype)

@@ -3,6 +3,7 @@
 L_G = lambda_content (|D_coarse - D| + |D_refined - D|) + lambda_perceptual L_perc(D_refined, D)
       + lambda_squared (|D_coarse - D|^2 + |D_refined - D|^2)
       + lambda_log (log10 (MSE(D_coarse, D) + floor) + log10 (MSE(D_refined, D) + floor))
+      + lambda_untouched (the same over the pixels with S = 0 alone)
       + lambda_ssim (1 - SSIM(., D)) + lambda_gan L_gan + lambda_specular |S_hat - S|
       + lambda_direct (|N_coarse - D| + |N_refined - D|) + lambda_map w |A - T| + lambda_achromatic L_grey
 L_D = hinge(Disc(D, A), Disc(D_refined, A))
@@ -26,6 +27,7 @@ from losses import (
     squared_error,
     ssim,
     ssim_per_image,
+    untouched_pixels,
 )
 from losses.perceptual import PerceptualLoss
 from models import Separation, build_discriminator
@@ -46,13 +48,14 @@ class AHARecipe:
             "gan": options.lambda_gan,
             "squared": options.lambda_squared,
             "log": options.lambda_log,
+            "untouched": options.lambda_untouched,
             "specular": options.lambda_specular,
             "direct": options.lambda_direct,
             "map": options.lambda_map,
             "achromatic": options.lambda_achromatic,
         }
-        needed = {"specular": "specular", "map": "mask"}
-        self.required_keys = tuple(key for term, key in needed.items() if self.weights[term])
+        needed = {"specular": "specular", "untouched": "specular", "map": "mask"}
+        self.required_keys = tuple(dict.fromkeys(key for term, key in needed.items() if self.weights[term]))
         self.selection = {"psnr": ("psnr", "max"), "coarse_loss": ("coarse_loss", "min")}[options.select_by]
 
         self.model = model
@@ -103,6 +106,9 @@ class AHARecipe:
             "gan": lambda: self._gan(result),
             "squared": lambda: squared_error(coarse, result.diffuse, truth),
             "log": lambda: log_error(coarse, result.diffuse, truth, self.options.log_floor),
+            "untouched": lambda: log_error(
+                coarse, result.diffuse, truth, self.options.log_floor, untouched_pixels(batch["specular"])
+            ),
             "specular": lambda: specular_supervision(result.specular, batch["specular"]),
             "direct": lambda: content(result.stages["coarse"], result.stages["refined"], truth),
             "map": lambda: map_supervision(result.highlight, batch["mask"]),

@@ -182,6 +182,9 @@ class LossOptions:
     log_floor: float = 3e-4
     """squared error below which a picture's share of that term no longer grows (3e-4: 35 dB); low floors
     favour leaving faint highlights alone"""
+    lambda_untouched: float = 0.0
+    """the same over the pixels without specular light alone, so that a strong highlight does not excuse
+    errors beside it; needs the specular layer (SHIQ's _S)"""
     lambda_direct: float = 0.0
     """|N_coarse - D| + |N_refined - D|: the networks' own outputs, before they are composed. Where the map is
     bounded and zero they get no other gradient"""

@@ -21,6 +21,7 @@ from losses import (
     squared_error,
     ssim,
     ssim_per_image,
+    untouched_pixels,
 )
 from losses.perceptual import PerceptualLoss
 from utils.errors import UserError
@@ -41,6 +42,20 @@ def test_log_error_is_a_mean_over_pictures_of_their_logarithms():
     error = torch.tensor([0.1, 0.01]).view(2, 1, 1, 1)
     wanted = (math.log10(1e-2 + 1e-3) + math.log10(1e-4 + 1e-3)) / 2 + math.log10(1e-3)
     assert log_error(truth + error, truth, truth, floor=1e-3).item() == pytest.approx(wanted, abs=1e-4)
+
+
+def test_log_error_of_the_untouched_pixels_sees_no_others():
+    truth, specular = torch.full((2, 3, 4, 4), 0.5), torch.zeros(2, 3, 4, 4)
+    specular[0, 2, 0] = 0.2  # one channel is enough
+    specular[1] = 0.1
+    estimate = truth + 0.1 * (specular > 0).amax(1, keepdim=True)
+    estimate[0, :, 1:] += 0.01
+    where = untouched_pixels(specular)
+    assert where.shape == (2, 1, 4, 4)
+    assert where.sum(dim=(1, 2, 3)).tolist() == [12, 0]
+    # The second picture has no such pixel: no error.
+    wanted = (math.log10(1e-4 + 1e-5) + math.log10(1e-5)) / 2 + math.log10(1e-5)
+    assert log_error(estimate, truth, truth, 1e-5, where).item() == pytest.approx(wanted, abs=1e-4)
 
 
 def test_ssim_of_constant_images_is_the_luminance_term_away_from_the_border():

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from data.regions import otsu_masks, otsu_masks_of_bytes
-from data.synthetic import camera, geometry
+from data.synthetic import camera, finishes, geometry
 from data.synthetic.draws import Draws, pixel_noise
 from data.synthetic.options import SceneOptions
 from data.synthetic.subsets import column, power, put, rows_of, take
@@ -52,7 +52,7 @@ def plan(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str, np
     exposure = draws.uniform("exposure", low=0.18, high=0.95)
     low, high = options.peak
     rank = draws.uniform("peak")
-    pale = draws.chance("pale", share=options.pale_share)
+    pale = finishes.pale_scenes(draws, kinds, options)
     peak = low + (high - low) * np.where(pale, rank**2.5 * 0.6, rank**1.2)
     matte = studio & draws.chance("clean.studio", share=options.matte_studio_share)
     clean = matte | draws.chance("clean", share=options.clean_share)

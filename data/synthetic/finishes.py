@@ -15,7 +15,13 @@ MATTE, SATIN, GLOSSY, POLISHED, METAL = range(5)
 
 def plan(draws: Draws, kinds: np.ndarray, banks: Banks, options: SceneOptions) -> dict[str, np.ndarray]:
     """Parameters of the surfaces: name -> float32 or int64 (B, SLOTS)."""
-    return _finish(draws, kinds, options) | _colours(draws, banks, options)
+    return _finish(draws, kinds, options) | _colours(draws, kinds, banks, options)
+
+
+def pale_scenes(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> np.ndarray:
+    """bool (B,): scenes of near-white things."""
+    studio = kinds == geometry.STUDIO
+    return draws.chance("pale", share=np.where(studio, options.pale_studio_share, options.pale_share))
 
 
 def _finish(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str, np.ndarray]:
@@ -71,19 +77,21 @@ def _choose(draws: Draws, name: str, ours: int, total: int, share: float) -> np.
     return np.where(draws.chance(name + ".source", SLOTS, share=share), users, own)
 
 
-def _colours(draws: Draws, banks: Banks, options: SceneOptions) -> dict[str, np.ndarray]:
+def _colours(draws: Draws, kinds: np.ndarray, banks: Banks, options: SceneOptions) -> dict[str, np.ndarray]:
     """Tiles, and the affine maps `offset + matrix @ tile` (display values) that recolour them."""
     n = SLOTS
     tile = _choose(draws, "albedo", banks.procedural_albedos, banks.albedo_count, options.texture_share)
     relief_tile = _choose(draws, "relief.tile", banks.procedural_reliefs, banks.relief_count, 0.4)
     linked = banks.albedo_relief[tile]
     mean = banks.albedo_mean[tile]
-    pale = draws.chance("pale", share=options.pale_share)[:, None] & draws.chance("white", n, share=0.75)
+    pale = pale_scenes(draws, kinds, options)[:, None] & draws.chance("white", n, share=0.75)
     base = _palette(draws, pale)
     keep = draws.chance("keep", n, share=0.4) & ~pale
     base = np.where(keep[..., None], mean, base)
     contrast = draws.log_uniform("contrast", n, low=0.25, high=1.5)
-    contrast = contrast * np.where(draws.chance("uni", n, share=0.2), 0.1, 1.0) * np.where(pale, 0.3, 1.0)
+    contrast = contrast * np.where(draws.chance("uni", n, share=0.2), 0.1, 1.0)
+    # Half of the white things are painted or printed on.
+    contrast = contrast * np.where(pale & draws.chance("white.plain", n, share=0.5), 0.3, 1.0)
     contrast = np.where(keep, np.maximum(contrast, 0.8), contrast)
     chroma = draws.uniform("chroma", n, low=0.3, high=1.3)
     grey = np.full((3, 3), 1 / 3, np.float32)

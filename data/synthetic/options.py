@@ -32,11 +32,13 @@ class SceneOptions:
     """Share of scenes that one relief surface fills."""
     clean_share: float = 0.12
     """Share of scenes without any highlight: hard negatives."""
-    matte_studio_share: float = 0.6
+    matte_studio_share: float = 0.65
     """Share of the studio scenes without any highlight, as the objects of MIT Intrinsic Images nearly are: a
     bright surface before a dark background must not be taken for a highlight."""
     pale_share: float = 0.15
     """Share of scenes of near-white materials, whose highlights (if any) are faint."""
+    pale_studio_share: float = 0.4
+    """The same of the studio scenes."""
     lamp_share: float = 0.04
     """Share of scenes with a glowing lamp in the diffuse layer."""
     environment_share: float = 0.5

@@ -38,6 +38,7 @@ VARIANTS = {
     "coloured light allowed": "--hyperparameters achromatic=false",
     "without map supervision": "--lambda_map 0",
     "without direct term": "--lambda_direct 0",
+    "with untouched term": "--lambda_untouched 0.05",
     "with specular supervision": "--lambda_specular 10",
     "with SSIM": "--lambda_ssim 0.1",
     "with adversarial term": "--lambda_gan 0.1 --gan_term corrected",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from data.layouts import find
@@ -113,6 +114,8 @@ def main() -> int:
     )
     real = [facts for folder in options.real for record in find(folder).records
             for facts in _all([PictureSamples([record])[0]])]  # fmt: skip
+    # A scene is a thousand small operations: threads would only wait for one another.
+    torch.set_num_threads(1)
     scenes = SyntheticScenes(
         options.count,
         size=options.size,

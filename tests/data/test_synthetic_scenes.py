@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from data.synthetic import SceneOptions, SyntheticScenes, render_batch
+from data.synthetic.compose import UNSEEN
 from data.synthetic.scenes import KEYS
 
 SIZE = 48
@@ -56,6 +57,30 @@ def test_no_highlight_where_none_is_wanted() -> None:
     assert scenes["specular"].abs().max() == 0
     assert scenes["mask"].sum() == 0
     assert (scenes["tone_corrected"] - scenes["diffuse"]).abs().max() < 1.5 / 255
+
+
+def test_veils_that_nobody_sees_are_left_out() -> None:
+    options = SceneOptions(clean_share=0.0, matte_studio_share=0.0, peak=(0.0, 0.15), composition="mixed")
+    scenes = render_batch(range(24), size=SIZE, options=options)
+    strongest = scenes["specular"].amax((1, 2, 3))
+    assert ((strongest == 0) | (strongest > UNSEEN)).all()
+    unseen = strongest == 0
+    assert unseen.any()
+    assert not unseen.all()
+    assert torch.equal(scenes["input"][unseen], scenes["diffuse"][unseen])
+
+
+def test_studio_scenes_can_all_be_of_pale_and_matte_things() -> None:
+    share = {"studio_share": 1.0, "close_up_share": 0.0, "matte_studio_share": 1.0}
+    pale = render_batch(range(24), size=SIZE, options=SceneOptions(pale_studio_share=1.0, **share))
+    coloured = render_batch(range(24), size=SIZE, options=SceneOptions(pale_studio_share=0.0, **share))
+    assert not pale["specular"].any()
+
+    def saturation(scenes: dict) -> float:
+        albedo = scenes["albedo"]
+        return ((albedo.amax(1) - albedo.amin(1)) * scenes["object_mask"][:, 0]).mean().item()
+
+    assert saturation(pale) < 0.8 * saturation(coloured)
 
 
 def test_untouched_share_follows_the_options() -> None:

@@ -59,7 +59,7 @@ train-lite: $(STAMP)
 	$(PY) train.py --runs_name $(LITE_RUN)/first $(LITE_TRAINING) --max_steps 7000 --warmup_steps 100 \
 	  --lr_schedule constant --lambda_log 0.03 --log_floor 1e-5
 	$(PY) train.py --runs_name $(LITE_RUN)/second $(LITE_TRAINING) --max_steps 12000 --warmup_steps 50 \
-	  --lr_schedule cosine --lambda_log 0.1 --lambda_untouched 0.1 --log_floor 3e-5 \
+	  --lr_schedule cosine --lambda_log 0.1 --lambda_untouched 0.1 --log_floor 2e-5 --ema_decay 0.9997 \
 	  --init_from $(LITE_RUN)/first/last.safetensors --seed 2
 	$(PY) -m training.ship $(LITE_RUN)/second/last.safetensors $(TRAINED)
 

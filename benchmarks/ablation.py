@@ -31,7 +31,7 @@ BASE = (
     "--batch_size 8 --lr_g 2e-3 --lr_schedule cosine --warmup_steps 50 --clip_grad 1 "
     "--val_every 1000000 --backbone_weights none"
 )
-RESNET = "--hyperparameters widths=[8,16,48] achromatic=true"
+RESNET = "--hyperparameters widths=[12,24,48] achromatic=true"
 VARIANTS = {
     "base": "",
     "bounded map": "--hyperparameters bounded=true",

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention import attention_scores, cell_strength, transfer
+from models.attention import GROUPS, attention_scores, cell_strength, transfer
 from models.bounds import clamp_through
 from models.gated_conv import GatedConv2d, UpsampleGatedConv2d
 
@@ -14,12 +14,15 @@ PROJECTION_SEED = 2024
 class AttentionRefineNet(nn.Module):
     """The released refine network, with contextual highlight attention.
 
-    widths  channels at full, half and quarter resolution; (48, 96, 192) in the released code
+    widths  channels at full, half and quarter resolution; (48, 96, 192) in the released code. Raises
+            ValueError where the first or the last is no multiple of three, the groups of the attention
     """
 
     def __init__(self, widths: tuple[int, int, int], dilations: tuple[int, int, int, int]):
         super().__init__()
         full, half, quarter = widths
+        if full % GROUPS or quarter % GROUPS:
+            raise ValueError(f"widths {tuple(widths)}: the first and the last must be multiples of {GROUPS}")
         d1, d2, d3, d4 = dilations
         self.refine1 = nn.Sequential(GatedConv2d(6, full, 5), GatedConv2d(full, full, stride=2))
         self.refine2 = nn.Sequential(GatedConv2d(full, half), GatedConv2d(half, half, stride=2))

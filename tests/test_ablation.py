@@ -1,10 +1,15 @@
 """The ablation's table, from weights that are there."""
 
 import pytest
+import torch
 
 from benchmarks import ablation
 from models import build_model
+from recipes import resolve
 from tests.evaluation import shiq_pairs
+from training.network import build_network
+from training.options import TrainOptions
+from utils import cli
 from utils.checkpoint import save_model
 from utils.errors import UserError
 
@@ -21,6 +26,14 @@ def test_the_table_has_a_row_a_variant(tmp_path, monkeypatch, capsys):
     assert head.endswith("| shiq: gain, dB |")
     assert [row.split(" | ")[0] for row in rows] == ["| base", "| bounded map"]
     assert (tmp_path / "table.md").exists()
+
+
+@pytest.mark.parametrize("name", ablation.VARIANTS)
+def test_every_variant_is_a_network_that_runs(name):
+    words = [*ablation.BASE.split(), *ablation.VARIANTS[name].split()]
+    network = build_network(resolve(cli.parse(TrainOptions, words, prog="train.py", description="")))
+    separation = network(torch.rand(2, 3, 32, 32))
+    assert separation.diffuse.shape == (2, 3, 32, 32)
 
 
 def test_unknown_variants_and_options_are_named(tmp_path):

@@ -224,6 +224,8 @@ def test_builder_refuses_unknown_names():
         build_model("unknown")
     with pytest.raises(ValueError, match="widths"):
         build_model("aha-lite", width=3)
+    with pytest.raises(ValueError, match="multiples of 3"):
+        build_model("aha", widths=(8, 16, 48))  # the attention's three groups of channels
 
 
 def test_the_lite_network_starts_with_its_signal_alive():

@@ -66,6 +66,11 @@ def plan(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str, np
         "sensed": draws.chance("sensed", share=0.85),
         "linear": draws.chance("linear", share=linear_share),
         "specular.tint": tint.clip(0.6, 1.4),
+        "confined": np.where(
+            draws.chance("wide", share=options.wide_share),
+            1.0,
+            draws.log_uniform("confined", low=options.extent[0], high=options.extent[1]),
+        ),
         "untouched": draws.uniform("untouched", low=options.untouched[0], high=options.untouched[1]),
         "blur": draws.uniform("blur", low=options.blur[0], high=options.blur[1]),
         "noise": draws.uniform("noise") ** 2 * (noise_high - noise_low) + noise_low,
@@ -146,7 +151,7 @@ def _specular(plan: dict[str, np.ndarray], layers: Layers, diffuse: Tensor, expo
     """Specular layer in display values: one channel where all scenes of the batch are grey, else three."""
     raw = layers.specular.unsqueeze(1)
     top = _quantile(raw, torch.full_like(exponent, 0.997)).clamp_min(1e-6)
-    raw = (raw / top).clamp_(1e-7, 4.0)
+    raw = confine((raw / top).clamp_(1e-7, 4.0), _host(plan["confined"], exponent))
     peak = _host(plan["peak"], exponent)
     # What raises a dark grey by the peak: on brighter ground the same light is seen less.
     dark = torch.full_like(peak, DARK_GREY)
@@ -175,6 +180,22 @@ def _specular(plan: dict[str, np.ndarray], layers: Layers, diffuse: Tensor, expo
     if not linear.any():
         return cut
     return torch.where(_host(linear, raw) > 0, _coloured(plan, added, diffuse, exponent), cut)
+
+
+def confine(raw: Tensor, extent: Tensor) -> Tensor:
+    """Takes from highlights (B, 1, H, W), about 1 at their peaks, what is even over a wider area than the
+    share `extent` (B, 1, 1, 1) of the picture.
+
+    Such a veil cannot be told from paint, and the specular layers of real pairs hardly have any. Peaks keep
+    their height unless that doubled the rest; an extent of 1 changes nothing.
+    """
+    wide = extent >= 1
+    level = _quantile(raw, 1 - extent).clamp_min(1e-6)
+    above = raw + level * torch.expm1(
+        -raw / level
+    )  # raw^2 / (2 level) far below the level, raw - level far above
+    peak = 1 + level * torch.expm1(-1 / level)
+    return torch.where(wide, raw, (above / peak.clamp_min(0.5)).clamp_(1e-7, 4.0))
 
 
 def _coloured(plan: dict[str, np.ndarray], added: Tensor, diffuse: Tensor, exponent: Tensor) -> Tensor:

@@ -23,20 +23,27 @@ ALBEDO_NAMES = ("_albedo", "_basecolor", "_diffuse", "_color")
 
 
 def as_folders(folders: Folders) -> tuple[Path, ...]:
-    """The folders as absolute paths; raises UserError where one is missing."""
+    """The folders as absolute paths, the last part of which may be a pattern that picks files
+    ("photos/cardboard*"); raises UserError where one is missing.
+    """
     if folders is None:
         return ()
     listed = [folders] if isinstance(folders, str | Path) else list(folders)
     paths = tuple(Path(folder).expanduser().resolve() for folder in listed)
     for path in paths:
-        if not path.is_dir():
+        if not path.is_dir() and not (_is_pattern(path) and path.parent.is_dir()):
             raise UserError(f"{path} is not a folder: give one that holds pictures, or leave the option out")
     return paths
 
 
+def _is_pattern(path: Path) -> bool:
+    return any(sign in path.name for sign in "*?[")
+
+
 def files(folders: Sequence[Path], suffixes: set[str] | frozenset[str], what: str) -> list[Path]:
     """All files of the suffixes below the folders, sorted; UserError without any."""
-    found = sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in suffixes)
+    within = (folder.rglob("*") if folder.is_dir() else folder.parent.glob(folder.name) for folder in folders)
+    found = sorted(p for picked in within for p in picked if p.suffix.lower() in suffixes)
     if not found:
         raise UserError(f"{', '.join(map(str, folders))} holds no {what}")
     return found

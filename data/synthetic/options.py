@@ -45,8 +45,12 @@ class SceneOptions:
     """Share of scenes that reflect an environment map besides their lamps."""
     texture_share: float = 0.5
     """Share of albedo tiles from `textures` and `materials` where these are given; the rest is procedural."""
-    peak: tuple[float, float] = (0.1, 0.95)
+    peak: tuple[float, float] = (0.2, 0.95)
     """Range of the brightest specular value of a scene (display)."""
+    wide_share: float = 0.06
+    """Share of scenes whose highlights may be of any extent."""
+    extent: tuple[float, float] = (0.02, 0.15)
+    """Range of the share of the picture that the highlights of the others are held to."""
     untouched: tuple[float, float] = (0.3, 0.68)
     """Range of the share of pixels whose specular value is exactly zero (display composition)."""
     noise: tuple[float, float] = (0.0, 0.012)
@@ -68,10 +72,12 @@ class SceneOptions:
         for name in (field for field in self.__dataclass_fields__ if field.endswith("_share")):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within [0, 1], got {getattr(self, name)}")
-        for name in ("peak", "untouched", "noise", "blur", "jpeg_quality"):
+        for name in ("peak", "extent", "untouched", "noise", "blur", "jpeg_quality"):
             low, high = getattr(self, name)
             if not 0 <= low <= high:
                 raise ValueError(f"{name} must be (low, high) with 0 <= low <= high, got {(low, high)}")
+        if not 0 < self.extent[0] <= self.extent[1] <= 1:
+            raise ValueError(f"extent must be within (0, 1], got {self.extent}")
         if self.composition not in ("display", "linear", "mixed"):
             raise ValueError(f"composition must be display, linear or mixed, got {self.composition!r}")
         if self.mask_passes < 1:

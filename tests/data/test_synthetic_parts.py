@@ -14,6 +14,7 @@ from data.synthetic import (
     SyntheticScenes,
     camera,
     compose,
+    folders,
     procedural,
     scenes,
     shapes,
@@ -127,6 +128,21 @@ def test_whole_batches_agree_with_single_scenes() -> None:
         assert (difference > 1.5 / 255).float().mean() < 0.01, key
 
 
+def test_highlights_are_held_to_their_extent() -> None:
+    raw = torch.full((2, 1, 64, 64), 1e-7)
+    raw[:, :, :, :24] = 0.7  # a veil over three eighths
+    raw[:, :, 20:28, 8:16] = 1.0
+    veiled, free = compose.confine(raw, torch.tensor([0.05, 1.0]).view(2, 1, 1, 1))
+    assert torch.equal(free, raw[1])
+    assert veiled[0, 0, 0] / veiled[0, 24, 12] < 0.8 * 0.7
+    assert veiled[0, 24, 12] > 0.7
+    ramp = torch.linspace(1e-7, 1, 4096).view(1, 1, 64, 64)
+    held = compose.confine(ramp, torch.full((1, 1, 1, 1), 0.1)).flatten()
+    assert (held.diff() >= 0).all()
+    assert held[2048] < 0.5 * ramp.flatten()[2048]
+    assert (held > 0.5).float().mean() < 0.25
+
+
 def test_jpeg_matches_a_real_one() -> None:
     rng = np.random.default_rng(0)
     picture = cv2.GaussianBlur(rng.random((40, 56, 3)), (0, 0), 2).astype(np.float32)
@@ -169,8 +185,8 @@ def test_user_folders_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for path in ("textures/a.png", "photos/b.jpg", "materials/m_albedo.png", "materials/m_normal.png"):
         cv2.imwrite(str(tmp_path / path), picture)
     np.savez(tmp_path / "envmaps" / "e.npz", rgb=rng.random((16, 32, 3)).astype(np.float16))
-    folders = {name: tmp_path / name for name in ("textures", "photos", "materials", "envmaps")}
-    data = SyntheticScenes(4, size=32, options=SceneOptions(photo_share=1.0, texture_share=1.0), **folders)
+    given = {name: tmp_path / name for name in ("textures", "photos", "materials", "envmaps")}
+    data = SyntheticScenes(4, size=32, options=SceneOptions(photo_share=1.0, texture_share=1.0), **given)
     banks = data.banks
     assert banks.albedo_count == banks.procedural_albedos + 2
     assert banks.relief_count == banks.procedural_reliefs + 1
@@ -178,6 +194,17 @@ def test_user_folders_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(banks.photos) == 1
     assert len(banks.environments) == banks.procedural_environments + 1
     assert data[0]["input"].shape == (3, 32, 32)
+
+
+def test_a_pattern_picks_the_files_of_a_folder(tmp_path: Path) -> None:
+    for name in ("paper1.png", "paper2.png", "foil1.png"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((32, 32, 3), np.uint8))
+    matte = folders.pictures(folders.as_folders(tmp_path / "paper*"))
+    assert [path.name for path in matte] == ["paper1.png", "paper2.png"]
+    with pytest.raises(UserError, match="no_such"):
+        folders.as_folders(tmp_path / "no_such" / "paper*")
+    with pytest.raises(UserError, match="holds no pictures"):
+        folders.pictures(folders.as_folders(tmp_path / "wood*"))
 
 
 def test_bad_folders_are_named(tmp_path: Path) -> None:
@@ -189,7 +216,13 @@ def test_bad_folders_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"clean_share": 1.5}, {"peak": (0.5, 0.1)}, {"composition": "additive"}, {"mask_passes": 0}],
+    [
+        {"clean_share": 1.5},
+        {"peak": (0.5, 0.1)},
+        {"composition": "additive"},
+        {"mask_passes": 0},
+        {"extent": (0.0, 0.1)},
+    ],
 )
 def test_wrong_options_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

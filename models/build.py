@@ -58,7 +58,7 @@ def _released_aha(widths, dilations, bounded, achromatic, trunk_channels) -> AHA
     return model
 
 
-def _figure_aha(widths, dilations, bounded, achromatic, trunk, trunk_channels, stem) -> AHANet:
+def _figure_aha(widths, dilations, bounded, achromatic, trunk, trunk_channels, stem, residual) -> AHANet:
     if trunk == "resnet34":
         stages, finest = resnet34_stages(), 8
     elif trunk == "small":
@@ -67,8 +67,8 @@ def _figure_aha(widths, dilations, bounded, achromatic, trunk, trunk_channels, s
         raise ValueError(f"no trunk {trunk!r}: there are 'resnet34' and 'small'")
     upsample = (ConvUpsample(3, 2), ConvUpsample(3, 2), ConvUpsample(3, finest))
     highlight = AHAModule(stages, trunk_channels, upsample, bounded=bounded)
-    coarse = CoarseNet(widths, dilations, stem=stem)
-    refine = FigureRefineNet(widths, dilations, stem=stem)
+    coarse = CoarseNet(widths, dilations, stem=stem, residual=residual)
+    refine = FigureRefineNet(widths, dilations, stem=stem, residual=residual)
     if trunk == "small":
         # The paper's networks start as PyTorch draws them; ours is free to start better.
         preserve_signal(coarse)
@@ -103,13 +103,15 @@ MODELS: dict[str, _Entry] = {
             "trunk": "resnet34",
             "trunk_channels": (128, 256, 512),
             "stem": 5,
+            "residual": False,
         },
         multiple=MULTIPLE,
         tile=512,
     ),
     # The figure made small. Widths: eight channels at full resolution, where memory traffic and not
-    # arithmetic is what a CPU waits for; most of the capacity at a quarter, where it is cheap. The light is
-    # white. The map is unbounded: bounded maps went to zero in training and stayed there (docs/RESULTS.md).
+    # arithmetic is what a CPU waits for; most of the capacity at a quarter, where it is cheap, in pairs of
+    # convolutions that add to their input, which learn twice as fast. The light is white. The map is
+    # unbounded: bounded maps went to zero in training and stayed there (docs/RESULTS.md on both).
     "aha-lite": _Entry(
         _figure_aha,
         {
@@ -120,6 +122,7 @@ MODELS: dict[str, _Entry] = {
             "trunk": "small",
             "trunk_channels": (32, 64, 128),
             "stem": 3,
+            "residual": True,
         },
         multiple=MULTIPLE,
         tile=768,
@@ -140,6 +143,16 @@ MODELS: dict[str, _Entry] = {
         composes=False,
     ),
 }
+
+
+# Hyper-parameters younger than some weight files, with what held before them.
+ADDED = {"residual": False}
+
+
+def with_added(name: str, saved: dict) -> dict:
+    """The hyper-parameters that a weight file says, and those that it is too old to say."""
+    known = MODELS[name].hyperparameters if name in MODELS else {}
+    return {key: value for key, value in ADDED.items() if key in known} | saved
 
 
 def build_model(name: str, **hyperparameters) -> nn.Module:

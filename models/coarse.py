@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from models.gated_conv import GatedConv2d, UpsampleGatedConv2d
+from models.gated_conv import GatedConv2d, UpsampleGatedConv2d, in_pairs
 
 
 class CoarseNet(nn.Module):
@@ -12,9 +12,17 @@ class CoarseNet(nn.Module):
     widths     channels at full, half and quarter resolution; (48, 96, 192) in the paper
     dilations  of the middle's convolutions; 2, 4, 8, 16 in the released code
     stem       kernel of the first convolution; 5 in the released code
+    residual   the middle's convolutions add to their input, in pairs; False in the released code
     """
 
-    def __init__(self, widths: tuple[int, int, int], dilations: tuple[int, ...], *, stem: int = 5):
+    def __init__(
+        self,
+        widths: tuple[int, int, int],
+        dilations: tuple[int, ...],
+        *,
+        stem: int = 5,
+        residual: bool = False,
+    ):
         super().__init__()
         full, half, quarter = widths
         self.coarse1 = nn.Sequential(
@@ -23,13 +31,8 @@ class CoarseNet(nn.Module):
             GatedConv2d(half, half),
             GatedConv2d(half, quarter, stride=2),
         )
-        self.coarse2 = nn.Sequential(
-            GatedConv2d(quarter, quarter),
-            GatedConv2d(quarter, quarter),
-            *(GatedConv2d(quarter, quarter, dilation=d) for d in dilations),
-            GatedConv2d(quarter, quarter),
-            GatedConv2d(quarter, quarter),
-        )
+        middle = [GatedConv2d(quarter, quarter, dilation=d) for d in (1, 1, *dilations, 1, 1)]
+        self.coarse2 = in_pairs(middle) if residual else nn.Sequential(*middle)
         self.coarse3 = nn.Sequential(
             UpsampleGatedConv2d(quarter, half),
             GatedConv2d(half, half),

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from models.spectral_norm import SpectralNormConv2d
 
+BRANCH_START = 0.3  # what a residual branch adds at first: eight of them in a row then double the variance
 SLOPE = 0.2  # of every LeakyReLU in the network
 
 
@@ -62,6 +63,19 @@ class UpsampleGatedConv2d(nn.Module):
         return self.conv(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False))
 
 
+class Residual(nn.Sequential):
+    """x + layers(x); `preserve_signal` makes it start near x."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        return x + super().forward(x)
+
+
+def in_pairs(layers: list[nn.Module]) -> nn.Sequential:
+    """An even number of layers as residual pairs in a row."""
+    return nn.Sequential(*(Residual(*layers[i : i + 2]) for i in range(0, len(layers), 2)))
+
+
 def preserve_signal(network: nn.Module) -> None:
     """Draws the weights of all gated convolutions without spectral norm anew: none shrinks its signal.
 
@@ -75,3 +89,6 @@ def preserve_signal(network: nn.Module) -> None:
             fan_in = layer.conv.weight[0].numel()
             nn.init.normal_(layer.conv.weight, std=(kept * fan_in) ** -0.5)
             nn.init.zeros_(layer.conv.bias)
+    for branch in (module for module in network.modules() if isinstance(module, Residual)):
+        with torch.no_grad():
+            branch[-1].conv.weight.mul_(BRANCH_START)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from models.attention import GROUPS, attention_scores, cell_strength, transfer
 from models.bounds import clamp_through
-from models.gated_conv import GatedConv2d, UpsampleGatedConv2d
+from models.gated_conv import GatedConv2d, UpsampleGatedConv2d, in_pairs
 
 PROJECTION_SEED = 2024
 
@@ -70,16 +70,21 @@ class AttentionRefineNet(nn.Module):
 class FigureRefineNet(nn.Module):
     """The refine network of the paper's figure: the coarse one's widths and two skips, no attention."""
 
-    def __init__(self, widths: tuple[int, int, int], dilations: tuple[int, ...], *, stem: int = 5):
+    def __init__(
+        self,
+        widths: tuple[int, int, int],
+        dilations: tuple[int, ...],
+        *,
+        stem: int = 5,
+        residual: bool = False,
+    ):
         super().__init__()
         full, half, quarter = widths
         self.encode_full = GatedConv2d(6, full, stem)
         self.encode_half = nn.Sequential(GatedConv2d(full, half, stride=2), GatedConv2d(half, half))
         self.encode_quarter = GatedConv2d(half, quarter, stride=2)
-        pairs = (
-            (GatedConv2d(quarter, quarter, dilation=d), GatedConv2d(quarter, quarter)) for d in dilations
-        )
-        self.middle = nn.Sequential(*(layer for pair in pairs for layer in pair))
+        middle = [GatedConv2d(quarter, quarter, dilation=d) for pair in dilations for d in (pair, 1)]
+        self.middle = in_pairs(middle) if residual else nn.Sequential(*middle)
         self.up_half = UpsampleGatedConv2d(quarter, half)
         self.merge_half = GatedConv2d(2 * half, half)
         self.up_full = nn.Sequential(UpsampleGatedConv2d(half, full), GatedConv2d(full, full))

@@ -4,6 +4,7 @@ L_G = lambda_content (|D_coarse - D| + |D_refined - D|) + lambda_perceptual L_pe
       + lambda_squared (|D_coarse - D|^2 + |D_refined - D|^2)
       + lambda_log (log10 (MSE(D_coarse, D) + floor) + log10 (MSE(D_refined, D) + floor))
       + lambda_untouched (the same over the pixels with S = 0 alone)
+      + lambda_highlight (the same over the highlight T alone)
       + lambda_ssim (1 - SSIM(., D)) + lambda_gan L_gan + lambda_specular |S_hat - S|
       + lambda_direct (|N_coarse - D| + |N_refined - D|) + lambda_map w |A - T| + lambda_achromatic L_grey
 L_D = hinge(Disc(D, A), Disc(D_refined, A))
@@ -49,12 +50,13 @@ class AHARecipe:
             "squared": options.lambda_squared,
             "log": options.lambda_log,
             "untouched": options.lambda_untouched,
+            "highlight": options.lambda_highlight,
             "specular": options.lambda_specular,
             "direct": options.lambda_direct,
             "map": options.lambda_map,
             "achromatic": options.lambda_achromatic,
         }
-        needed = {"specular": "specular", "untouched": "specular", "map": "mask"}
+        needed = {"specular": "specular", "untouched": "specular", "highlight": "mask", "map": "mask"}
         self.required_keys = tuple(dict.fromkeys(key for term, key in needed.items() if self.weights[term]))
         self.selection = {"psnr": ("psnr", "max"), "coarse_loss": ("coarse_loss", "min")}[options.select_by]
 
@@ -99,16 +101,19 @@ class AHARecipe:
         image, truth = batch["input"], batch["diffuse"]
         coarse = result.stages["coarse_diffuse"]
         on = {"coarse": coarse, "refined": result.diffuse}[self.options.ssim_on]
+
+        def log_of(where: Tensor | None = None) -> Tensor:
+            return log_error(coarse, result.diffuse, truth, self.options.log_floor, where)
+
         compute = {
             "content": lambda: content(coarse, result.diffuse, truth),
             "ssim": lambda: 1 - ssim(on, truth),
             "perceptual": lambda: self._perceive(result.diffuse, truth),
             "gan": lambda: self._gan(result),
             "squared": lambda: squared_error(coarse, result.diffuse, truth),
-            "log": lambda: log_error(coarse, result.diffuse, truth, self.options.log_floor),
-            "untouched": lambda: log_error(
-                coarse, result.diffuse, truth, self.options.log_floor, untouched_pixels(batch["specular"])
-            ),
+            "log": log_of,
+            "untouched": lambda: log_of(untouched_pixels(batch["specular"])),
+            "highlight": lambda: log_of(batch["mask"]),
             "specular": lambda: specular_supervision(result.specular, batch["specular"]),
             "direct": lambda: content(result.stages["coarse"], result.stages["refined"], truth),
             "map": lambda: map_supervision(result.highlight, batch["mask"]),

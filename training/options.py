@@ -185,6 +185,9 @@ class LossOptions:
     lambda_untouched: float = 0.0
     """the same over the pixels without specular light alone, so that a strong highlight does not excuse
     errors beside it; needs the specular layer (SHIQ's _S)"""
+    lambda_highlight: float = 0.0
+    """the same over the highlight alone, so that all else does not hide a highlight that is left; needs the
+    highlight mask (SHIQ's _T)"""
     lambda_direct: float = 0.0
     """|N_coarse - D| + |N_refined - D|: the networks' own outputs, before they are composed. Where the map is
     bounded and zero they get no other gradient"""

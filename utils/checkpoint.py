@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from models import MODELS, build_model
+from models import MODELS, build_model, with_added
 from utils.atomic import atomic_path
 from utils.errors import UserError
 from utils.pickled import read_pickled, state_dict_in
@@ -127,7 +127,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str, dict]:
     metadata = read_metadata(path)
     with _open(path) as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    return state, metadata["network"], metadata["hyperparameters"]
+    network = metadata["network"]
+    return state, network, with_added(network, metadata["hyperparameters"])
 
 
 def _open(path: Path):

@@ -228,6 +228,20 @@ def test_builder_refuses_unknown_names():
         build_model("aha", widths=(8, 16, 48))  # the attention's three groups of channels
 
 
+def test_residual_pairs_start_near_their_input():
+    torch.manual_seed(0)
+    network = build_model("aha-lite", widths=(8, 16, 48))
+    x = torch.randn(2, 48, 16, 16)
+    with torch.no_grad():
+        for middle in (network.coarse.coarse2, network.refine.middle):
+            assert len(middle) == 4
+            assert 0.9 * x.std() < middle(x).std() < 2 * x.std()
+            for pair in middle:
+                assert torch.allclose(pair(x) - x, pair[1](pair[0](x)), atol=1e-5)
+    plain = build_model("aha-lite", residual=False)
+    assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in network.parameters())
+
+
 def test_the_lite_network_starts_with_its_signal_alive():
     torch.manual_seed(0)
     network = build_model("aha-lite")

@@ -1,9 +1,11 @@
 """The recipes of the AHA networks: gradients, switches, schedules, presets."""
 
+import math
+
 import pytest
 import torch
 
-from models import build_model
+from models import Separation, build_model
 from recipes import build_recipe, resolve
 from recipes.schedules import LearningRates
 from recipes.values import psnr_per_image
@@ -97,6 +99,22 @@ def test_the_loss_is_the_weighted_sum_of_its_terms():
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert set(recipe.required_keys) == {"specular", "mask"}
     assert len(terms) == 8
+
+
+def test_log_terms_look_where_they_are_told():
+    weights = PLAIN | {"lambda_log": 1.0, "lambda_untouched": 1.0, "lambda_highlight": 1.0, "log_floor": 1e-4}
+    recipe = _recipe(**weights)
+    assert set(recipe.required_keys) == {"specular", "mask"}
+    batch = _batch(32)
+    inside = torch.zeros(2, 1, 32, 32)
+    inside[..., :8, :8] = 1
+    batch |= {"mask": inside, "specular": batch["specular"] * inside}
+    estimate = batch["diffuse"] + 0.1 * inside
+    result = Separation(estimate, batch["specular"], inside, {"coarse_diffuse": estimate})
+    terms = recipe.generator_terms(batch, result)
+    wanted = {"log": 0.01 / 16, "untouched": 0.0, "highlight": 0.01}
+    for name, error in wanted.items():
+        assert terms[name].item() == pytest.approx(2 * math.log10(error + 1e-4), abs=1e-3), name
 
 
 def test_ssim_on_either_estimate():

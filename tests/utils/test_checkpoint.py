@@ -42,6 +42,16 @@ def test_round_trip(lite, tmp_path):
     assert (tmp_path / "h.safetensors").stat().st_size < 0.75 * (tmp_path / "a.safetensors").stat().st_size
 
 
+def test_a_file_older_than_a_hyper_parameter_is_what_it_was_then(tmp_path):
+    plain = build_model("aha-lite", widths=(4, 6, 8), trunk_channels=(4, 6, 8), residual=False).eval()
+    del plain.spec.hyperparameters["residual"]
+    save_model(plain, tmp_path / "old.safetensors")
+    loaded = load_model(tmp_path / "old.safetensors")
+    image = torch.rand(1, 3, 20, 20)
+    with torch.inference_mode():
+        assert torch.equal(plain(image).diffuse, loaded(image).diffuse)
+
+
 @pytest.mark.parametrize(("prefix", "bare"), [("", True), ("module.", False)])
 def test_authors_files(released_state, tmp_path, prefix, bare):
     state = {prefix + name: value for name, value in released_state.items()}

@@ -42,8 +42,8 @@ class WriteOptions:
     textures: list[str] = field(default_factory=list)
     """folders of pictures to use as tileable surface colour"""
     photos: list[str] = field(default_factory=list)
-    """folders of photographs without highlights, used whole as diffuse layers; a pattern in the last part
-    picks files: 'DIR/cardboard*'"""
+    """folders of photographs without highlights, used whole as diffuse layers; DIR/paper* picks
+    some of a folder"""
     materials: list[str] = field(default_factory=list)
     """folders of materials: NAME_albedo, NAME_normal (OpenGL), NAME_roughness"""
     envmaps: list[str] = field(default_factory=list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -23,21 +23,27 @@ ALBEDO_NAMES = ("_albedo", "_basecolor", "_diffuse", "_color")
 
 
 def as_folders(folders: Folders) -> tuple[Path, ...]:
-    """The folders as absolute paths, the last part of which may be a pattern that picks files
-    ("photos/cardboard*"); raises UserError where one is missing.
+    """The folders as absolute paths; single files and patterns that pick files of a folder
+    ("photos/cardboard*") are taken too. Raises UserError where one is missing.
     """
     if folders is None:
         return ()
     listed = [folders] if isinstance(folders, str | Path) else list(folders)
     paths = tuple(Path(folder).expanduser().resolve() for folder in listed)
     for path in paths:
-        if not path.is_dir() and not (_is_pattern(path) and path.parent.is_dir()):
+        if not path.exists() and not (_is_pattern(path) and path.parent.is_dir()):
             raise UserError(f"{path} is not a folder: give one that holds pictures, or leave the option out")
     return paths
 
 
 def _is_pattern(path: Path) -> bool:
     return any(sign in path.name for sign in "*?[")
+
+
+def _within(path: Path) -> Iterable[Path]:
+    if path.is_dir():
+        return path.rglob("*")
+    return [path] if path.is_file() else path.parent.glob(path.name)
 
 
 def files(folders: Sequence[Path], suffixes: set[str] | frozenset[str], what: str) -> list[Path]:

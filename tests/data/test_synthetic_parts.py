@@ -196,11 +196,12 @@ def test_user_folders_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert data[0]["input"].shape == (3, 32, 32)
 
 
-def test_a_pattern_picks_the_files_of_a_folder(tmp_path: Path) -> None:
+def test_patterns_and_single_files_are_taken(tmp_path: Path) -> None:
     for name in ("paper1.png", "paper2.png", "foil1.png"):
         cv2.imwrite(str(tmp_path / name), np.zeros((32, 32, 3), np.uint8))
     matte = folders.pictures(folders.as_folders(tmp_path / "paper*"))
     assert [path.name for path in matte] == ["paper1.png", "paper2.png"]
+    assert folders.pictures(folders.as_folders(matte)) == matte  # as a shell spells the pattern out
     with pytest.raises(UserError, match="no_such"):
         folders.as_folders(tmp_path / "no_such" / "paper*")
     with pytest.raises(UserError, match="holds no pictures"):

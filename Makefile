@@ -45,15 +45,12 @@ lint: $(STAMP)
 	$(PY) -m ruff format --check .
 
 # From scratch, unattended; the same command goes on where it was stopped. The scenes are rendered once; the
-# network first learns where highlights are, then, at a falling rate, to leave everything else alone: twice, at
-# two crop sizes and two weights of the highlights, whose mean is better than either.
+# network first learns where highlights are, then, at a falling rate, to leave everything else alone. What is
+# shipped is the mean of the second part's checkpoints.
 LITE_TRAINING = --model aha-lite --dataroot $(SCENES) --lambda_content 0 --lambda_ssim 0 --lambda_gan 0 \
   --lambda_perceptual 0 --lambda_squared 100 --lambda_direct 2 --lambda_map 0.3 --log_floor 1e-5 \
-  --size 0 --rotate --highlight_scaling 0.3 --exposure_jitter 0.3 --temperature_jitter 0.05 \
+  --size 0 --crop 96 --rotate --highlight_scaling 0.3 --exposure_jitter 0.3 --temperature_jitter 0.05 \
   --clip_grad 1 --val_share 0.01 $(LITE_SPEED)
-LITE_SECOND = $(LITE_TRAINING) --max_steps 12000 --val_every 2000 --lr_g 2e-3 --lr_schedule cosine \
-  --warmup_steps 50 --lambda_log 0.1 --lambda_untouched 0.1 --ema_decay 0.9997 \
-  --init_from $(LITE_RUN)/first/last.safetensors
 
 # Of TrashNet's photographs cardboard and paper: its plastic shines.
 train-lite: $(STAMP)
@@ -61,13 +58,13 @@ train-lite: $(STAMP)
 	  --composition mixed $(if $(MATERIAL),--textures $(MATERIAL)/textures_ambientcg \
 	  --materials $(MATERIAL)/materials --envmaps $(MATERIAL)/envmaps --photos '$(MATERIAL)/photos/trashnet_matte/[cp]a*' \
 	  $(MATERIAL)/photos/budgie_backgrounds $(MATERIAL)/photos/wesaturate_cc0)
-	$(PY) train.py --runs_name $(LITE_RUN)/first $(LITE_TRAINING) --crop 96 --batch_size 16 --max_steps 3000 \
+	$(PY) train.py --runs_name $(LITE_RUN)/first $(LITE_TRAINING) --batch_size 16 --max_steps 3000 \
 	  --val_every 1000 --lr_g 3e-3 --lr_schedule constant --warmup_steps 100 --lambda_log 0.03 --seed 0
-	$(PY) train.py --runs_name $(LITE_RUN)/second $(LITE_SECOND) --crop 96 --batch_size 8 \
-	  --lambda_highlight 0.2 --seed 1
-	$(PY) train.py --runs_name $(LITE_RUN)/third $(LITE_SECOND) --crop 128 --batch_size 4 \
-	  --lambda_highlight 0.1 --seed 2
-	$(PY) -m training.ship $(LITE_RUN)/second/last.safetensors $(LITE_RUN)/third/last.safetensors $(TRAINED)
+	$(PY) train.py --runs_name $(LITE_RUN)/second $(LITE_TRAINING) --batch_size 8 --max_steps 12000 \
+	  --val_every 2000 --keep_checkpoints 6 --lr_g 2e-3 --lr_schedule cosine --warmup_steps 50 --ema_decay 0.9997 \
+	  --lambda_log 0.1 --lambda_untouched 0.1 --lambda_highlight 0.2 --seed 1 \
+	  --init_from $(LITE_RUN)/first/last.safetensors
+	$(PY) -m training.ship $(LITE_RUN)/second/best-0000[468]*.pt $(LITE_RUN)/second/best-0001*.pt $(TRAINED)
 
 # Scores of the shipped weights, the untouched input and the classical methods on real pairs.
 real-score: $(STAMP)

@@ -34,6 +34,32 @@ def test_other_names_are_refused(tmp_path, monkeypatch):
         _ship(monkeypatch, tmp_path / "last.safetensors", tmp_path / "weights.pt")
 
 
+def test_checkpoints_of_a_run_give_their_moving_average(tmp_path, monkeypatch):
+    sizes = {"widths": (4, 4, 8), "trunk_channels": (4, 8, 8)}
+    raw, average = (build_model("aha-lite", **sizes) for _ in range(2))
+    state = {
+        "network": "aha-lite",
+        "hyperparameters": raw.spec.hyperparameters,
+        "networks": {"model": raw.state_dict()},
+        "average": average.state_dict(),
+        "progress": {"step": 40},
+        "options": {"seed": 5},
+    }
+    name = "coarse.coarse1.0.conv.weight"
+    for held, wanted in ((average.state_dict(), average), (None, raw)):
+        torch.save(state | {"average": held}, tmp_path / "best-00000040.pt")
+        target = tmp_path / "shipped.safetensors"
+        assert _ship(monkeypatch, tmp_path / "best-00000040.pt", target) == 0
+        torch.testing.assert_close(
+            load_model(target).state_dict()[name], wanted.state_dict()[name], rtol=1e-3, atol=1e-5
+        )
+        story = {"steps": 40, "averaged": held is not None, "options": {"seed": 5}}
+        assert read_metadata(target)["training"] == story
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pt")
+    with pytest.raises(UserError, match=r"other\.pt is no checkpoint"):
+        _ship(monkeypatch, tmp_path / "other.pt", target)
+
+
 def test_the_mean_of_two_networks(tmp_path, monkeypatch):
     sizes = {"widths": (4, 4, 8), "trunk_channels": (4, 8, 8)}
     networks = [build_model("aha-lite", **sizes) for _ in range(2)]

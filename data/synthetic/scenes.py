@@ -19,7 +19,6 @@ from data.synthetic.subsets import column
 KEYS = ("input", "diffuse", "specular", "mask", "albedo", "shading", "tone_corrected", "object_mask")
 
 
-@torch.no_grad()
 def render_batch(
     indices: Sequence[int],
     *,
@@ -70,10 +69,12 @@ def plan_scenes(
     }
 
 
+# A scene is some 1,300 small operations: what each costs besides its arithmetic counts.
+@torch.inference_mode()
 def _render_parts(
     indices: Sequence[int], size: int, seed: int, options: SceneOptions, device: torch.device, banks: Banks
 ) -> list[dict[str, Tensor]]:
-    """The scenes in as many batches as suits the device."""
+    """The scenes in as many batches as suits the device; copy before use, a network cannot learn on these."""
     plan = plan_scenes(indices, seed, options, banks)
     if device.type != "cpu":
         return [render_plan(plan, size, options, device, banks)]
@@ -176,7 +177,7 @@ class SyntheticScenes(Dataset):
                 raise IndexError(f"scene {index} of {self.length}")
             wanted.append(index % self.length)
         parts = _render_parts(wanted, self.size, self.seed, self.options, self.device, self.banks)
-        samples = [{key: values[row] for key, values in part.items()} for part in parts
+        samples = [{key: values[row].clone() for key, values in part.items()} for part in parts
                    for row in range(len(part["input"]))]  # fmt: skip
         for sample, index in zip(samples, wanted, strict=True):
             sample["name"] = scene_name(self.seed, index)

@@ -38,6 +38,13 @@ def test_display_composition_is_the_sum_with_one_grey_layer(batch: dict) -> None
     assert (batch["input"] - total).abs().max() < 1e-6
 
 
+def test_a_network_can_learn_on_scenes_of_its_own_process(batch: dict) -> None:
+    weight = torch.ones(1, requires_grad=True)
+    for layer in (batch["input"], SyntheticScenes(1, size=SIZE)[0]["input"]):
+        (weight * layer).square().mean().backward()  # keeps the layer for the gradient
+    assert weight.grad > 0
+
+
 def test_linear_composition_has_coloured_highlights_and_never_less_light() -> None:
     linear = render_batch(range(12), size=SIZE, composition="linear")
     assert (linear["input"] >= linear["diffuse"] - 1e-6).all()

@@ -50,9 +50,6 @@ def plan(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str, np
     dark = studio & draws.chance("gamma.linear", share=0.5)
     gamma = np.where(dark, draws.uniform("gamma.dark", low=1.0, high=1.3), gamma)
     exposure = draws.uniform("exposure", low=0.18, high=0.95)
-    dim = draws.log_uniform("exposure.studio", low=0.05, high=0.95)
-    bright = draws.uniform("exposure.bright", low=0.4, high=1.0)
-    in_studio = np.where(draws.chance("exposure.brightly", share=0.5), bright, dim)
     low, high = options.peak
     rank = draws.uniform("peak")
     pale = finishes.pale_scenes(draws, kinds, options)
@@ -64,7 +61,7 @@ def plan(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str, np
     noise_low, noise_high = options.noise
     return {
         "exponent": 1 / gamma,
-        "exposure": np.where(studio, in_studio, exposure),
+        "exposure": np.where(studio, draws.log_uniform("exposure.studio", low=0.05, high=0.95), exposure),
         "peak": np.where(clean, 0.0, peak),
         "sensed": draws.chance("sensed", share=0.85),
         "linear": draws.chance("linear", share=linear_share),

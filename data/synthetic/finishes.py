@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.synthetic import geometry, procedural
+from data.synthetic import geometry
 from data.synthetic.banks import Banks
 from data.synthetic.draws import Draws
 from data.synthetic.geometry import SLOTS
@@ -82,10 +82,6 @@ def _colours(draws: Draws, kinds: np.ndarray, banks: Banks, options: SceneOption
     n = SLOTS
     tile = _choose(draws, "albedo", banks.procedural_albedos, banks.albedo_count, options.texture_share)
     relief_tile = _choose(draws, "relief.tile", banks.procedural_reliefs, banks.relief_count, 0.4)
-    painted = (kinds == geometry.STUDIO) & draws.chance("painted", share=options.painted_share)
-    painted = painted[:, None] & (np.arange(n) >= 2)  # things, not the ground
-    start, stop = procedural.span("paint", "scribble")
-    tile = np.where(painted, start + draws.integers("painted.tile", n, high=stop - start), tile)
     linked = banks.albedo_relief[tile]
     mean = banks.albedo_mean[tile]
     pale = pale_scenes(draws, kinds, options)[:, None] & draws.chance("white", n, share=0.75)
@@ -98,18 +94,16 @@ def _colours(draws: Draws, kinds: np.ndarray, banks: Banks, options: SceneOption
     contrast = contrast * np.where(pale & draws.chance("white.plain", n, share=0.5), 0.3, 1.0)
     contrast = np.where(keep, np.maximum(contrast, 0.8), contrast)
     chroma = draws.uniform("chroma", n, low=0.3, high=1.3)
-    # Paints keep their colours, above all the white that bare clay has among them.
-    contrast, chroma = np.where(painted, 1, contrast), np.where(painted, 1, chroma)
     grey = np.full((3, 3), 1 / 3, np.float32)
     # Swapping channels makes blue wood and green brick: new colours, with the structure of real ones.
     swaps = np.eye(3, dtype=np.float32)[np.array([[0, 1, 2], [0, 1, 2], [2, 1, 0], [1, 2, 0]])]
-    permuted = swaps[np.where(keep & ~painted, 0, draws.integers("swap", n, high=4))]
+    permuted = swaps[np.where(keep, 0, draws.integers("swap", n, high=4))]
     matrix = contrast[..., None, None] * (grey + chroma[..., None, None] * (permuted - grey))
     tint = draws.uniform("slot.tint", n, 1, low=0.65, high=1.1) * draws.uniform(
         "slot.hue", n, 3, low=0.9, high=1.1
     )
     matrix = matrix * tint[..., None]
-    offset = np.where(painted[..., None], 0, base * tint - (matrix @ mean[..., None])[..., 0])
+    offset = base * tint - (matrix @ mean[..., None])[..., 0]
     table = {
         "tile": tile,
         "tile_scale": draws.log_uniform("tile.scale", n, low=0.2, high=0.9),

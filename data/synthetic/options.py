@@ -26,7 +26,7 @@ class SceneOptions:
     """Share of linear scenes where composition is "mixed"."""
     photo_share: float = 0.35
     """Share of scenes whose whole diffuse layer is a photograph (only with `photos`)."""
-    studio_share: float = 0.3
+    studio_share: float = 0.25
     """Share of coloured objects before a dark background, half of them with a linear (dark) display curve."""
     close_up_share: float = 0.2
     """Share of scenes that one relief surface fills."""
@@ -39,8 +39,6 @@ class SceneOptions:
     """Share of scenes of near-white materials, whose highlights (if any) are faint."""
     pale_studio_share: float = 0.4
     """The same of the studio scenes."""
-    painted_share: float = 0.5
-    """Share of the studio scenes whose things are painted in several colours, white among them."""
     lamp_share: float = 0.04
     """Share of scenes with a glowing lamp in the diffuse layer."""
     environment_share: float = 0.5

@@ -200,13 +200,6 @@ ALBEDOS: dict[str, tuple[Callable[[np.random.Generator], np.ndarray], int]] = {
 }  # fmt: skip
 
 
-def span(first: str, last: str) -> tuple[int, int]:
-    """Where the tiles of kinds `first` to `last` begin, and where they end, among `albedo_tiles`."""
-    names = list(ALBEDOS)
-    counts = np.cumsum([0] + [count for _, count in ALBEDOS.values()])
-    return int(counts[names.index(first)]), int(counts[names.index(last) + 1])
-
-
 def albedo_tiles() -> np.ndarray:
     """uint8 (N, 3, SIDE, SIDE), display values."""
     rng = np.random.default_rng(_SEED)

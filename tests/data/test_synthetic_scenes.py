@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from data.synthetic import SceneOptions, SyntheticScenes, procedural, render_batch
+from data.synthetic import SceneOptions, SyntheticScenes, render_batch
 from data.synthetic.compose import UNSEEN
 from data.synthetic.scenes import KEYS
 
@@ -78,7 +78,7 @@ def test_veils_that_nobody_sees_are_left_out() -> None:
 
 
 def test_studio_scenes_can_all_be_of_pale_and_matte_things() -> None:
-    share = {"studio_share": 1.0, "close_up_share": 0.0, "matte_studio_share": 1.0, "painted_share": 0.0}
+    share = {"studio_share": 1.0, "close_up_share": 0.0, "matte_studio_share": 1.0}
     pale = render_batch(range(24), size=SIZE, options=SceneOptions(pale_studio_share=1.0, **share))
     coloured = render_batch(range(24), size=SIZE, options=SceneOptions(pale_studio_share=0.0, **share))
     assert not pale["specular"].any()
@@ -88,22 +88,6 @@ def test_studio_scenes_can_all_be_of_pale_and_matte_things() -> None:
         return ((albedo.amax(1) - albedo.amin(1)) * scenes["object_mask"][:, 0]).mean().item()
 
     assert saturation(pale) < 0.8 * saturation(coloured)
-
-
-def test_painted_studio_things_are_white_and_coloured_at_once() -> None:
-    share = {"studio_share": 1.0, "close_up_share": 0.0, "pale_studio_share": 0.0}
-
-    def both(painted: float) -> float:
-        """Share of the things that have white as well as vivid places."""
-        scenes = render_batch(range(24), size=SIZE, options=SceneOptions(painted_share=painted, **share))
-        brightest, least = scenes["albedo"].amax(1), scenes["albedo"].amin(1)
-        inside = scenes["object_mask"][:, 0] > 0
-        white = ((least > 0.85 * brightest) & (brightest > 0.3) & inside).sum((1, 2)) > 40
-        vivid = ((least < 0.5 * brightest) & (brightest > 0.1) & inside).sum((1, 2)) > 40
-        return (white & vivid).float().mean().item()
-
-    assert both(1.0) > both(0.0) + 0.15
-    assert procedural.span("blotches", "scribble") == (0, len(procedural.albedo_tiles()))
 
 
 def test_untouched_share_follows_the_options() -> None:

@@ -70,6 +70,7 @@ class Recipe(Protocol):
 COMMON_DEFAULTS = {
     "batch_size": 3,
     "flips": True,
+    "optimizer": "adamw",
     "betas": [0.9, 0.999],
     "weight_decay": 0.002,
     "lr_schedule": "plateau",

@@ -32,13 +32,14 @@ from losses import (
 )
 from losses.perceptual import PerceptualLoss
 from models import Separation, build_discriminator
+from recipes.optimisers import build_optimiser
 from recipes.schedules import LearningRates
 from recipes.values import psnr_per_image
 from utils.errors import UserError
 
 
 class AHARecipe:
-    """Content, SSIM, perceptual, adversarial and dichromatic terms; AdamW twice. See recipes/__init__.py."""
+    """Content, SSIM, perceptual, adversarial and dichromatic terms. See recipes/__init__.py."""
 
     def __init__(self, model: nn.Module, options: Any):
         self.options = options
@@ -65,19 +66,15 @@ class AHARecipe:
         if options.redraw_attention:
             # Drawn anew at every forward, so nothing is to be learned.
             _attention_projection(model).requires_grad_(False)
-        self.optimisers = {"generator": self._adamw(model, options.lr_g)}
+        self.optimisers = {"generator": build_optimiser(model.parameters(), options.lr_g, options)}
         self.discriminator = build_discriminator() if self.weights["gan"] else None
         if self.discriminator is not None:
             self.networks["discriminator"] = self.discriminator
-            self.optimisers["discriminator"] = self._adamw(self.discriminator, options.lr_d)
+            self.optimisers["discriminator"] = build_optimiser(
+                self.discriminator.parameters(), options.lr_d, options
+            )
         self.perceptual = PerceptualLoss(options.perceptual_weights) if self.weights["perceptual"] else None
         self.rates = LearningRates(options.lr_schedule, options.warmup_steps)
-
-    def _adamw(self, network: nn.Module, rate: float) -> torch.optim.Optimizer:
-        trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        return torch.optim.AdamW(
-            trainable, rate, betas=tuple(self.options.betas), weight_decay=self.options.weight_decay
-        )
 
     def phases(self, batch: dict[str, Any]) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
         result = self._separate(self.networks["model"], batch["input"])

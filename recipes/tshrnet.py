@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recipes.optimisers import build_optimiser
 from recipes.schedules import LearningRates
 from recipes.values import psnr_per_image
 
@@ -23,6 +24,7 @@ MODELS = ("tshrnet",)
 
 DEFAULTS = {
     "batch_size": 16,
+    "optimizer": "adam",
     "betas": [0.5, 0.999],
     "weight_decay": 0.0,
     "lr_schedule": "constant",
@@ -63,11 +65,7 @@ class Recipe:
         self.required_keys = tuple(sorted(set(self.targets.values()) - {"diffuse"}))
         self.weights = dict.fromkeys(self.targets, 1.0) | {"residue": options.lambda_residue}
         self.networks: dict[str, nn.Module] = {"model": model}
-        self.optimisers = {
-            "generator": torch.optim.Adam(
-                model.parameters(), options.lr_g, tuple(options.betas), weight_decay=options.weight_decay
-            )
-        }
+        self.optimisers = {"generator": build_optimiser(model.parameters(), options.lr_g, options)}
         self.rates = LearningRates(options.lr_schedule, options.warmup_steps)
 
     def phases(self, batch: dict[str, Any]) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:

@@ -216,10 +216,12 @@ class OptimiserOptions:
     """learning rate of the generator"""
     lr_d: float = 1e-4
     """learning rate of the discriminator"""
+    optimizer: Literal["adam", "adamw", "muon"] | None = None
+    """default: adamw, for TSHRNet adam, as their authors have it; muon learns in fewer steps"""
     weight_decay: float | None = None
-    """default: 0.002 (AdamW), for TSHRNet 0 (Adam)"""
+    """default: 0.002, for TSHRNet 0"""
     betas: list[float] | None = None
-    """of Adam; default: 0.9 0.999, for TSHRNet 0.5 0.999"""
+    """of Adam and AdamW; default: 0.9 0.999, for TSHRNet 0.5 0.999"""
     lr_schedule: Literal["plateau", "cosine", "constant"] | None = None
     """plateau (default): times 0.8 after 4 epochs without improvement; cosine: to zero at the last step;
     constant: default for TSHRNet"""

@@ -28,6 +28,11 @@ def refuse_senseless(options: TrainOptions) -> None:
         )
     if options.test_list and not options.train_list:
         raise UserError("--test_list comes with --train_list")
+    if options.authors_checkpoint and options.optimizer == "muon":
+        raise UserError(
+            "--authors_checkpoint writes moments of Adam, which --optimizer muon does not have; leave one out "
+            "(--recipe released asks for the first)"
+        )
     side = options.crop or training_size(options)
     if options.recipe != "tshrnet" and options.lambda_gan and 0 < side < SMALLEST:
         raise UserError(

@@ -143,6 +143,13 @@ class Run:
                 f"{path} holds {_listed(state['networks'])}, this run trains {_listed(self.bare)}: resume "
                 "with the same --recipe and --lambda_gan, or pass --resume_state weights"
             )
+        # Checkpoints older than the option are Adam's or AdamW's, which understand each other.
+        before, now = state["options"].get("optimizer"), self.options.optimizer
+        if before != now and "muon" in (before, now):
+            raise UserError(
+                f"{path} was trained with --optimizer {before or 'adamw'}: resume with that, or pass "
+                "--resume_state weights"
+            )
         for name, network in self.bare.items():
             network.load_state_dict(state["networks"][name])
         for name, optimiser in self.recipe.optimisers.items():

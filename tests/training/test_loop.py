@@ -64,9 +64,15 @@ def test_the_average_follows_its_formula(tiny, tmp_path):
         average = state["average"][name]
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_resuming_with_changes_of_pace_is_exact(tiny, tmp_path, workers):
-    common = {"ema_decay": 0.9, "grad_accumulation": 2, "clip_grad": 1.0, "num_workers": workers}
+@pytest.mark.parametrize(("workers", "optimizer"), [(0, "adamw"), (1, "adamw"), (0, "muon")])
+def test_resuming_with_changes_of_pace_is_exact(tiny, tmp_path, workers, optimizer):
+    common = {
+        "optimizer": optimizer,
+        "ema_decay": 0.9,
+        "grad_accumulation": 2,
+        "clip_grad": 1.0,
+        "num_workers": workers,
+    }
     common |= {"lr_schedule": "cosine", "warmup_steps": 2, "rotate": True, "crop": 24}
     common |= {"highlight_scaling": 0.5, "exposure_jitter": 0.3, "temperature_jitter": 0.1}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -196,6 +202,18 @@ def test_resuming_a_damaged_or_foreign_checkpoint_is_refused(tiny, tmp_path):
     torch.save({"weights": torch.zeros(1)}, last)
     with pytest.raises(UserError, match="--init_from"):
         train(tiny())
+
+
+def test_resuming_with_another_optimiser_is_refused(tiny):
+    train(tiny(max_steps=1))
+    with pytest.raises(UserError, match=r"trained with --optimizer adamw.*--resume_state weights"):
+        train(tiny(optimizer="muon"))
+    train(tiny(optimizer="muon", resume_state="weights"))
+
+
+def test_the_authors_checkpoint_has_no_place_for_muon(tiny):
+    with pytest.raises(UserError, match="--authors_checkpoint"):
+        train(tiny(optimizer="muon", authors_checkpoint=True))
 
 
 def test_init_from_takes_weights_only(tiny, tmp_path):

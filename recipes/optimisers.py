@@ -1,0 +1,82 @@
+"""Optimisers by name: Adam, AdamW and Muon.
+
+Muon takes steps that are equally strong in every singular direction of a weight (Jordan et al. 2024). A
+convolution's weight (out, in, k, k) is the matrix (out, in k k). Its averaged gradient G = U S V' is replaced
+by about U V' (Newton-Schulz iterations), scaled to the root mean square of an AdamW step, 0.2 sqrt(max(rows,
+columns)) (Liu et al. 2025), so that learning rates carry over. Biases and batch norms take steps of AdamW.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def build_optimiser(parameters: Iterable[nn.Parameter], rate: float, options: Any) -> torch.optim.Optimizer:
+    """The optimiser `options.optimizer` with its `betas` and `weight_decay`, for those that can learn."""
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}
+    learning = [parameter for parameter in parameters if parameter.requires_grad]
+    how = {"betas": tuple(options.betas), "weight_decay": options.weight_decay}
+    return kinds[options.optimizer](learning, rate, **how)
+
+
+class Muon(torch.optim.Optimizer):
+    """torch.optim.Muon for weights of two dimensions and more, torch.optim.AdamW for the others.
+
+    Both have the same learning rate and decay. Raises ValueError where no weight is a matrix.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        weight_decay: float = 0.0,
+    ):
+        parameters = list(parameters)
+        matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+        others = [parameter for parameter in parameters if parameter.ndim < 2]
+        if not matrices:
+            raise ValueError("Muon needs at least one weight of two dimensions or more")
+        groups = [{"params": group} for group in (matrices, others) if group]
+        super().__init__(groups, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+        # torch's Muon takes matrices only: it sees the convolutions' weights as these.
+        self._matrices = [nn.Parameter(weight.detach().flatten(1)) for weight in matrices]
+        self._muon = torch.optim.Muon(
+            self._matrices, lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
+        adamw = {"betas": betas, "weight_decay": weight_decay}
+        self._adamw = torch.optim.AdamW(others, lr, **adamw) if others else None
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        weights = self.param_groups[0]["params"]
+        self._look()
+        for matrix, weight in zip(self._matrices, weights, strict=True):
+            matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
+        for outer, inner in zip(self.param_groups, self._inner(), strict=True):
+            inner.param_groups[0]["lr"] = outer["lr"]
+            inner.step()
+        for matrix, weight in zip(self._matrices, weights, strict=True):
+            weight.copy_(matrix.view(weight.shape))
+            matrix.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"muon": [inner.state_dict() for inner in self._inner()]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Raises KeyError for the state of another optimiser."""
+        self._look()
+        for inner, state in zip(self._inner(), state_dict["muon"], strict=True):
+            inner.load_state_dict(state)
+
+    def _look(self) -> None:
+        """Weights may have been moved (to a device, to channels_last) or filled since the last step."""
+        for matrix, weight in zip(self._matrices, self.param_groups[0]["params"], strict=True):
+            matrix.grad = None
+            matrix.data = weight.detach().flatten(1).clone()
+
+    def _inner(self) -> list[torch.optim.Optimizer]:
+        return [inner for inner in (self._muon, self._adamw) if inner is not None]

@@ -30,8 +30,8 @@ def refuse_senseless(options: TrainOptions) -> None:
         raise UserError("--test_list comes with --train_list")
     if options.authors_checkpoint and options.optimizer == "muon":
         raise UserError(
-            "--authors_checkpoint writes moments of Adam, which --optimizer muon does not have; leave one out "
-            "(--recipe released asks for the first)"
+            "--authors_checkpoint writes moments of Adam, which --optimizer muon does not have; leave one "
+            "out (--recipe released asks for the first)"
         )
     side = options.crop or training_size(options)
     if options.recipe != "tshrnet" and options.lambda_gan and 0 < side < SMALLEST:

@@ -78,10 +78,8 @@ def test_weights_may_be_laid_out_anew_after_the_optimiser_was_made():
     moved.to(memory_format=torch.channels_last)
     _learn(plain, Muon(plain.parameters(), 0.01), 3)
     _learn(moved, optimiser, 3)
-    for layer in (
-        0,
-        3,
-    ):  # not the biases before a batch norm: their gradient is rounding, and AdamW scales it
+    # Not the biases before a batch norm: their gradient is rounding, and AdamW scales it up.
+    for layer in (0, 3):
         torch.testing.assert_close(moved[layer].weight, plain[layer].weight, rtol=0, atol=2e-3)
     assert not torch.allclose(moved[0].weight, _network()[0].weight, atol=1e-2)
 

@@ -3,6 +3,7 @@
 input                      the picture as it is
 shen2013, yang2010, ...    classical.METHODS
 aha:savedmodel/x.safetensors, or a bare path of weights
+x.safetensors@4            the same with --views 4
 results:FOLDER             pictures that some program wrote, found by the name of the input
 """
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from evaluation.datasets import Pair, Sample, to_unit
 from restoration import HighlightRemover, load_method
+from restoration.methods import split_views
 from utils.errors import UserError
 from utils.image_files import list_pictures, read_picture
 
@@ -159,6 +161,7 @@ def load(spec: str, output: str = "tone_corrected", options: dict | None = None)
 
 def weights_of(spec: str) -> Path | None:
     """The file or folder of weights in a method's name, or None."""
+    spec, _ = split_views(spec)
     path = Path(spec.partition(":")[2] or spec)
     return None if spec.startswith(RESULTS) or not path.exists() else path
 

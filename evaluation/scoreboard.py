@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.datasets import PairSet, find_pairs
+from evaluation.methods import weights_of
 from evaluation.runner import Row, Settings, run
 from evaluation.statistics import capped
 from utils import cli
@@ -106,7 +107,7 @@ def markdown(groups: dict[str, PairSet], methods: list[str], rows: dict) -> str:
     head = ["method", *(f"{name} ({len(group.pairs)})" for name, group in groups.items())]
     lines = [head]
     lines += [
-        [Path(spec).name if Path(spec).exists() else spec, *(_cell(rows[name][spec]) for name in groups)]
+        [Path(spec).name if weights_of(spec) else spec, *(_cell(rows[name][spec]) for name in groups)]
         for spec in methods
     ]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]

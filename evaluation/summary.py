@@ -99,7 +99,8 @@ def unique_labels(specs: Sequence[str]) -> dict[str, str]:
     short = {}
     for spec in specs:
         path = Path(spec.removeprefix(RESULTS)) if spec.startswith(RESULTS) else weights_of(spec)
-        short[spec] = (f"{RESULTS}{path.name}" if spec.startswith(RESULTS) else path.name) if path else spec
+        kept = f"{RESULTS}{path.name}" if path and spec.startswith(RESULTS) else Path(spec).name
+        short[spec] = kept if path else spec
     taken = list(short.values())
     return {spec: label if taken.count(label) == 1 else spec for spec, label in short.items()}
 

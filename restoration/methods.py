@@ -15,13 +15,16 @@ DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "savedmodel" / "aha-l
 
 def load_method(spec: str, *, output: str | None = None, **remover_options) -> HighlightRemover:
     """A remover for "input" (nothing removed), a classical method ("shen2013", ...), a network with its
-    weights ("aha:PATH") or weights alone (PATH).
+    weights ("aha:PATH") or weights alone (PATH). PATH@2 and PATH@4 are networks with as many `views`.
 
     output           "diffuse" or "tone_corrected": which stage of TSHRNet is the result
     remover_options  of HighlightRemover
 
     Raises UserError for an unknown name, missing weights, weights of another network.
     """
+    spec, views = split_views(spec)
+    if views is not None:
+        remover_options["views"] = views
     if spec == "input":
         return HighlightRemover(np.copy, **remover_options)
     # Only now: the classical methods bring scipy and others along.
@@ -44,6 +47,14 @@ def load_method(spec: str, *, output: str | None = None, **remover_options) -> H
     if output is not None:
         _choose_output(network, output)
     return HighlightRemover(network, **remover_options)
+
+
+def split_views(spec: str) -> tuple[str, int | None]:
+    """("PATH", 4) of "PATH@4"; (spec, None) of others, and of files whose names end so."""
+    path, _, views = spec.rpartition("@")
+    if not (path and views.isdigit()) or Path(spec).exists():
+        return spec, None
+    return path, int(views)
 
 
 def default_weights() -> str:

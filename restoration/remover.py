@@ -17,6 +17,7 @@ from restoration.composition import as_rgb, subtract_specular
 from restoration.precision import arithmetic, choose_device, choose_precision
 from restoration.released_protocol import from_square, to_square, truncate
 from restoration.tiling import Tile, blend, check_sizes, spans
+from restoration.views import Agreement
 from utils.errors import UserError
 from utils.image_files import FULL_SCALE
 
@@ -50,6 +51,7 @@ class HighlightRemover:
     protocol      "native": own resolution, untouched pixels stay bit for bit. "released": the authors'
                   arithmetic (square of 224 or 448, composite there, resize back, truncate to 8 bits)
     batch_size    tiles or same-sized pictures in one forward on an accelerator
+    views         1; 2 or 4: only what as many views of the picture agree on is removed (restoration/views.py)
     workers       tiles at once on the CPU; None: one for each core, but no more than `spec.tiles_at_once`,
                   which bounds memory
 
@@ -68,12 +70,15 @@ class HighlightRemover:
         tile_overlap: int | None = None,
         protocol: Literal["native", "released"] = "native",
         batch_size: int = 1,
+        views: int = 1,
         workers: int | None = None,
     ):
         if protocol not in PROTOCOLS:
             raise UserError(f"no protocol {protocol!r}: choose {' or '.join(PROTOCOLS)}")
         if batch_size < 1 or (workers is not None and workers < 1):
             raise UserError("--batch_size and --workers must be at least 1")
+        if views != 1:
+            method = _agreeing(method, views)
         self.device = choose_device(str(device))
         self.protocol = protocol
         self.network = method.to(self.device).eval() if isinstance(method, nn.Module) else None
@@ -226,6 +231,12 @@ class HighlightRemover:
         return Restored(
             truncate(from_square(diffuse, height, width)), from_square(highlight, height, width)[..., 0]
         )
+
+
+def _agreeing(method: nn.Module | Callable, views: int) -> Agreement:
+    if not isinstance(method, nn.Module):
+        raise UserError(f"--views {views} is for networks; leave it out")
+    return Agreement(method, views)
 
 
 def check_picture(image: np.ndarray) -> None:

@@ -1,0 +1,105 @@
+"""Several views of a picture: only what all of them find is removed."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from evaluation.methods import weights_of
+from evaluation.summary import unique_labels
+from models import Separation, build_model
+from restoration import HighlightRemover, load_method
+from tests.restoration.fakes import Dimmer
+from utils.checkpoint import save_model
+from utils.errors import UserError
+
+
+class Finds(nn.Module):
+    """Takes 0.25 away where `where(height, width)` (H, W) says so."""
+
+    spec = Dimmer().spec
+
+    def __init__(self, where):
+        super().__init__()
+        self.where = where
+
+    def forward(self, image):
+        highlight = self.where(*image.shape[-2:]).float().expand(len(image), 1, -1, -1)
+        specular = 0.25 * highlight.expand(-1, 3, -1, -1)
+        return Separation(image - specular, specular, highlight)
+
+
+def everywhere(height, width):
+    return torch.ones(height, width)
+
+
+def left_half(height, width):
+    return (torch.arange(width) < width / 2).expand(height, width)
+
+
+def large_only(height, width):
+    return torch.full((height, width), float(height >= 64))
+
+
+def _removed(where, views, size=(80, 96)):
+    image = np.full((*size, 3), 0.5, np.float32)
+    restored = HighlightRemover(Finds(where), views=views)(image)
+    assert np.array_equal(restored.highlight != 0, (image != restored.diffuse).all(axis=2))
+    return (image - restored.diffuse).max()
+
+
+@pytest.mark.parametrize(
+    ("where", "removed"),
+    [(everywhere, (0.25, 0.25, 0.25)), (left_half, (0.25, 0, 0)), (large_only, (0.25, 0.25, 0))],
+)
+def test_what_one_view_does_not_find_stays(where, removed):
+    assert tuple(_removed(where, views) for views in (1, 2, 4)) == pytest.approx(removed)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (33, 2)])
+def test_any_size(size):
+    assert _removed(everywhere, 4, size) == pytest.approx(0.25)
+
+
+def test_never_more_than_one_view_removes_and_nothing_is_added():
+    torch.manual_seed(0)
+    network = build_model("aha-lite")
+    image = np.random.default_rng(0).random((64, 96, 3)).astype(np.float32)
+    one, two, four = (HighlightRemover(network, views=views)(image) for views in (1, 2, 4))
+    assert (two.diffuse >= one.diffuse).all()
+    assert (four.diffuse >= two.diffuse).all()
+    assert (four.diffuse <= image).all()
+    assert not np.array_equal(two.diffuse, one.diffuse)
+
+
+def test_tiles_of_a_picture_see_the_same():
+    image = np.full((200, 260, 3), 0.5, np.float32)
+    restored = HighlightRemover(Finds(everywhere), views=4, tile=96, tile_overlap=32)(image)
+    np.testing.assert_allclose(restored.diffuse, 0.25, atol=1e-6)
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(UserError, match="--views takes 1, 2, 4, got 3"):
+        HighlightRemover(build_model("aha-lite"), views=3)
+    with pytest.raises(UserError, match="--views 2 is for networks"):
+        load_method("shen2013", views=2)
+    with pytest.raises(UserError, match="needs a network with a highlight map, not tshrnet"):
+        HighlightRemover(build_model("tshrnet", width=2), views=2)
+
+
+def test_views_in_a_methods_name(tmp_path):
+    torch.manual_seed(0)
+    path, odd = tmp_path / "w.safetensors", tmp_path / "w@2"
+    save_model(build_model("aha-lite"), path)
+    odd.write_bytes(b"no weights")
+    image = np.random.default_rng(0).random((32, 32, 3)).astype(np.float32)
+    named, asked = load_method(f"{path}@4")(image), load_method(str(path), views=4)(image)
+    assert np.array_equal(named.diffuse, asked.diffuse)
+    assert weights_of(f"{path}@4") == path
+    assert weights_of(str(odd)) == odd
+    assert unique_labels([str(path), f"{path}@4"]) == {
+        str(path): "w.safetensors",
+        f"{path}@4": "w.safetensors@4",
+    }
+    with pytest.raises(UserError, match="got 3"):
+        load_method(f"{path}@3")

@@ -44,6 +44,7 @@ VARIANTS = {
     "with SSIM": "--lambda_ssim 0.1",
     "with adversarial term": "--lambda_gan 0.1 --gan_term corrected",
     "with perceptual term (random VGG-16)": "--lambda_perceptual 1 --perceptual_weights random",
+    "with Muon": "--optimizer muon",
     "without residual pairs": "--hyperparameters residual=false",
     "L1 alone": "--lambda_squared 0 --lambda_log 0 --lambda_direct 0 --lambda_content 10",
     "figure topology, ResNet-34": f"--model aha-figure {RESNET}",

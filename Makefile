@@ -45,8 +45,8 @@ lint: $(STAMP)
 	$(PY) -m ruff format --check .
 
 # From scratch, unattended; the same command goes on where it was stopped. The scenes are rendered once; the
-# network first learns where highlights are, then, at a falling rate, to leave everything else alone. What is
-# shipped is the mean of the second part's checkpoints.
+# network first learns where highlights are, then, at a falling rate, to leave everything else alone; the third
+# part removes more, the fourth, branched off it, less. What is shipped is the mean of checkpoints of both.
 LITE_TRAINING = --model aha-lite --dataroot $(SCENES) --lambda_content 0 --lambda_ssim 0 --lambda_gan 0 \
   --lambda_perceptual 0 --lambda_squared 100 --lambda_direct 2 --lambda_map 0.3 --log_floor 1e-5 \
   --size 0 --crop 96 --rotate --highlight_scaling 0.3 --exposure_jitter 0.3 --temperature_jitter 0.05 \
@@ -64,7 +64,17 @@ train-lite: $(STAMP)
 	  --val_every 2000 --keep_checkpoints 6 --lr_g 2e-3 --lr_schedule cosine --warmup_steps 50 --ema_decay 0.9997 \
 	  --lambda_log 0.1 --lambda_untouched 0.1 --lambda_highlight 0.2 --seed 1 \
 	  --init_from $(LITE_RUN)/first/last.safetensors
-	$(PY) -m training.ship $(LITE_RUN)/second/best-0000[468]*.pt $(LITE_RUN)/second/best-0001*.pt $(TRAINED)
+	$(PY) -m training.ship $(LITE_RUN)/second/best-0000[468]*.pt $(LITE_RUN)/second/best-0001*.pt \
+	  $(LITE_RUN)/second.safetensors
+	$(PY) train.py --runs_name $(LITE_RUN)/third $(LITE_TRAINING) --optimizer muon --batch_size 8 --max_steps 16800 \
+	  --val_every 2000 --keep_checkpoints 10 --lr_g 2e-3 --lr_schedule cosine --warmup_steps 100 --ema_decay 0.9997 \
+	  --lambda_log 0.1 --lambda_untouched 0.1 --lambda_highlight 0.3 --seed 2 --init_from $(LITE_RUN)/second.safetensors
+	$(PY) -m training.ship $(LITE_RUN)/third/best-00010000.pt $(LITE_RUN)/third.safetensors
+	$(PY) train.py --runs_name $(LITE_RUN)/fourth $(LITE_TRAINING) --optimizer muon --batch_size 8 --max_steps 5200 \
+	  --val_every 1000 --keep_checkpoints 10 --lr_g 1.2e-3 --lr_schedule cosine --warmup_steps 100 --ema_decay 0.9997 \
+	  --lambda_log 0.1 --lambda_untouched 0.4 --lambda_highlight 0.3 --seed 4 --init_from $(LITE_RUN)/third.safetensors
+	$(PY) -m training.ship $(LITE_RUN)/third/best-0001*.pt $(LITE_RUN)/fourth/best-0000[34]*.pt \
+	  $(LITE_RUN)/fourth/best-00005200.pt $(TRAINED)
 
 # Scores of the shipped weights, the untouched input and the classical methods on real pairs.
 real-score: $(STAMP)

@@ -43,9 +43,10 @@ class InferOptions:
     """auto, cpu, cuda, cuda:1, mps"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: fp32 on the CPU; on CUDA bf16 where it is proved close, else fp32"""
-    views: int = 1
+    views: int | None = None
     """2 or 4: remove only what the network also sees in the mirrored picture (2) and at half its size (4);
-    fewer mistakes on painted things, less removal, 2 or 2.5 times the time"""
+    fewer mistakes on painted things, less removal, 2 or 2.5 times the time. 1: what one look finds.
+    Default: 1, but 4 for aha-lite where a side is longer than 256 pixels"""
     tile: int | None = None
     """side of the tiles of large pictures; 0: never cut; default: by the network (448 to 1024)"""
     tile_overlap: int | None = None

@@ -3,7 +3,7 @@
 input                      the picture as it is
 shen2013, yang2010, ...    classical.METHODS
 aha:savedmodel/x.safetensors, or a bare path of weights
-x.safetensors@4            the same with --views 4
+x.safetensors@4            the same with --views 4 (or @1, @2)
 results:FOLDER             pictures that some program wrote, found by the name of the input
 """
 

@@ -28,6 +28,8 @@ class ModelSpec:
     multiple               sides are padded to multiples of this inside forward
     tile                   side in pixels up to which a picture goes in whole
     tiles_at_once          tiles side by side that keep a process under 4 GB (aha-lite: 2 GB) on the CPU
+    one_view_up_to         side in pixels up to which one look at a picture is enough; above it four
+                           views must agree (restoration/views.py); None: one look always
     composes               True where diffuse = (1 - A) I + A N, so that A = 0 leaves a pixel untouched
     """
 
@@ -37,6 +39,7 @@ class ModelSpec:
     tile: int
     tiles_at_once: int
     composes: bool
+    one_view_up_to: int | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class _Entry:
     tile: int
     tiles_at_once: int = 2
     composes: bool = True
+    one_view_up_to: int | None = None
 
 
 def _released_aha(widths, dilations, bounded, achromatic, trunk_channels) -> AHANet:
@@ -126,6 +130,8 @@ MODELS: dict[str, _Entry] = {
         },
         multiple=MULTIPLE,
         tile=768,
+        # Its scenes are of 192 pixels: in larger pictures things come larger than it has ever seen them.
+        one_view_up_to=256,
     ),
     # The authors' code; "output" is the stage given as the result ("tone_corrected" or "diffuse").
     "tshrnet": _Entry(
@@ -169,7 +175,15 @@ def build_model(name: str, **hyperparameters) -> nn.Module:
         raise ValueError(f"{name} has no hyper-parameter {sorted(unknown)[0]!r}: there are {known}")
     chosen = entry.hyperparameters | hyperparameters
     model = entry.build(**chosen)
-    model.spec = ModelSpec(name, chosen, entry.multiple, entry.tile, entry.tiles_at_once, entry.composes)
+    model.spec = ModelSpec(
+        name,
+        chosen,
+        entry.multiple,
+        entry.tile,
+        entry.tiles_at_once,
+        entry.composes,
+        entry.one_view_up_to,
+    )
     return model
 
 

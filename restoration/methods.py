@@ -15,7 +15,7 @@ DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "savedmodel" / "aha-l
 
 def load_method(spec: str, *, output: str | None = None, **remover_options) -> HighlightRemover:
     """A remover for "input" (nothing removed), a classical method ("shen2013", ...), a network with its
-    weights ("aha:PATH") or weights alone (PATH). PATH@2 and PATH@4 are networks with as many `views`.
+    weights ("aha:PATH") or weights alone (PATH). PATH@1, @2 and @4 are networks with as many `views`.
 
     output           "diffuse" or "tone_corrected": which stage of TSHRNet is the result
     remover_options  of HighlightRemover

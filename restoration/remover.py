@@ -17,7 +17,7 @@ from restoration.composition import as_rgb, subtract_specular
 from restoration.precision import arithmetic, choose_device, choose_precision
 from restoration.released_protocol import from_square, to_square, truncate
 from restoration.tiling import Tile, blend, check_sizes, spans
-from restoration.views import Agreement
+from restoration.views import Agreement, check_views
 from utils.errors import UserError
 from utils.image_files import FULL_SCALE
 
@@ -51,7 +51,9 @@ class HighlightRemover:
     protocol      "native": own resolution, untouched pixels stay bit for bit. "released": the authors'
                   arithmetic (square of 224 or 448, composite there, resize back, truncate to 8 bits)
     batch_size    tiles or same-sized pictures in one forward on an accelerator
-    views         1; 2 or 4: only what as many views of the picture agree on is removed (restoration/views.py)
+    views         2 or 4: only what as many views of the picture agree on is removed (restoration/views.py);
+                  1: what one look finds; None: 4 where a side is longer than the network's
+                  `spec.one_view_up_to`, else 1 (always 1 with protocol "released")
     workers       tiles at once on the CPU; None: one for each core, but no more than `spec.tiles_at_once`,
                   which bounds memory
 
@@ -70,19 +72,20 @@ class HighlightRemover:
         tile_overlap: int | None = None,
         protocol: Literal["native", "released"] = "native",
         batch_size: int = 1,
-        views: int = 1,
+        views: int | None = None,
         workers: int | None = None,
     ):
         if protocol not in PROTOCOLS:
             raise UserError(f"no protocol {protocol!r}: choose {' or '.join(PROTOCOLS)}")
         if batch_size < 1 or (workers is not None and workers < 1):
             raise UserError("--batch_size and --workers must be at least 1")
-        if views != 1:
-            method = _agreeing(method, views)
         self.device = choose_device(str(device))
         self.protocol = protocol
         self.network = method.to(self.device).eval() if isinstance(method, nn.Module) else None
         self.function = None if isinstance(method, nn.Module) else method
+        self.views = views
+        if views is not None:
+            check_views(self.network, views)
         self.precision = choose_precision(self.network, self.device, precision) if self.network else "fp32"
         self.tile, self.overlap, self.multiple = self._tile_sizes(tile, tile_overlap)
         on_cpu = self.device.type == "cpu"
@@ -116,7 +119,8 @@ class HighlightRemover:
         for (shape, _), group in groupby(sorted(range(len(images)), key=kind), key=kind):
             indices = list(group)
             if whole and max(shape[:2]) <= self.tile:
-                stripes = self._map(self._batches([images[i] for i in indices]))
+                network = self._network_for(shape)
+                stripes = self._map(self._batches([images[i] for i in indices]), network)
                 for index, values in zip(indices, stripes, strict=True):
                     check_picture(images[index])
                     restored = Restored(np.empty_like(images[index]), np.empty(shape[:2], np.float32))
@@ -143,9 +147,10 @@ class HighlightRemover:
 
     def _strips(self, image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
         rows, columns = (spans(length, self.tile, self.overlap, self.multiple) for length in image.shape[:2])
+        network = self._network_for(image.shape)
 
         def run(tiles: Iterable[Tile]) -> Iterator[np.ndarray]:
-            return self._map(self._batches(tile.cut(image) for tile in tiles))
+            return self._map(self._batches(tile.cut(image) for tile in tiles), network)
 
         return blend(run, rows, columns, channels=4)
 
@@ -167,14 +172,22 @@ class HighlightRemover:
             if waiting:
                 yield waiting
 
-    def _map(self, batches: Iterable[list[np.ndarray]]) -> Iterator[np.ndarray]:
+    def _network_for(self, shape: tuple[int, ...]) -> nn.Module | None:
+        """The network, or its agreeing views, for a picture (H, W, ...)."""
+        views = self.views
+        if views is None:
+            enough = self.network.spec.one_view_up_to if self.network else None
+            views = 4 if enough is not None and max(shape[:2]) > enough else 1
+        return self.network if views == 1 else Agreement(self.network, views)
+
+    def _map(self, batches: Iterable[list[np.ndarray]], network: nn.Module | None) -> Iterator[np.ndarray]:
         """`_separate` over all batches in the worker threads; results in order, few of them in memory."""
         pool, running = self._threads(), deque()
         try:
             for batch in batches:
                 if self._cancelled.is_set():
                     raise CancelledError
-                running.append(pool.submit(self._separate, batch))
+                running.append(pool.submit(self._separate, batch, network))
                 # One more than the workers, so that none waits while the oldest result is blended in.
                 if len(running) > self.workers:
                     yield from running.popleft().result()
@@ -197,13 +210,13 @@ class HighlightRemover:
             torch.set_num_threads(1)  # of this thread only
 
     @torch.inference_mode()
-    def _separate(self, crops: list[np.ndarray]) -> list[np.ndarray]:
+    def _separate(self, crops: list[np.ndarray], network: nn.Module | None) -> list[np.ndarray]:
         """Equal-sized crops -> (h, w, specular 3 + highlight 1) float32 each."""
-        if self.network is None:
+        if network is None:
             return [self._apply_function(as_rgb(crop)) for crop in crops]
         image = _to_tensor(np.stack(crops), self.device)
         with arithmetic(self.device, self.precision):
-            separation = self.network(image)
+            separation = network(image)
         values = torch.cat([separation.specular, separation.highlight], dim=1).float()
         return list(values.permute(0, 2, 3, 1).cpu().numpy())
 
@@ -224,19 +237,14 @@ class HighlightRemover:
             specular, highlight = torch.from_numpy(values).permute(2, 0, 1)[None].split([3, 1], dim=1)
             diffuse = square - specular
         else:
+            network = self.network if self.views is None else self._network_for(image.shape)
             with arithmetic(self.device, self.precision):
-                separation = self.network(square)
+                separation = network(square)
             diffuse, highlight = separation.diffuse, separation.highlight
         height, width = image.shape[:2]
         return Restored(
             truncate(from_square(diffuse, height, width)), from_square(highlight, height, width)[..., 0]
         )
-
-
-def _agreeing(method: nn.Module | Callable, views: int) -> Agreement:
-    if not isinstance(method, nn.Module):
-        raise UserError(f"--views {views} is for networks; leave it out")
-    return Agreement(method, views)
 
 
 def check_picture(image: np.ndarray) -> None:

@@ -14,20 +14,24 @@ from utils.errors import UserError
 VIEWS = (1, 2, 4)
 
 
+def check_views(network: nn.Module | None, views: int) -> None:
+    """Raises UserError for another number than VIEWS, and where there is nothing to agree on."""
+    if views not in VIEWS:
+        raise UserError(f"--views takes {', '.join(map(str, VIEWS))}, got {views}")
+    if views > 1 and network is None:
+        raise UserError(f"--views {views} is for networks; leave it out")
+    if views > 1 and not network.spec.composes:
+        raise UserError(f"--views {views} needs a network with a highlight map, not {network.spec.name}")
+
+
 class Agreement(nn.Module):
     """A network that composes D = (1 - A) I + A N, asked 2 or 4 times.
 
     views  2: the picture and its mirror image; 4: both at half the size, too. Time grows 2 and 2.5 times
-
-    Raises UserError for another number, and for a network without composition, whose S is not what it found.
     """
 
     def __init__(self, network: nn.Module, views: int):
         super().__init__()
-        if views not in VIEWS[1:]:
-            raise UserError(f"--views takes {', '.join(map(str, VIEWS))}, got {views}")
-        if not network.spec.composes:
-            raise UserError(f"--views {views} needs a network with a highlight map, not {network.spec.name}")
         self.network = network
         self.views = views
         self.spec = network.spec

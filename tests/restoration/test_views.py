@@ -78,6 +78,24 @@ def test_tiles_of_a_picture_see_the_same():
     np.testing.assert_allclose(restored.diffuse, 0.25, atol=1e-6)
 
 
+def test_small_pictures_are_looked_at_once_and_large_ones_from_four_sides():
+    torch.manual_seed(0)
+    network = build_model("aha-lite")
+    assert network.spec.one_view_up_to == 256
+    rng = np.random.default_rng(0)
+    small, large = (rng.integers(0, 256, (40, side, 3), np.uint8) for side in (256, 257))
+    usual, one, four = (HighlightRemover(network, views=views) for views in (None, 1, 4))
+    assert np.array_equal(usual(small).diffuse, one(small).diffuse)
+    assert np.array_equal(usual(large).diffuse, four(large).diffuse)
+    assert not np.array_equal(one(large).diffuse, four(large).diffuse)
+    released = [
+        HighlightRemover(network, views=views, protocol="released")(large).diffuse for views in (None, 1, 4)
+    ]
+    assert np.array_equal(released[0], released[1])
+    assert not np.array_equal(released[0], released[2])
+    assert build_model("aha-figure", trunk="small").spec.one_view_up_to is None
+
+
 def test_refusals(tmp_path):
     with pytest.raises(UserError, match="--views takes 1, 2, 4, got 3"):
         HighlightRemover(build_model("aha-lite"), views=3)

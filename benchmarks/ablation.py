@@ -77,23 +77,24 @@ def main(argv: list[str] | None = None) -> int:
     if unknown:
         raise UserError(f"--only {unknown[0]!r} is not known; choose from: {', '.join(VARIANTS)}")
     names = options.only or list(VARIANTS)
-    weights = {name: _train(name, options) for name in names}
+    # One look (@1): what the networks learned, not what several views of a picture make of it.
+    weights = {name: f"{_train(name, options)}@1" for name in names}
     table = compare(weights, options)
     print(table)
     write_text(options.out / "table.md", table + "\n")
     return 0
 
 
-def compare(weights: dict[str, Path], options: Options) -> str:
+def compare(weights: dict[str, str], options: Options) -> str:
     """Markdown: a row a variant, scores on scenes and gains on real pairs with their intervals."""
     scenes = find_pairs(options.scenes, "shiq", test_dir="test").pairs
-    scores = {name: score_scenes(scenes, str(path)) for name, path in weights.items()}
+    scores = {name: score_scenes(scenes, spec) for name, spec in weights.items()}
     real = {} if options.data is None else find_groups(options.data)
     groups = {name: real[name] for name in REAL if name in real}
     rows = {
         name: run(
             group.pairs,
-            ["input", *map(str, weights.values())],
+            ["input", *weights.values()],
             Settings(metrics=("psnr",)),
             options.out / "scores" / name,
         )
@@ -101,8 +102,8 @@ def compare(weights: dict[str, Path], options: Options) -> str:
     }
     head = ["variant", *COLUMNS.values(), *(f"{name}: gain, dB" for name in groups)]
     lines = [head, ["---"] * len(head)]
-    for name, path in weights.items():
-        gains = [_gain(group["input"], group[str(path)]) for group in rows.values()]
+    for name, spec in weights.items():
+        gains = [_gain(group["input"], group[spec]) for group in rows.values()]
         lines.append([name, *(interval(scores[name][key]) for key in COLUMNS), *gains])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

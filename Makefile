@@ -54,7 +54,7 @@ LITE_TRAINING = --model aha-lite --dataroot $(SCENES) --lambda_content 0 --lambd
 
 # Of TrashNet's photographs cardboard and paper: its plastic shines.
 train-lite: $(STAMP)
-	$(PY) -m data.synthetic --out $(SCENES) --train $(SCENE_COUNT) --test 300 --size 192 --seed 0 \
+	$(PY) -m synthetic --out $(SCENES) --train $(SCENE_COUNT) --test 300 --size 192 --seed 0 \
 	  --composition mixed $(if $(MATERIAL),--textures $(MATERIAL)/textures_ambientcg \
 	  --materials $(MATERIAL)/materials --envmaps $(MATERIAL)/envmaps --photos '$(MATERIAL)/photos/trashnet_matte/[cp]a*' \
 	  $(MATERIAL)/photos/budgie_backgrounds $(MATERIAL)/photos/wesaturate_cc0)
@@ -64,21 +64,21 @@ train-lite: $(STAMP)
 	  --val_every 2000 --keep_checkpoints 6 --lr_g 2e-3 --lr_schedule cosine --warmup_steps 50 --ema_decay 0.9997 \
 	  --lambda_log 0.1 --lambda_untouched 0.1 --lambda_highlight 0.2 --seed 1 \
 	  --init_from $(LITE_RUN)/first/last.safetensors
-	$(PY) -m training.ship $(LITE_RUN)/second/best-0000[468]*.pt $(LITE_RUN)/second/best-0001*.pt \
+	$(PY) -m weights.average $(LITE_RUN)/second/best-0000[468]*.pt $(LITE_RUN)/second/best-0001*.pt \
 	  $(LITE_RUN)/second.safetensors
 	$(PY) train.py --runs_name $(LITE_RUN)/third $(LITE_TRAINING) --optimizer muon --batch_size 8 --max_steps 16800 \
 	  --val_every 2000 --keep_checkpoints 10 --lr_g 2e-3 --lr_schedule cosine --warmup_steps 100 --ema_decay 0.9997 \
 	  --lambda_log 0.1 --lambda_untouched 0.1 --lambda_highlight 0.3 --seed 2 --init_from $(LITE_RUN)/second.safetensors
-	$(PY) -m training.ship $(LITE_RUN)/third/best-00010000.pt $(LITE_RUN)/third.safetensors
+	$(PY) -m weights.average $(LITE_RUN)/third/best-00010000.pt $(LITE_RUN)/third.safetensors
 	$(PY) train.py --runs_name $(LITE_RUN)/fourth $(LITE_TRAINING) --optimizer muon --batch_size 8 --max_steps 5200 \
 	  --val_every 1000 --keep_checkpoints 10 --lr_g 1.2e-3 --lr_schedule cosine --warmup_steps 100 --ema_decay 0.9997 \
 	  --lambda_log 0.1 --lambda_untouched 0.4 --lambda_highlight 0.3 --seed 4 --init_from $(LITE_RUN)/third.safetensors
-	$(PY) -m training.ship $(LITE_RUN)/third/best-0001*.pt $(LITE_RUN)/fourth/best-0000[34]*.pt \
+	$(PY) -m weights.average $(LITE_RUN)/third/best-0001*.pt $(LITE_RUN)/fourth/best-0000[34]*.pt \
 	  $(LITE_RUN)/fourth/best-00005200.pt $(TRAINED)
 
 # Scores of the shipped weights, the untouched input and the classical methods on real pairs.
 real-score: $(STAMP)
-	$(PY) -m evaluation.scoreboard --data $(DATA)
+	$(PY) -m experiments.scoreboard --data $(DATA)
 
 clean:
 	rm -rf $(VENV) demo

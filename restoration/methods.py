@@ -7,8 +7,8 @@ from torch import nn
 
 from models import MODELS
 from restoration.remover import HighlightRemover
-from utils.checkpoint import load_model
 from utils.errors import UserError
+from weights.model_files import load_model
 
 DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "savedmodel" / "aha-lite.safetensors"
 

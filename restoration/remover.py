@@ -41,7 +41,7 @@ class Restored:
 class HighlightRemover:
     """Takes a picture, gives it back without highlights.
 
-    method        a network (`models.build_model`, `utils.checkpoint.load_model`) or a function from
+    method        a network (`models.build_model`, `weights.model_files.load_model`) or a function from
                   (H, W, 3) float32 in [0, 1] to its diffuse layer of the same shape (`classical.METHODS`)
     device        "auto", "cpu", "cuda", "cuda:1", "mps"
     precision     "auto" (fp32 on the CPU; bf16 on CUDA where a probe proves it close), "fp32", "bf16", "fp16"

@@ -10,7 +10,7 @@ import sys
 import torch
 
 from models import MODELS, build_model
-from utils.checkpoint import save_model
+from weights.model_files import save_model
 
 SEED = 0
 

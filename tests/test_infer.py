@@ -16,9 +16,9 @@ from PIL import Image
 
 import infer
 from models import build_model
-from utils.checkpoint import save_model
 from utils.cli import run
 from utils.image_files import Picture, read_picture, write_picture
+from weights.model_files import save_model
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -21,8 +21,8 @@ from training.run import Run
 from training.stream import SampleStream
 from utils import runs
 from utils.atomic import atomic_path, write_text
-from utils.checkpoint import save_model
 from utils.errors import UserError
+from weights.model_files import save_model
 
 WAY_ON = "lower --lr_g or pass --clip_grad 1, and give the same command again"
 

@@ -4,10 +4,10 @@ import yaml
 from torch import nn
 
 from models import MODELS, build_model
-from training.backbone import load_backbone
 from training.options import TrainOptions
-from utils.checkpoint import load_model
 from utils.errors import UserError
+from weights.backbone import load_backbone
+from weights.model_files import load_model
 
 
 def build_network(options: TrainOptions) -> nn.Module:

@@ -117,7 +117,7 @@ class AugmentOptions:
 
 @dataclass
 class SceneOptionsOfTraining:
-    """The synthetic scenes (data/synthetic), used without --dataroot."""
+    """The synthetic scenes (synthetic), used without --dataroot."""
 
     scenes_per_epoch: int = 10000
     """what counts as an epoch; every epoch brings new scenes"""
@@ -136,7 +136,7 @@ class SceneOptionsOfTraining:
     composition: Literal["display", "linear", "mixed"] = "display"
     """where diffuse and specular light are added: in display values, as in SHIQ, or in linear light"""
     scene_options: list[str] = field(default_factory=list)
-    """further options of the generator, NAME=VALUE (data/synthetic/options.py lists them)"""
+    """further options of the generator, NAME=VALUE (synthetic/options.py lists them)"""
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from torch.utils.data import Dataset
 
-from data.synthetic import SceneOptions, SyntheticScenes
+from synthetic import SceneOptions, SyntheticScenes
 from training.network import named_values
 from training.options import TrainOptions
 from utils.errors import UserError

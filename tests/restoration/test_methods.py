@@ -8,8 +8,8 @@ from classical import METHODS
 from models import build_model
 from restoration import load_method
 from samples.untrained_checkpoint import write_untrained
-from utils.checkpoint import save_model
 from utils.errors import UserError
+from weights.model_files import save_model
 
 
 def _picture(dtype=np.uint8):

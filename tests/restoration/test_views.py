@@ -10,8 +10,8 @@ from evaluation.summary import unique_labels
 from models import Separation, build_model
 from restoration import HighlightRemover, load_method
 from tests.restoration.fakes import Dimmer
-from utils.checkpoint import save_model
 from utils.errors import UserError
+from weights.model_files import save_model
 
 
 class Finds(nn.Module):

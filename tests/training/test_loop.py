@@ -10,8 +10,8 @@ import yaml
 
 from tests.training.compare import assert_same_run
 from training.loop import train
-from utils.checkpoint import load_model, read_metadata
 from utils.errors import UserError
+from weights.model_files import load_model, read_metadata
 
 
 def _lines(folder, kind):

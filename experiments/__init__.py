@@ -1,0 +1,1 @@
+"""Research commands, apart from what users run: ablation, scoreboard, scores on generated scenes."""

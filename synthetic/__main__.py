@@ -1,0 +1,96 @@
+"""Writes a data set of synthetic scenes.
+
+python -m synthetic --out SHIQ_tiny --train 200 --test 40 --layout shiq --seed 0
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from synthetic import SceneOptions, SyntheticScenes
+from synthetic.layout import SHEET, claim, contact_sheet, write_lists, write_split
+from synthetic.options import Composition
+from utils import cli
+from utils.errors import UserError
+from utils.image_files import write_rgb
+
+SIZES = {"shiq": 200, "sshr": 256}
+SHEET_SCENES = 16
+
+
+@dataclass
+class WriteOptions:
+    """What to write and from what."""
+
+    out: Path
+    """folder of the new data set; running the same command again finishes one that was interrupted"""
+    train: int = 200
+    """number of training scenes"""
+    test: int = 40
+    """number of test scenes"""
+    layout: Literal["shiq", "sshr"] = "shiq"
+    """shiq: train/NNNNN_{A,D,S,T}.png; sshr: train/OBJECT/VIEW_{i,a,s,r,d,d_tc,m}.jpg and list files"""
+    seed: int = 0
+    """the same seed gives the same scenes"""
+    size: int = 0
+    """side of the pictures in pixels; 0 is that of the layout (200, 256)"""
+    composition: Composition = "display"
+    """display adds a grey highlight to the finished diffuse picture, as SHIQ's pairs do; linear adds light"""
+    textures: list[str] = field(default_factory=list)
+    """folders of pictures to use as tileable surface colour"""
+    photos: list[str] = field(default_factory=list)
+    """folders of photographs without highlights, used whole as diffuse layers; DIR/paper* picks
+    some of a folder"""
+    materials: list[str] = field(default_factory=list)
+    """folders of materials: NAME_albedo, NAME_normal (OpenGL), NAME_roughness"""
+    envmaps: list[str] = field(default_factory=list)
+    """folders of HDR environment maps: npz with linear "rgb", or .hdr"""
+    num_workers: int = 2
+    """processes that render"""
+    device: str = "cpu"
+    """where to render: cpu, cuda"""
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    options = cli.parse(
+        WriteOptions, prog="python -m synthetic", description="Writes a data set of synthetic scenes."
+    )
+    if options.train < 0 or options.test < 0 or options.train + options.test == 0:
+        raise UserError("--train and --test must not be negative, nor both zero")
+    if options.num_workers < 0 or options.size < 0 or 0 < options.size < 8:
+        raise UserError("--num_workers must not be negative, and --size must be 0 or at least 8")
+    facts = asdict(options) | {"size": options.size or SIZES[options.layout], "format": 1}
+    for name in ("out", "num_workers", "device"):
+        del facts[name]
+    scenes = SyntheticScenes(
+        options.train + options.test,
+        size=facts["size"],
+        seed=options.seed,
+        textures=options.textures or None,
+        photos=options.photos or None,
+        materials=options.materials or None,
+        envmaps=options.envmaps or None,
+        device=options.device,
+        options=SceneOptions(composition=options.composition),
+    )
+    claim(options.out, facts)
+    counts = {"train": options.train, "test": options.test}
+    first = 0
+    for split, count in counts.items():
+        write_split(scenes, first, count, options.out, options.layout, split, options.num_workers)
+        first += count
+    if options.layout == "sshr":
+        write_lists(options.out, counts)
+    sheet = contact_sheet(scenes, list(range(min(SHEET_SCENES, len(scenes)))))
+    write_rgb(options.out / SHEET, sheet)
+    sheet_file = options.out / SHEET
+    print(f"{options.out}: {options.train} training and {options.test} test scenes; look at {sheet_file}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

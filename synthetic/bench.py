@@ -1,0 +1,88 @@
+"""Speed of the generator: `python -m synthetic.bench [--device cuda --batch 128]`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+
+import torch
+from torch.utils.data import DataLoader
+
+from synthetic import SyntheticScenes
+from utils import cli
+from utils.errors import UserError
+
+
+@dataclass
+class BenchOptions:
+    """What to measure."""
+
+    device: str = "cpu"
+    """cpu or cuda"""
+    size: int = 224
+    """side of the scenes"""
+    batch: int = 16
+    """scenes rendered together"""
+    batches: int = 8
+    """batches a measurement"""
+    num_workers: int = 2
+    """worker processes of the second CPU measurement; 0 leaves it out"""
+    textures: list[str] = field(default_factory=list)
+    """as for python -m synthetic"""
+    photos: list[str] = field(default_factory=list)
+    """as for python -m synthetic"""
+    materials: list[str] = field(default_factory=list)
+    """as for python -m synthetic"""
+    envmaps: list[str] = field(default_factory=list)
+    """as for python -m synthetic"""
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    options = cli.parse(BenchOptions, prog="python -m synthetic.bench", description="Speed of the generator.")
+    if options.device != "cpu" and not torch.cuda.is_available():
+        raise UserError(f"--device {options.device}: no such device here; use --device cpu")
+    folders = {
+        name: getattr(options, name) or None for name in ("textures", "photos", "materials", "envmaps")
+    }
+    count = options.batch * options.batches
+    scenes = SyntheticScenes(count, size=options.size, device=options.device, **folders)
+    if options.device != "cpu":
+        print(f"{options.device}: {_on_device(scenes, options):.0f} scenes a second")
+        return 0
+    torch.set_num_threads(1)
+    best = min(_cpu_seconds(scenes, start, options.batch) for start in range(0, count, options.batch))
+    milliseconds = 1000 * best / options.batch
+    print(f"one thread: {milliseconds:.1f} ms of CPU time a scene (best of {options.batches} batches)")
+    if options.num_workers:
+        loader = DataLoader(scenes, batch_size=options.batch, num_workers=options.num_workers)
+        # The clock starts with the first batch: starting the processes is no part of the rate.
+        rest = iter(loader)
+        next(rest)
+        started = time.perf_counter()
+        for _ in rest:
+            pass
+        rate = options.batch * (options.batches - 1) / (time.perf_counter() - started)
+        print(f"{options.num_workers} workers: {rate:.0f} scenes a second")
+    return 0
+
+
+def _cpu_seconds(scenes: SyntheticScenes, start: int, batch: int) -> float:
+    began = time.process_time()
+    scenes.__getitems__(range(start, start + batch))
+    return time.process_time() - began
+
+
+def _on_device(scenes: SyntheticScenes, options: BenchOptions) -> float:
+    scenes.render(range(options.batch))
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    for number in range(options.batches):
+        scenes.render(range(number * options.batch, (number + 1) * options.batch))
+    torch.cuda.synchronize()
+    return options.batch * options.batches / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,152 @@
+"""Writes scenes as a data set on disk in SHIQ's or SSHR's layout: atomically, resumable, with a contact
+sheet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset
+from tqdm import tqdm
+
+from synthetic.scenes import SyntheticScenes
+from utils.atomic import write_text
+from utils.errors import UserError
+from utils.image_files import write_rgb
+
+MANIFEST = "synthetic.json"
+SHEET = "contact_sheet.png"
+SHIQ = {"A": "input", "D": "diffuse", "S": "specular", "T": "mask"}
+SSHR = {
+    "i": "input",
+    "a": "albedo",
+    "s": "shading",
+    "r": "specular",
+    "d": "diffuse",
+    "d_tc": "tone_corrected",
+    "m": "object_mask",
+}
+FIRST_TEST = {"shiq": 14001, "sshr": 0}
+"""Number of the first test scene in its file name; SHIQ's official test list begins at 14001."""
+BATCH = 16
+"""Scenes rendered together, which is faster than one by one."""
+WRITERS = 4
+"""Threads that compress and write while the next scenes are rendered."""
+VIEWS = 10
+"""Pictures of an SSHR object folder; here an "object" is a run of scenes."""
+
+
+def files_of(folder: Path, layout: str, split: str, number: int) -> dict[Path, str]:
+    """The files of scene `number` (from 0) of a split, and the sample key that each holds."""
+    if layout == "shiq":
+        name = f"{number + (FIRST_TEST['shiq'] if split == 'test' else 1):05d}"
+        return {folder / split / f"{name}_{suffix}.png": key for suffix, key in SHIQ.items()}
+    place = folder / split / f"synthetic_{number // VIEWS:04d}"
+    return {place / f"{number % VIEWS:04d}_{suffix}.jpg": key for suffix, key in SSHR.items()}
+
+
+def claim(folder: Path, facts: dict) -> None:
+    """Marks a new folder as ours, or checks that `folder` is a data set begun with the same `facts`.
+
+    Raises UserError on a folder with other content, or one begun with other options.
+    """
+    manifest = folder / MANIFEST
+    if manifest.exists():
+        try:
+            begun = json.loads(manifest.read_text())
+        except ValueError as error:
+            raise UserError(f"{manifest} is damaged; remove it or choose another --out") from error
+        facts = json.loads(json.dumps(facts))
+        changed = sorted(key for key in facts | begun if facts.get(key) != begun.get(key))
+        if changed:
+            raise UserError(
+                f"{folder} was begun with other options ({', '.join(changed)}); "
+                "give those of its synthetic.json, or another --out"
+            )
+        return
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; --out names a folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty and holds no data set of ours; choose another --out")
+    write_text(manifest, json.dumps(facts, indent=1))
+
+
+def write_split(
+    scenes: SyntheticScenes, first: int, count: int, folder: Path, layout: str, split: str, workers: int
+) -> int:
+    """Writes scenes first .. first + count - 1 as `split`, but those whose files exist; returns how many it
+    wrote.
+    """
+    wanted = [files_of(folder, layout, split, number) for number in range(count)]
+    missing = [number for number, files in enumerate(wanted) if not all(path.exists() for path in files)]
+    if scenes.device.type != "cpu":
+        workers = 0
+    batches = BatchSampler(missing, BATCH, drop_last=False)
+    loader = DataLoader(_Renderer(scenes, first), batch_sampler=batches, num_workers=workers, collate_fn=list)
+    with (
+        tqdm(total=count, initial=count - len(missing), desc=split, unit="scene") as bar,
+        ThreadPoolExecutor(WRITERS) as pool,
+    ):
+
+        def write(number: int, sample: dict[str, Tensor]) -> None:
+            for path, key in wanted[number].items():
+                write_rgb(path, _picture(sample[key]))
+            bar.update()
+
+        written: list[Future] = []
+        for numbers, samples in zip(batches, loader, strict=True):
+            _finish(written)
+            written = [pool.submit(write, *pair) for pair in zip(numbers, samples, strict=True)]
+        _finish(written)
+    return len(missing)
+
+
+class _Renderer(Dataset):
+    """Scene `first` + number, rendered in batches."""
+
+    def __init__(self, scenes: SyntheticScenes, first: int):
+        self.scenes = scenes
+        self.first = first
+
+    def __getitems__(self, numbers: list[int]) -> list[dict[str, Tensor]]:
+        return self.scenes.__getitems__([self.first + number for number in numbers])
+
+
+def _finish(jobs: list[Future]) -> None:
+    """Waits; raises what went wrong first."""
+    for job in jobs:
+        job.result()
+
+
+def write_lists(folder: Path, counts: dict[str, int]) -> None:
+    """TSHRNet's list files of an SSHR layout: a line `i a s r d d_tc m` a scene, paths from the folder."""
+    for split, count in counts.items():
+        lines = [" ".join(str(path.relative_to(folder)) for path in files_of(folder, "sshr", split, number))
+                 for number in range(count)]  # fmt: skip
+        write_text(folder / f"{split}.lst", "".join(line + os.linesep for line in lines))
+
+
+def contact_sheet(scenes: SyntheticScenes, indices: list[int], columns: int = 2) -> np.ndarray:
+    """uint8 (H, W, 3): per scene its input, diffuse, specular layer and mask, `columns` scenes in a row."""
+    rows = [torch.cat([sample[key].expand(3, -1, -1) for key in SHIQ.values()], 2)
+            for sample in _samples(scenes, indices)]  # fmt: skip
+    rows += [torch.ones_like(rows[0])] * (-len(rows) % columns)
+    lines = [torch.cat(rows[start : start + columns], 2) for start in range(0, len(rows), columns)]
+    return (torch.cat(lines, 1).permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
+
+
+def _samples(scenes: SyntheticScenes, indices: list[int]) -> Iterator[dict[str, Tensor]]:
+    for index in indices:
+        yield {key: value.cpu() for key, value in scenes[index].items() if isinstance(value, Tensor)}
+
+
+def _picture(layer: Tensor) -> np.ndarray:
+    pixels = (layer.cpu() * 255).round().to(torch.uint8)
+    return (pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)).contiguous().numpy()

@@ -1,0 +1,89 @@
+"""Per-pixel material of the visible surfaces: albedo, bumped normal, roughness, gloss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from synthetic import shapes, tiles
+from synthetic.banks import RELIEF_STEP, Banks
+from synthetic.geometry import SLOTS, Geometry
+from synthetic.procedural import SIDE
+
+
+@dataclass
+class Surface:
+    """Fields are (B, H, W) unless noted."""
+
+    albedo: Tensor
+    """(B, 3, H, W), linear."""
+    normal: tuple[Tensor, Tensor, Tensor]
+    alpha: Tensor
+    """GGX roughness."""
+    stretch: Tensor
+    """Anisotropy: ratio of the roughness along and across the grain, 1 where there is none."""
+    grain: tuple[Tensor, Tensor]
+    """Direction of the grain in the picture, unit vector."""
+    gloss: Tensor
+    """Strength of the specular lobe; 0 is matte."""
+    coat: Tensor
+    """Strength of a sharper clear-coat lobe beside it."""
+    edge: Tensor
+    """Fresnel gain at grazing angles."""
+    mirror: Tensor
+    """Strength of environment reflections."""
+    glow: Tensor
+    """1 on lamps, whose diffuse layer ignores shading."""
+
+
+def build(plan: dict[str, np.ndarray], geo: Geometry, banks: Banks) -> Surface:
+    """Materials of the visible surfaces; `plan` holds what `finishes.plan` drew."""
+    slot = geo.slot
+    rows = torch.arange(len(slot), device=slot.device).view(-1, 1, 1) * SLOTS
+    index = (slot + rows).flatten()
+
+    def of(name: str) -> Tensor:
+        values = plan[name]
+        values = values if values.dtype == np.int64 else values.astype(np.float32)
+        return torch.from_numpy(values).to(slot.device).flatten().index_select(0, index).view_as(slot)
+
+    s, t = geo.texture
+    scale = of("tile_scale")
+    layers = ((banks.albedo, of("tile")), (banks.relief, of("relief_tile")))
+    texels, relief = tiles.sample(layers, SIDE, s * scale, t * scale)
+    recoloured = []
+    for row in range(3):
+        mixed = sum(of(f"matrix{row}{column}") * texels[column] for column in range(3))
+        recoloured.append(mixed * (1 / 255) + of(f"offset{row}"))
+    albedo = torch.stack(recoloured, 1).clamp(0.004, 1.0)
+    slope_x, slope_y, rough = ((channel - 128) * RELIEF_STEP for channel in relief)
+    brightness, strength, bump = albedo.mean(1), of("relief"), of("bump")
+    slope_x = slope_x * strength + bump * difference(brightness, 2)
+    slope_y = slope_y * strength - bump * difference(brightness, 1)
+    nx, ny, nz = geo.normal
+    rough = rough * of("wear")
+    worn, glow = (1 + rough).clamp(0.1, 2.0), of("glow")
+    return Surface(
+        albedo=torch.lerp(albedo.square(), torch.ones_like(albedo), glow.unsqueeze(1)),
+        normal=shapes.unit(nx - slope_x * nz, ny - slope_y * nz, nz),
+        alpha=(of("alpha") * (1 + 0.4 * rough)).clamp(0.02, 0.9),
+        stretch=of("stretch"),
+        grain=(of("grain_x"), of("grain_y")),
+        gloss=of("gloss") * worn,
+        coat=of("coat"),
+        edge=of("edge"),
+        mirror=of("mirror") * worn,
+        glow=glow,
+    )
+
+
+def difference(values: Tensor, axis: int) -> Tensor:
+    """Central difference of (B, H, W) along a picture axis, at most 0.25, zero at the border."""
+    size = values.shape[axis]
+    inner = values.narrow(axis, 2, size - 2) - values.narrow(axis, 0, size - 2)
+    pad = (1, 1, 0, 0) if axis == 2 else (0, 0, 1, 1)
+    return F.pad(inner, pad).clamp(-0.25, 0.25)

@@ -1,0 +1,84 @@
+"""What can be chosen about synthetic scenes; the defaults are tuned on real SHIQ pairs
+(`synthetic.stats`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Folders = str | Path | Sequence[str | Path] | None
+Composition = Literal["display", "linear", "mixed"]
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """Options of the scene generator. Shares are probabilities in [0, 1], drawn per scene."""
+
+    composition: Composition = "display"
+    """display: input = diffuse + grey specular in display values, as SHIQ; linear: layers add in linear
+    light and pass one display curve, highlights may be coloured; mixed: `linear_share` of the scenes
+    linear.
+    """
+    linear_share: float = 0.5
+    """Share of linear scenes where composition is "mixed"."""
+    photo_share: float = 0.35
+    """Share of scenes whose whole diffuse layer is a photograph (only with `photos`)."""
+    studio_share: float = 0.25
+    """Share of coloured objects before a dark background, half of them with a linear (dark) display curve."""
+    close_up_share: float = 0.2
+    """Share of scenes that one relief surface fills."""
+    clean_share: float = 0.12
+    """Share of scenes without any highlight: hard negatives."""
+    matte_studio_share: float = 0.65
+    """Share of the studio scenes without any highlight, as the objects of MIT Intrinsic Images nearly are: a
+    bright surface before a dark background must not be taken for a highlight."""
+    pale_share: float = 0.15
+    """Share of scenes of near-white materials, whose highlights (if any) are faint."""
+    pale_studio_share: float = 0.4
+    """The same of the studio scenes."""
+    lamp_share: float = 0.04
+    """Share of scenes with a glowing lamp in the diffuse layer."""
+    environment_share: float = 0.5
+    """Share of scenes that reflect an environment map besides their lamps."""
+    texture_share: float = 0.5
+    """Share of albedo tiles from `textures` and `materials` where these are given; the rest is procedural."""
+    peak: tuple[float, float] = (0.2, 0.95)
+    """Range of the brightest specular value of a scene (display)."""
+    wide_share: float = 0.06
+    """Share of scenes whose highlights may be of any extent."""
+    extent: tuple[float, float] = (0.02, 0.15)
+    """Range of the share of the picture that the highlights of the others are held to."""
+    untouched: tuple[float, float] = (0.3, 0.68)
+    """Range of the share of pixels whose specular value is exactly zero (display composition)."""
+    noise: tuple[float, float] = (0.0, 0.012)
+    """Range of the sensor noise's standard deviation at mid-grey, display values."""
+    blur: tuple[float, float] = (0.2, 0.75)
+    """Range of the optical blur's standard deviation in pixels of a 224-pixel picture."""
+    jpeg_share: float = 0.3
+    """Share of scenes whose diffuse layer, and share of those whose specular layer, passed JPEG
+    compression.
+    """
+    jpeg_quality: tuple[int, int] = (60, 97)
+    """Range of the JPEG quality."""
+    mask_passes: int = 1
+    """Otsu passes of the highlight mask, see `data.regions`; one fits SHIQ's own masks better than the two
+    that are said to have made them (docs/RESULTS.md).
+    """
+
+    def __post_init__(self) -> None:
+        for name in (field for field in self.__dataclass_fields__ if field.endswith("_share")):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be within [0, 1], got {getattr(self, name)}")
+        for name in ("peak", "extent", "untouched", "noise", "blur", "jpeg_quality"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high:
+                raise ValueError(f"{name} must be (low, high) with 0 <= low <= high, got {(low, high)}")
+        if not 0 < self.extent[0] <= self.extent[1] <= 1:
+            raise ValueError(f"extent must be within (0, 1], got {self.extent}")
+        if self.composition not in ("display", "linear", "mixed"):
+            raise ValueError(f"composition must be display, linear or mixed, got {self.composition!r}")
+        if self.mask_passes < 1:
+            raise ValueError(f"mask_passes must be at least 1, got {self.mask_passes}")

@@ -1,0 +1,5 @@
+"""Weight files: ours (.safetensors), the authors' pickles, TSHRNet folders, backbones, averages."""
+
+from weights.model_files import load_model, save_model
+
+__all__ = ["load_model", "save_model"]

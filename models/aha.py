@@ -7,10 +7,8 @@ I -> AHA module -> A;   (I, A) -> coarse -> N_coarse;   D_coarse = (1 - A) I + A
 import torch
 from torch import Tensor, nn
 
-from models.bounds import pad_to_multiple
+from models.bounds import SATURATED, pad_to_multiple
 from models.separation import Separation, compose
-
-SATURATED = 254 / 255  # an 8-bit channel from here on may have been clipped
 
 
 class AHANet(nn.Module):
@@ -93,7 +91,7 @@ def _strip_refine(module: nn.Module, state: dict, prefix: str, metadata: dict) -
 
 
 def _prepend_refine(module: nn.Module, state: dict, prefix: str, *_) -> None:
-    rooms = {name for name, _ in module.refine.named_children()}
+    layers = {name for name, _ in module.refine.named_children()}
     for name in list(state):
-        if name.startswith(prefix) and name.removeprefix(prefix).split(".", 1)[0] in rooms:
+        if name.startswith(prefix) and name.removeprefix(prefix).split(".", 1)[0] in layers:
             state[f"{prefix}refine.{name.removeprefix(prefix)}"] = state.pop(name)

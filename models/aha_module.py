@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from models.bounds import clamp_through
+from models.bounds import straight_through_clamp
 
 
 class BilinearUpsample(nn.ConvTranspose2d):
@@ -76,5 +76,5 @@ class AHAModule(nn.Module):
         t = self.upsample_4x(self.scores2(middle) + t)
         highlight = self.upsample_8x(self.scores3(fine) + t).mean(dim=1, keepdim=True)
         if self.bounded:
-            highlight = clamp_through(highlight)
+            highlight = straight_through_clamp(highlight)
         return highlight

@@ -3,9 +3,15 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+SATURATED = 254 / 255
+"""An 8-bit channel from here on may have been clipped: how bright the light really was is not known."""
 
-def clamp_through(x: Tensor) -> Tensor:
-    """x clamped to [0, 1]; the gradient passes unchanged, so that values outside can learn to come back."""
+
+def straight_through_clamp(x: Tensor) -> Tensor:
+    """x clamped to [0, 1], with a straight-through gradient (Bengio et al. 2013).
+
+    The gradient passes unchanged, so that values outside can learn to come back.
+    """
     return x + (x.clamp(0, 1) - x).detach() if x.requires_grad else x.clamp(0, 1)
 
 

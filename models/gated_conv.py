@@ -38,7 +38,7 @@ class GatedConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, out, H / stride, W / stride)."""
-        # One convolution with twice the output channels reads x once; see benchmarks for what that saves.
+        # One convolution with twice the output channels reads x once.
         if self.spectral:
             weights = [self.conv.normalised_weight(), self.conv_mask.normalised_weight()]
         else:
@@ -54,9 +54,9 @@ class GatedConv2d(nn.Module):
 class UpsampleGatedConv2d(nn.Module):
     """UpG: bilinear x2 (align_corners False), then a gated convolution with spectral norm."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, spectral: bool = True):
+    def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
-        self.conv = GatedConv2d(in_channels, out_channels, spectral=spectral)
+        self.conv = GatedConv2d(in_channels, out_channels, spectral=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, out, 2H, 2W)."""

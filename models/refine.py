@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.attention import GROUPS, attention_scores, cell_strength, transfer
-from models.bounds import clamp_through
+from models.bounds import straight_through_clamp
 from models.gated_conv import GatedConv2d, UpsampleGatedConv2d, in_pairs
 
 PROJECTION_SEED = 2024
@@ -100,4 +100,4 @@ class FigureRefineNet(nn.Module):
         x = self.middle(self.encode_quarter(half))
         x = self.merge_half(torch.cat([self.up_half(x), half], dim=1))
         x = self.merge_full(torch.cat([self.up_full(x), full], dim=1))
-        return clamp_through(torch.tanh(x))
+        return straight_through_clamp(torch.tanh(x))

@@ -17,13 +17,13 @@ def resnet34_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
     The classifier is left out. Raises KeyError for an entry that ResNet-34 does not have.
     """
-    rooms = {"conv1": "stage1.0", "bn1": "stage1.1", "layer1": "stage1.4", "layer2": "stage1.5"}
-    rooms |= {"layer3": "stage2", "layer4": "stage3"}
+    places = {"conv1": "stage1.0", "bn1": "stage1.1", "layer1": "stage1.4", "layer2": "stage1.5"}
+    places |= {"layer3": "stage2", "layer4": "stage3"}
     renamed = {}
     for name, value in state.items():
-        room, _, rest = name.partition(".")
-        if room != "fc":
-            renamed[f"{rooms[room]}.{rest}"] = value
+        layer, _, rest = name.partition(".")
+        if layer != "fc":
+            renamed[f"{places[layer]}.{rest}"] = value
     return renamed
 
 

@@ -1,14 +1,11 @@
 """The U-Net of TSHRNet: eight halvings, three of them by one shared convolution, and back up with skips."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
-DEEP_STEPS = 3  # How often the shared innermost convolution is applied on each way.
-MULTIPLE = 2 ** (
-    5 + DEEP_STEPS
-)  # Sides must be multiples of this: Cv0..Cv3, the shared steps and Cv5 each halve.
+DEEP_STEPS = 3  # how often the shared innermost convolution is applied on each way
+# Sides must be multiples of this: Cv0 to Cv3, the shared steps and Cv5 each halve them.
+MULTIPLE = 2 ** (5 + DEEP_STEPS)
 
 
 class DownConv(nn.Module):

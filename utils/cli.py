@@ -4,13 +4,15 @@ import dataclasses
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import docstring_parser
 from jsonargparse import ActionConfigFile, ActionYesNo, ArgumentParser
 
-from utils.errors import UserError
+from utils.errors import run
+
+__all__ = ["build_parser", "parse", "run"]
 
 Options = TypeVar("Options")
 
@@ -75,15 +77,3 @@ def _add_field(parser: ArgumentParser, field: dataclasses.Field, kind: type, tex
     else:
         keywords["type"] = kind
     parser.add_argument(f"--{field.name}", **keywords)
-
-
-def run(main: Callable[[], int]) -> int:
-    """Calls `main` and returns its exit code; UserError becomes a line on stderr and code 2, Ctrl-C 130."""
-    try:
-        return main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130

@@ -1,4 +1,7 @@
-"""The one exception that is meant for the user's eyes."""
+"""The one exception that is meant for the user's eyes, and how a command ends with it."""
+
+import sys
+from collections.abc import Callable
 
 
 class UserError(Exception):
@@ -6,3 +9,20 @@ class UserError(Exception):
 
     Entry points print it as one line on stderr and exit with code 2, without a traceback.
     """
+
+
+def reason(error: OSError) -> str:
+    """What the system says about a failed file operation: "No space left on device"."""
+    return error.strerror or str(error) or type(error).__name__
+
+
+def run(main: Callable[[], int]) -> int:
+    """Calls `main` and returns its exit code; UserError becomes a line on stderr and code 2, Ctrl-C 130."""
+    try:
+        return main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

@@ -16,6 +16,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from utils.atomic import write_bytes
+from utils.colour import FULL_SCALE, grey_to_rgb, quantise, to_unit
 from utils.errors import UserError
 from utils.image_metadata import (
     EXIF_PREFIX,
@@ -55,9 +56,6 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 # Beyond 95 the files grow fast; 97 keeps the change of an untouched 8-bit pixel mostly below two levels.
 JPEG_QUALITY = 97
-
-FULL_SCALE = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
-"""The value of white for each pixel type."""
 
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # EXIF orientation -> how to undo it
     1: lambda a: a,
@@ -116,9 +114,7 @@ def read_picture(path: str | os.PathLike) -> Picture:
 
 def read_rgb(path: str | os.PathLike) -> np.ndarray:
     """Reads a picture as (H, W, 3) float32 in [0, 1]; grey is replicated, alpha dropped."""
-    pixels = read_picture(path).pixels
-    scaled = pixels.astype(np.float32) / np.float32(FULL_SCALE[pixels.dtype])
-    return scaled if scaled.ndim == 3 else np.repeat(scaled[..., None], 3, axis=2)
+    return grey_to_rgb(to_unit(read_picture(path).pixels))
 
 
 def list_pictures(folder: str | os.PathLike, recursive: bool = False) -> list[Path]:
@@ -153,16 +149,6 @@ def write_rgb(path: str | os.PathLike, image: np.ndarray, bits: int = 8) -> None
     if image.dtype.kind == "f":
         image = quantise(image, {8: np.uint8, 16: np.uint16}[bits])
     write_picture(path, Picture(image))
-
-
-def quantise(image: np.ndarray, dtype: type | np.dtype) -> np.ndarray:
-    """Float [0, 1] (clipped) to uint8 or uint16 by rounding; float32 is only clipped."""
-    dtype = np.dtype(dtype)
-    clipped = np.clip(image, 0, 1)
-    if dtype.kind == "f":
-        return clipped.astype(dtype)
-    clipped *= FULL_SCALE[dtype]
-    return np.rint(clipped, out=clipped).astype(dtype)
 
 
 def write_picture(path: str | os.PathLike, picture: Picture) -> tuple[str, ...]:
@@ -337,8 +323,7 @@ def _fit(picture: Picture, kind: str) -> tuple[Picture, tuple[str, ...]]:
     if dtype.itemsize > limit.itemsize:
         losses.append(f"written with {limit.itemsize * 8} bits as {kind} has no more")
         pixels, alpha = (
-            None if layer is None else quantise(layer / np.float32(FULL_SCALE[dtype]), limit)
-            for layer in (pixels, alpha)
+            None if layer is None else quantise(to_unit(layer), limit) for layer in (pixels, alpha)
         )
     if alpha is not None and kind in ("JPEG", "BMP"):
         losses.append(f"its alpha is lost as {kind} has none")

@@ -39,3 +39,9 @@ def test_ordinary_permissions(tmp_path):
     with atomic_path(tmp_path / "a") as temporary:
         temporary.touch(0o600)
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_the_mask_of_the_process_is_never_changed(tmp_path, monkeypatch):
+    """Between a change of it and the change back, other threads would write files of other permissions."""
+    monkeypatch.setattr("os.umask", lambda mask: pytest.fail("the process's mask was changed"))
+    write_text(tmp_path / "a.txt", "x")

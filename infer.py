@@ -36,16 +36,17 @@ class InferOptions:
     where the weight file does not say it (aha, aha-figure, aha-lite, tshrnet, tshrnet-mix)"""
     protocol: Literal["native", "released"] = "native"
     """native: the picture's own resolution and depth, pixels without highlight stay bit for bit; released:
-    the authors' arithmetic (squashed to 224 or 448 pixels, resized back, truncated to 8 bits)"""
+    the authors' arithmetic (resized to a square of 224 or 448 pixels
+    without keeping the aspect ratio, resized back, truncated to 8 bits)"""
     output: Literal["tone_corrected", "diffuse"] | None = None
     """TSHRNet only: which of its stages is the result"""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: fp32 on the CPU; on CUDA bf16 where it is proved close, else fp32"""
-    views: int | None = None
-    """2 or 4: remove only what the network also sees in the mirrored picture (2) and at half its size (4);
-    fewer mistakes on painted things, less removal, 2 or 2.5 times the time. 1: what one look finds.
+    tta: int | None = None
+    """test-time augmentation: remove only what the network also finds in the mirrored picture (2) and at
+    half its size (4); fewer mistakes on painted things, less removal, 2 or 2.5 times the time. 1: without.
     Default: 1, but 4 for aha-lite where a side is longer than 256 pixels"""
     tile: int | None = None
     """side of the tiles of large pictures; 0: never cut; default: by the network (448 to 1024)"""
@@ -74,8 +75,6 @@ class InferOptions:
     """only the first so many pictures"""
     dry_run: bool = False
     """print what would be done and write nothing"""
-    seed: int = 0
-    """of random numbers, should a method draw any (none that is included does)"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,7 +98,8 @@ def infer(options: InferOptions) -> int:
 
     processes = Processes()
     output_dir = Path(options.output_dir)
-    spec = method_spec(options)
+    if options.infer_model and not Path(options.infer_model).exists():
+        raise UserError(f"no such weight file: {options.infer_model}")
     check_folders(options.input_dir, output_dir, options.recursive)
     pictures, root = find_pictures(options.input_dir, options.recursive)
     extras = {
@@ -123,21 +123,18 @@ def infer(options: InferOptions) -> int:
         return show(jobs, options.skip_existing) if processes.rank == 0 else 0
     own = processes.share(jobs)
     todo = [job for job in own if not (options.skip_existing and job.done())]
-    return restore(todo, len(own) - len(todo), spec, options, processes)
+    return restore(todo, len(own) - len(todo), options, processes)
 
 
-def restore(todo: list, skipped: int, spec: str, options: InferOptions, processes) -> int:
+def restore(todo: list, skipped: int, options: InferOptions, processes) -> int:
     """This process's share, and the summary of all."""
     # The heavy imports come after all that can be refused without them.
-    import torch
-
     from restoration.folder import Counts, restore_folder
     from restoration.jobs import check_writable
-    from restoration.methods import load_method
+    from restoration.methods import MethodSpec, load_method
 
-    torch.manual_seed(options.seed)
     remover = load_method(
-        spec,
+        MethodSpec.choose(options.method, options.infer_model, options.tta),
         output=options.output,
         device=processes.device(options.device),
         precision=options.precision,
@@ -145,7 +142,6 @@ def restore(todo: list, skipped: int, spec: str, options: InferOptions, processe
         tile_overlap=options.tile_overlap,
         protocol=options.protocol,
         batch_size=options.batch_size,
-        views=options.views,
         workers=options.workers,
     )
     check_writable(Path(options.output_dir))
@@ -163,25 +159,6 @@ def restore(todo: list, skipped: int, spec: str, options: InferOptions, processe
         )
     processes.leave()
     return 1 if failed else 0
-
-
-def method_spec(options: InferOptions) -> str:
-    """The method and weights in the words of `restoration.load_method`. Raises UserError."""
-    from models import MODELS
-    from restoration.methods import default_weights
-
-    if options.method in MODELS:
-        if options.infer_model is None:
-            raise UserError(f"--method {options.method} is a network: name its weights with --infer_model")
-        return f"{options.method}:{options.infer_model}"
-    if options.method and options.infer_model:
-        raise UserError(
-            f"--infer_model goes with a network ({', '.join(MODELS)}), not with --method {options.method}"
-        )
-    spec = options.method or options.infer_model or default_weights()
-    if options.infer_model and not Path(spec).exists():
-        raise UserError(f"no such weight file: {spec}")
-    return spec
 
 
 def show(jobs: list, skip_existing: bool) -> int:

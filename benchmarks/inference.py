@@ -45,8 +45,8 @@ class InferenceOptions:
     """auto, cpu, cuda, ..."""
     precision: str = "auto"
     """auto, fp32, bf16, fp16"""
-    views: int = 1
-    """looks at a picture, as for infer.py; the plain call takes one"""
+    tta: int = 1
+    """copies of the picture in test-time augmentation, as for infer.py; the plain call takes one"""
     tile: int | None = None
     """side of the tiles; default: the network's own"""
     batch_size: int = 1
@@ -112,7 +112,7 @@ def _measure(name: str, size: tuple[int, int], way: str, options: InferenceOptio
         network,
         device=options.device,
         precision=options.precision,
-        views=options.views,
+        test_time_augmentation=options.tta,
         tile=options.tile,
         batch_size=options.batch_size,
         workers=options.workers,

@@ -3,7 +3,7 @@
 input                      the picture as it is
 shen2013, yang2010, ...    classical.METHODS
 aha:savedmodel/x.safetensors, or a bare path of weights
-x.safetensors@4            the same with --views 4 (or @1, @2)
+x.safetensors@4            the same with test-time augmentation by 4 copies (or @1, @2)
 results:FOLDER             pictures that some program wrote, found by the name of the input
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from evaluation.datasets import Pair, Sample, to_unit
 from restoration import HighlightRemover, load_method
-from restoration.methods import split_views
+from restoration.methods import MethodSpec
 from utils.errors import UserError
 from utils.image_files import list_pictures, read_picture
 
@@ -161,9 +161,10 @@ def load(spec: str, output: str = "tone_corrected", options: dict | None = None)
 
 def weights_of(spec: str) -> Path | None:
     """The file or folder of weights in a method's name, or None."""
-    spec, _ = split_views(spec)
-    path = Path(spec.partition(":")[2] or spec)
-    return None if spec.startswith(RESULTS) or not path.exists() else path
+    if spec.startswith(RESULTS):
+        return None
+    path = MethodSpec.parse(spec).weights
+    return path if path is not None and path.exists() else None
 
 
 def weights_hash(spec: str) -> str | None:

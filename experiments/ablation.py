@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     if unknown:
         raise UserError(f"--only {unknown[0]!r} is not known; choose from: {', '.join(VARIANTS)}")
     names = options.only or list(VARIANTS)
-    # One look (@1): what the networks learned, not what several views of a picture make of it.
+    # Without test-time augmentation (@1): what the networks learned is compared.
     weights = {name: f"{_train(name, options)}@1" for name in names}
     table = compare(weights, options)
     print(table)

@@ -28,8 +28,8 @@ class ModelSpec:
     multiple               sides are padded to multiples of this inside forward
     tile                   side in pixels up to which a picture goes in whole
     tiles_at_once          tiles side by side that keep a process under 4 GB (aha-lite: 2 GB) on the CPU
-    one_view_up_to         side in pixels up to which one look at a picture is enough; above it four
-                           views must agree (restoration/views.py); None: one look always
+    augment_above          longer side in pixels above which test-time augmentation is the default
+                           (restoration/test_time_augmentation.py); None: never
     composes               True where diffuse = (1 - A) I + A N, so that A = 0 leaves a pixel untouched
     """
 
@@ -39,7 +39,7 @@ class ModelSpec:
     tile: int
     tiles_at_once: int
     composes: bool
-    one_view_up_to: int | None = None
+    augment_above: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class _Entry:
     tile: int
     tiles_at_once: int = 2
     composes: bool = True
-    one_view_up_to: int | None = None
+    augment_above: int | None = None
 
 
 def _released_aha(widths, dilations, bounded, achromatic, trunk_channels) -> AHANet:
@@ -131,7 +131,7 @@ MODELS: dict[str, _Entry] = {
         multiple=MULTIPLE,
         tile=768,
         # Its scenes are of 192 pixels: in larger pictures things come larger than it has ever seen them.
-        one_view_up_to=256,
+        augment_above=256,
     ),
     # The authors' code; "output" is the stage given as the result ("tone_corrected" or "diffuse").
     "tshrnet": _Entry(
@@ -182,7 +182,7 @@ def build_model(name: str, **hyperparameters) -> nn.Module:
         entry.tile,
         entry.tiles_at_once,
         entry.composes,
-        entry.one_view_up_to,
+        entry.augment_above,
     )
     return model
 

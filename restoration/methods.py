@@ -1,5 +1,6 @@
 """A method by name: the input itself, a classical method, or a network with its weights."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,64 +11,117 @@ from restoration.remover import HighlightRemover
 from utils.errors import UserError
 from weights.model_files import load_model
 
+DEFAULT_NETWORK = "aha-lite"
 DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "savedmodel" / "aha-lite.safetensors"
 
+INPUT = "input"
+"""The method that removes nothing."""
 
-def load_method(spec: str, *, output: str | None = None, **remover_options) -> HighlightRemover:
-    """A remover for "input" (nothing removed), a classical method ("shen2013", ...), a network with its
-    weights ("aha:PATH") or weights alone (PATH). PATH@1, @2 and @4 are networks with as many `views`.
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """Which method is meant: what its name, the path of its weights and its test-time options say."""
+
+    name: str | None = None
+    """"input", a classical method ("shen2013", ...) or a network ("aha", ...); None: the network that the
+    weights name"""
+    weights: Path | None = None
+    """file or folder with a network's weights"""
+    test_time_augmentation: int | None = None
+    """as `HighlightRemover` takes it; None: what is usual for the network"""
+
+    @classmethod
+    def parse(cls, text: str) -> "MethodSpec":
+        """The method meant by "input", "shen2013", "NETWORK:PATH", or PATH alone, that of some weights.
+
+        "@1", "@2" or "@4" behind them asks for test-time augmentation. The shipped network needs no path.
+        Whether there is such a method is for `load_method` to say.
+        """
+        copies = None
+        path, _, digits = text.rpartition("@")
+        if path and digits.isdigit() and not Path(text).exists():
+            text, copies = path, int(digits)
+        name, separator, path = text.partition(":")
+        if separator and name in MODELS:
+            return cls(name, Path(path), copies)
+        if text == DEFAULT_NETWORK:
+            return cls(text, default_weights(), copies)
+        if text in (INPUT, *_classical(), *MODELS) or not Path(text).exists():
+            return cls(text, None, copies)
+        return cls(None, Path(text), copies)
+
+    @classmethod
+    def choose(
+        cls, method: str | None, weights: str | None, test_time_augmentation: int | None = None
+    ) -> "MethodSpec":
+        """Of a method's name and weights where they were given apart; without either the shipped network.
+
+        Raises UserError for weights with a method that takes none.
+        """
+        spec = cls.parse(method or DEFAULT_NETWORK) if method or not weights else cls()
+        if weights is not None:
+            if spec.name not in (None, *MODELS):
+                raise UserError(f"{spec.name} takes no weights; these do: {', '.join(MODELS)}")
+            spec = replace(spec, weights=Path(weights))
+        if test_time_augmentation is not None:
+            spec = replace(spec, test_time_augmentation=test_time_augmentation)
+        return spec
+
+    def __str__(self) -> str:
+        words = ":".join(str(part) for part in (self.name, self.weights) if part is not None)
+        return words if self.test_time_augmentation is None else f"{words}@{self.test_time_augmentation}"
+
+
+def load_method(
+    method: MethodSpec | str, *, output: str | None = None, **remover_options
+) -> HighlightRemover:
+    """A remover for a method, or for what `MethodSpec.parse` makes of its name.
 
     output           "diffuse" or "tone_corrected": which stage of TSHRNet is the result
     remover_options  of HighlightRemover
 
     Raises UserError for an unknown name, missing weights, weights of another network.
     """
-    spec, views = split_views(spec)
-    if views is not None:
-        remover_options["views"] = views
-    if spec == "input":
-        return HighlightRemover(np.copy, **remover_options)
-    # Only now: the classical methods bring scipy and others along.
-    from classical import METHODS
-
-    if spec in METHODS:
-        return HighlightRemover(METHODS[spec], **remover_options)
-    name, separator, path = spec.partition(":")
-    if separator and name in MODELS:
-        network = load_model(path, name)
-    elif spec in MODELS:
-        raise UserError(f"{spec} is a network and needs weights: write {spec}:PATH_OF_ITS_WEIGHTS")
-    elif Path(spec).exists():
-        network = load_model(spec)
-    else:
+    spec = MethodSpec.parse(method) if isinstance(method, str) else method
+    if spec.test_time_augmentation is not None:
+        remover_options["test_time_augmentation"] = spec.test_time_augmentation
+    if spec.weights is None:
+        if spec.name == INPUT:
+            return HighlightRemover(np.copy, **remover_options)
+        if spec.name in _classical():
+            return HighlightRemover(_classical()[spec.name], **remover_options)
+        if spec.name in MODELS:
+            raise UserError(
+                f"{spec.name} is a network and needs weights: write {spec.name}:PATH_OF_ITS_WEIGHTS"
+            )
         raise UserError(
-            f"no method and no weight file {spec!r}: there are input, {', '.join(METHODS)}, and with "
-            f"weights (NAME:PATH) {', '.join(MODELS)}"
+            f"no method and no weight file {spec.name!r}: there are {INPUT}, {', '.join(_classical())}, and "
+            f"with weights (NAME:PATH) {', '.join(MODELS)}"
         )
+    network = load_model(spec.weights, spec.name)
     if output is not None:
         _choose_output(network, output)
     return HighlightRemover(network, **remover_options)
 
 
-def split_views(spec: str) -> tuple[str, int | None]:
-    """("PATH", 4) of "PATH@4"; (spec, None) of others, and of files whose names end so."""
-    path, _, views = spec.rpartition("@")
-    if not (path and views.isdigit()) or Path(spec).exists():
-        return spec, None
-    return path, int(views)
-
-
-def default_weights() -> str:
+def default_weights() -> Path:
     """The weights that come with the project. Raises UserError where they do not."""
     if not DEFAULT_WEIGHTS.exists():
         raise UserError(
-            f"no weights: {DEFAULT_WEIGHTS} is not there; name a file with --infer_model, or a classical "
-            "method with --method, such as --method shen2013"
+            f"no weights: {DEFAULT_WEIGHTS} is not there; name a file of weights, or a classical method "
+            "such as shen2013"
         )
-    return str(DEFAULT_WEIGHTS)
+    return DEFAULT_WEIGHTS
+
+
+def _classical() -> dict:
+    # Only when asked for: the classical methods bring scipy and others along.
+    from classical import METHODS
+
+    return METHODS
 
 
 def _choose_output(network: nn.Module, output: str) -> None:
     if not hasattr(network, "output"):
-        raise UserError(f"--output is for TSHRNet; {network.spec.name} has one result only")
+        raise UserError(f"only TSHRNet has several results; {network.spec.name} has one")
     network.output = output

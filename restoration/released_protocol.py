@@ -1,4 +1,7 @@
-"""The authors' inference arithmetic: squash to a square, separate, composite there, resize back, truncate."""
+"""The authors' inference arithmetic: resize to a square, separate, composite there, resize back, truncate.
+
+The square does not keep the aspect ratio.
+"""
 
 import numpy as np
 import torch
@@ -9,7 +12,7 @@ from utils.image_files import FULL_SCALE
 
 
 def square_side(height: int) -> int:
-    """Side of the square that a picture is squashed to, by its height alone."""
+    """Side of the square that a picture is resized to, by its height alone."""
     return 224 if height < 250 else 448
 
 

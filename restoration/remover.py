@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from restoration.composition import as_rgb, subtract_specular
 from restoration.precision import arithmetic, choose_device, choose_precision
 from restoration.released_protocol import from_square, to_square, truncate
+from restoration.test_time_augmentation import AugmentedNetwork, check_augmentation
 from restoration.tiling import Tile, blend, check_sizes, spans
-from restoration.views import Agreement, check_views
 from utils.errors import UserError
 from utils.image_files import FULL_SCALE
 
@@ -51,9 +51,10 @@ class HighlightRemover:
     protocol      "native": own resolution, untouched pixels stay bit for bit. "released": the authors'
                   arithmetic (square of 224 or 448, composite there, resize back, truncate to 8 bits)
     batch_size    tiles or same-sized pictures in one forward on an accelerator
-    views         2 or 4: only what as many views of the picture agree on is removed (restoration/views.py);
-                  1: what one look finds; None: 4 where a side is longer than the network's
-                  `spec.one_view_up_to`, else 1 (always 1 with protocol "released")
+    test_time_augmentation
+                  2 or 4: only what is found in as many copies of the picture is removed
+                  (restoration/test_time_augmentation.py); 1: all that is found; None: 4 where a side is
+                  longer than the network's `spec.augment_above`, else 1 (always 1 with "released")
     workers       tiles at once on the CPU; None: one for each core, but no more than `spec.tiles_at_once`,
                   which bounds memory
 
@@ -72,20 +73,20 @@ class HighlightRemover:
         tile_overlap: int | None = None,
         protocol: Literal["native", "released"] = "native",
         batch_size: int = 1,
-        views: int | None = None,
+        test_time_augmentation: int | None = None,
         workers: int | None = None,
     ):
         if protocol not in PROTOCOLS:
             raise UserError(f"no protocol {protocol!r}: choose {' or '.join(PROTOCOLS)}")
         if batch_size < 1 or (workers is not None and workers < 1):
-            raise UserError("--batch_size and --workers must be at least 1")
+            raise UserError("batch_size and workers must be at least 1")
         self.device = choose_device(str(device))
         self.protocol = protocol
         self.network = method.to(self.device).eval() if isinstance(method, nn.Module) else None
         self.function = None if isinstance(method, nn.Module) else method
-        self.views = views
-        if views is not None:
-            check_views(self.network, views)
+        self.test_time_augmentation = test_time_augmentation
+        if test_time_augmentation is not None:
+            check_augmentation(self.network, test_time_augmentation)
         self.precision = choose_precision(self.network, self.device, precision) if self.network else "fp32"
         self.tile, self.overlap, self.multiple = self._tile_sizes(tile, tile_overlap)
         on_cpu = self.device.type == "cpu"
@@ -173,12 +174,12 @@ class HighlightRemover:
                 yield waiting
 
     def _network_for(self, shape: tuple[int, ...]) -> nn.Module | None:
-        """The network, or its agreeing views, for a picture (H, W, ...)."""
-        views = self.views
-        if views is None:
-            enough = self.network.spec.one_view_up_to if self.network else None
-            views = 4 if enough is not None and max(shape[:2]) > enough else 1
-        return self.network if views == 1 else Agreement(self.network, views)
+        """The network, augmented where that was asked for or is usual, for a picture (H, W, ...)."""
+        copies = self.test_time_augmentation
+        if copies is None:
+            enough = self.network.spec.augment_above if self.network else None
+            copies = 4 if enough is not None and max(shape[:2]) > enough else 1
+        return self.network if copies == 1 else AugmentedNetwork(self.network, copies)
 
     def _map(self, batches: Iterable[list[np.ndarray]], network: nn.Module | None) -> Iterator[np.ndarray]:
         """`_separate` over all batches in the worker threads; results in order, few of them in memory."""
@@ -237,7 +238,8 @@ class HighlightRemover:
             specular, highlight = torch.from_numpy(values).permute(2, 0, 1)[None].split([3, 1], dim=1)
             diffuse = square - specular
         else:
-            network = self.network if self.views is None else self._network_for(image.shape)
+            augmented = self.test_time_augmentation is not None
+            network = self._network_for(image.shape) if augmented else self.network
             with arithmetic(self.device, self.precision):
                 separation = network(square)
             diffuse, highlight = separation.diffuse, separation.highlight

@@ -17,7 +17,7 @@ class Dimmer(nn.Module):
         self.strength = strength
         self.sizes = []
         self.spec = SimpleNamespace(
-            name="dimmer", multiple=multiple, tile=tile, tiles_at_once=2, composes=True, one_view_up_to=None
+            name="dimmer", multiple=multiple, tile=tile, tiles_at_once=2, composes=True, augment_above=None
         )
 
     def forward(self, image):

@@ -11,7 +11,7 @@ from tests.restoration.fakes import Dimmer
 
 
 def _reference(model, image):
-    """FACTS: squash, separate, composite there, bicubic back, times 255, clip, truncate."""
+    """Resize to a square, separate, composite there, bicubic back, times 255, clip, truncate."""
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     side = 224 if image.shape[0] < 250 else 448
     square = F.interpolate(tensor, (side, side), mode="bicubic", align_corners=True)

@@ -79,8 +79,8 @@ def test_aha_lite_tiles_equal_the_whole():
     overlap = -(-8 * radius // 3 // 32) * 32
     image = _picture(np.uint8, 3, (96, 2 * overlap + 400))
     tile = 2 * overlap if overlap > 96 else 192
-    whole = HighlightRemover(model, views=1, tile=0)(image)
-    tiled = HighlightRemover(model, views=1, tile=tile, tile_overlap=overlap)(image)
+    whole = HighlightRemover(model, test_time_augmentation=1, tile=0)(image)
+    tiled = HighlightRemover(model, test_time_augmentation=1, tile=tile, tile_overlap=overlap)(image)
     assert tile < image.shape[1]
     assert np.abs(whole.diffuse.astype(int) - tiled.diffuse).max() <= 1
 

@@ -1,4 +1,4 @@
-"""Several views of a picture: only what all of them find is removed."""
+"""Test-time augmentation: only what is found in all copies of a picture is removed."""
 
 import numpy as np
 import pytest
@@ -41,9 +41,9 @@ def large_only(height, width):
     return torch.full((height, width), float(height >= 64))
 
 
-def _removed(where, views, size=(80, 96)):
+def _removed(where, copies, size=(80, 96)):
     image = np.full((*size, 3), 0.5, np.float32)
-    restored = HighlightRemover(Finds(where), views=views)(image)
+    restored = HighlightRemover(Finds(where), test_time_augmentation=copies)(image)
     assert np.array_equal(restored.highlight != 0, (image != restored.diffuse).all(axis=2))
     return (image - restored.diffuse).max()
 
@@ -52,8 +52,8 @@ def _removed(where, views, size=(80, 96)):
     ("where", "removed"),
     [(everywhere, (0.25, 0.25, 0.25)), (left_half, (0.25, 0, 0)), (large_only, (0.25, 0.25, 0))],
 )
-def test_what_one_view_does_not_find_stays(where, removed):
-    assert tuple(_removed(where, views) for views in (1, 2, 4)) == pytest.approx(removed)
+def test_what_one_copy_does_not_show_stays(where, removed):
+    assert tuple(_removed(where, copies) for copies in (1, 2, 4)) == pytest.approx(removed)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (33, 2)])
@@ -61,11 +61,11 @@ def test_any_size(size):
     assert _removed(everywhere, 4, size) == pytest.approx(0.25)
 
 
-def test_never_more_than_one_view_removes_and_nothing_is_added():
+def test_never_more_than_without_augmentation_and_nothing_is_added():
     torch.manual_seed(0)
     network = build_model("aha-lite")
     image = np.random.default_rng(0).random((64, 96, 3)).astype(np.float32)
-    one, two, four = (HighlightRemover(network, views=views)(image) for views in (1, 2, 4))
+    one, two, four = (HighlightRemover(network, test_time_augmentation=copies)(image) for copies in (1, 2, 4))
     assert (two.diffuse >= one.diffuse).all()
     assert (four.diffuse >= two.diffuse).all()
     assert (four.diffuse <= image).all()
@@ -74,44 +74,45 @@ def test_never_more_than_one_view_removes_and_nothing_is_added():
 
 def test_tiles_of_a_picture_see_the_same():
     image = np.full((200, 260, 3), 0.5, np.float32)
-    restored = HighlightRemover(Finds(everywhere), views=4, tile=96, tile_overlap=32)(image)
+    restored = HighlightRemover(Finds(everywhere), test_time_augmentation=4, tile=96, tile_overlap=32)(image)
     np.testing.assert_allclose(restored.diffuse, 0.25, atol=1e-6)
 
 
-def test_small_pictures_are_looked_at_once_and_large_ones_from_four_sides():
+def test_the_usual_augmentation_depends_on_size():
     torch.manual_seed(0)
     network = build_model("aha-lite")
-    assert network.spec.one_view_up_to == 256
+    assert network.spec.augment_above == 256
     rng = np.random.default_rng(0)
     small, large = (rng.integers(0, 256, (40, side, 3), np.uint8) for side in (256, 257))
-    usual, one, four = (HighlightRemover(network, views=views) for views in (None, 1, 4))
+    usual, one, four = (HighlightRemover(network, test_time_augmentation=n) for n in (None, 1, 4))
     assert np.array_equal(usual(small).diffuse, one(small).diffuse)
     assert np.array_equal(usual(large).diffuse, four(large).diffuse)
     assert not np.array_equal(one(large).diffuse, four(large).diffuse)
     released = [
-        HighlightRemover(network, views=views, protocol="released")(large).diffuse for views in (None, 1, 4)
+        HighlightRemover(network, test_time_augmentation=copies, protocol="released")(large).diffuse
+        for copies in (None, 1, 4)
     ]
     assert np.array_equal(released[0], released[1])
     assert not np.array_equal(released[0], released[2])
-    assert build_model("aha-figure", trunk="small").spec.one_view_up_to is None
+    assert build_model("aha-figure", trunk="small").spec.augment_above is None
 
 
 def test_refusals(tmp_path):
-    with pytest.raises(UserError, match="--views takes 1, 2, 4, got 3"):
-        HighlightRemover(build_model("aha-lite"), views=3)
-    with pytest.raises(UserError, match="--views 2 is for networks"):
-        load_method("shen2013", views=2)
-    with pytest.raises(UserError, match="needs a network with a highlight map, not tshrnet"):
-        HighlightRemover(build_model("tshrnet", width=2), views=2)
+    with pytest.raises(UserError, match="takes 1, 2, 4 copies, not 3"):
+        HighlightRemover(build_model("aha-lite"), test_time_augmentation=3)
+    with pytest.raises(UserError, match="for networks only"):
+        load_method("shen2013", test_time_augmentation=2)
+    with pytest.raises(UserError, match="needs a highlight map, which tshrnet lacks"):
+        HighlightRemover(build_model("tshrnet", width=2), test_time_augmentation=2)
 
 
-def test_views_in_a_methods_name(tmp_path):
+def test_augmentation_in_the_name_of_a_method(tmp_path):
     torch.manual_seed(0)
     path, odd = tmp_path / "w.safetensors", tmp_path / "w@2"
     save_model(build_model("aha-lite"), path)
     odd.write_bytes(b"no weights")
     image = np.random.default_rng(0).random((32, 32, 3)).astype(np.float32)
-    named, asked = load_method(f"{path}@4")(image), load_method(str(path), views=4)(image)
+    named, asked = load_method(f"{path}@4")(image), load_method(str(path), test_time_augmentation=4)(image)
     assert np.array_equal(named.diffuse, asked.diffuse)
     assert weights_of(f"{path}@4") == path
     assert weights_of(str(odd)) == odd
@@ -119,5 +120,5 @@ def test_views_in_a_methods_name(tmp_path):
         str(path): "w.safetensors",
         f"{path}@4": "w.safetensors@4",
     }
-    with pytest.raises(UserError, match="got 3"):
+    with pytest.raises(UserError, match="not 3"):
         load_method(f"{path}@3")

@@ -1,6 +1,12 @@
 """Options: switches, lists, YAML files, and errors in one sentence."""
 
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -85,3 +91,85 @@ def test_switches_and_lists_may_be_left_out():
     assert parsed() == Undecided(None, None)
     assert parsed("--flips", "--betas", "0.5", "0.9") == Undecided(True, [0.5, 0.9])
     assert parsed("--no_flips") == parsed("--flips", "false") == Undecided(False, None)
+
+
+@dataclass
+class _Words:
+    """Options of other kinds."""
+
+    input_dir: str = field(default="here", metadata={"flags": ["-i"]})
+    """where"""
+    stage: Literal["first", "second"] | None = None
+    """which"""
+    rates: list[float] = field(default_factory=lambda: [0.5])
+    """how fast"""
+    save: bool = True
+    """a switch"""
+
+
+def _words(*argv):
+    return parse(_Words, argv, prog="test", description="test")
+
+
+def test_hyphens_and_short_names():
+    assert _words("--input-dir", "a").input_dir == _words("--input-dir=a").input_dir == "a"
+    assert _words("-i", "a").input_dir == "a"
+    assert _words("--input_dir", "a--b").input_dir == "a--b"
+    assert _words("--no-save").save is False
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--inputdir", "x"], "there is no option --inputdir; did you mean --input_dir?"),
+        (["--xyzzy=1"], "there is no option --xyzzy; --help lists all options"),
+        (["--stage", "third"], "--stage takes first or second, not third"),
+        (["--rates", "fast"], "--rates takes one or more, each a number"),
+        (["--save", "maybe"], "--save takes true or false, not maybe"),
+    ],
+)
+def test_errors_are_one_line_in_words(argv, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        _words(*argv)
+    said = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def test_help_shows_choices_and_no_types(capsys):
+    with pytest.raises(SystemExit):
+        _words("--help")
+    said = capsys.readouterr().out
+    assert "--stage {first,second}" in said
+    assert "-i INPUT_DIR" in said
+    assert not any(word in said for word in ("Literal", "type:", "null", "None", "True", "yes"))
+
+
+def test_ctrl_c_while_importing_is_one_line(tmp_path):
+    """The code runs inside an import, and whatever is being imported catches every exception."""
+    (tmp_path / "slow.py").write_text(
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException:\n    pass\n"
+    )
+    code = "from utils.signals import ended_at_once\nwith ended_at_once():\n    import slow"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), str(tmp_path)])},
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_interruptible_by_three_signals():
+    from utils.signals import interruptible
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        before = signal.getsignal(number)
+        if before is signal.SIG_IGN:
+            continue
+        with pytest.raises(KeyboardInterrupt), interruptible():
+            signal.raise_signal(number)
+        assert signal.getsignal(number) is before

@@ -63,7 +63,7 @@ def main() -> int:
         raise UserError("--train and --test must not be negative, nor both zero")
     if options.num_workers < 0 or options.size < 0 or 0 < options.size < 8:
         raise UserError("--num_workers must not be negative, and --size must be 0 or at least 8")
-    facts = asdict(options) | {"size": options.size or SIZES[options.layout], "format": 1}
+    facts = asdict(options) | {"size": options.size or SIZES[options.layout], "format": 2}
     for name in ("out", "num_workers", "device"):
         del facts[name]
     scenes = SyntheticScenes(

@@ -22,6 +22,7 @@ from synthetic import camera, finishes, geometry
 from synthetic.draws import Draws, pixel_noise
 from synthetic.options import SceneOptions
 from synthetic.subsets import column, power, put, rows_of, take
+from synthetic.variants import CLIPPED, PAINTED, SPARKLING
 
 DARK_GREY = 0.2  # display value
 UNSEEN = 0.06  # a veil that is nowhere stronger (display values) is no highlight: it would teach to darken
@@ -43,9 +44,12 @@ class Layers:
     """bool (B, H, W): pixels whose diffuse layer is the photograph."""
 
 
-def plan(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str, np.ndarray]:
+def plan(
+    draws: Draws, kinds: np.ndarray, variants: np.ndarray, options: SceneOptions
+) -> dict[str, np.ndarray]:
     """Parameters of exposure, composition and camera, (B,) or (B, 3)."""
     studio = kinds == geometry.STUDIO
+    clipped, painted, sparkling = (variants == v for v in (CLIPPED, PAINTED, SPARKLING))
     gamma = draws.uniform("gamma", low=1.7, high=2.5)
     dark = studio & draws.chance("gamma.linear", share=0.5)
     gamma = np.where(dark, draws.uniform("gamma.dark", low=1.0, high=1.3), gamma)
@@ -55,22 +59,35 @@ def plan(draws: Draws, kinds: np.ndarray, options: SceneOptions) -> dict[str, np
     pale = finishes.pale_scenes(draws, kinds, options)
     peak = low + (high - low) * np.where(pale, rank**2.5 * 0.6, rank**1.2)
     matte = studio & draws.chance("clean.studio", share=options.matte_studio_share)
+    matte = matte & ~clipped & ~sparkling | painted & draws.chance("clean.painted", share=0.75)
     clean = matte | draws.chance("clean", share=options.clean_share)
+    peak = np.where(clipped, 1.0, peak)
+    peak = np.where(painted, draws.uniform("peak.painted", low=0.08, high=0.25), peak)
+    peak = np.where(sparkling, draws.uniform("peak.sparkling", low=0.6, high=1.2), peak)
+    exposure = np.where(studio, draws.log_uniform("exposure.studio", low=0.05, high=0.95), exposure)
+    exposure = np.where(clipped, draws.uniform("exposure.clipped", low=0.2, high=0.8), exposure)
+    exposure = np.where(painted, draws.uniform("exposure.painted", low=0.4, high=1.0), exposure)
+    confined = np.where(
+        draws.chance("wide", share=options.wide_share),
+        1.0,
+        draws.log_uniform("confined", low=options.extent[0], high=options.extent[1]),
+    )
+    burnt = draws.log_uniform("clipped.extent", low=options.clipped_extent[0], high=options.clipped_extent[1])
+    shoulder = draws.uniform("clipped.shoulder", low=3.0, high=10.0)
+    confined = np.where(clipped, np.minimum(0.4, burnt * shoulder), confined)
     linear_share = {"display": 0.0, "linear": 1.0, "mixed": options.linear_share}[options.composition]
     tint = 1 + 0.12 * draws.normal("specular.tint")[:, None] * np.array([1, 0.1, -1])
     noise_low, noise_high = options.noise
     return {
         "exponent": 1 / gamma,
-        "exposure": np.where(studio, draws.log_uniform("exposure.studio", low=0.05, high=0.95), exposure),
+        "exposure": exposure,
         "peak": np.where(clean, 0.0, peak),
-        "sensed": draws.chance("sensed", share=0.85),
+        "sensed": clipped | draws.chance("sensed", share=0.85),
+        "clipped.extent": np.where(clipped, burnt, 0.0),
+        "clipped.light": draws.log_uniform("clipped.light", low=1.2, high=2.5),
         "linear": draws.chance("linear", share=linear_share),
         "specular.tint": tint.clip(0.6, 1.4),
-        "confined": np.where(
-            draws.chance("wide", share=options.wide_share),
-            1.0,
-            draws.log_uniform("confined", low=options.extent[0], high=options.extent[1]),
-        ),
+        "confined": confined,
         "untouched": draws.uniform("untouched", low=options.untouched[0], high=options.untouched[1]),
         "blur": draws.uniform("blur", low=options.blur[0], high=options.blur[1]),
         "noise": draws.uniform("noise") ** 2 * (noise_high - noise_low) + noise_low,
@@ -155,7 +172,10 @@ def _specular(plan: dict[str, np.ndarray], layers: Layers, diffuse: Tensor, expo
     peak = _host(plan["peak"], exponent)
     # What raises a dark grey by the peak: on brighter ground the same light is seen less.
     dark = torch.full_like(peak, DARK_GREY)
-    added = raw * (power(dark + peak, 1 / exponent) - power(dark, 1 / exponent))
+    light = power(dark + peak, 1 / exponent) - power(dark, 1 / exponent)
+    if (plan["clipped.extent"] > 0).any():
+        raw, light = _overexpose(plan, raw, light)
+    added = raw * light
     linear = plan["linear"]
     if linear.all():
         return _coloured(plan, added, diffuse, exponent)
@@ -180,6 +200,19 @@ def _specular(plan: dict[str, np.ndarray], layers: Layers, diffuse: Tensor, expo
     if not linear.any():
         return cut
     return torch.where(_host(linear, raw) > 0, _coloured(plan, added, diffuse, exponent), cut)
+
+
+def _overexpose(plan: dict[str, np.ndarray], raw: Tensor, light: Tensor) -> tuple[Tensor, Tensor]:
+    """`raw` and its light where highlights are to clip: raised so that the wanted share of the picture gets
+    `clipped.light`, in units of what clips on black.
+
+    What is faint from the start is raised by 8 at most; what is beyond 4 times the light is cut.
+    """
+    extent = _host(plan["clipped.extent"], raw)
+    level = _quantile(raw, 1 - extent).clamp_min(0.12)
+    chosen = extent > 0
+    raised = (raw / level).clamp_max(4.0)
+    return torch.where(chosen, raised, raw), torch.where(chosen, _host(plan["clipped.light"], raw), light)
 
 
 def confine(raw: Tensor, extent: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from synthetic.geometry import Geometry
 from synthetic.materials import Surface
 from synthetic.options import SceneOptions
 from synthetic.subsets import add, column, rows_of, take
+from synthetic.variants import CLIPPED, PAINTED, SPARKLING
 
 LIGHTS = 4
 Vector = tuple[Tensor, Tensor, Tensor]
@@ -24,10 +25,17 @@ LAMP = ("place", "tint", "power", "size", "across", "along", "extent", "bars", "
 SCENE = ("ambient", "wrap", "lens", "ggx", "turn", "surroundings", "dimmest")
 
 
-def plan(draws: Draws, kinds: np.ndarray, banks: Banks, options: SceneOptions) -> dict[str, np.ndarray]:
+def plan(
+    draws: Draws, kinds: np.ndarray, variants: np.ndarray, banks: Banks, options: SceneOptions
+) -> dict[str, np.ndarray]:
     """Parameters of the lamps (B, LIGHTS, ...) and of the scenes' light (B,)."""
     n = LIGHTS
+    clipped, sparkling = (variants == CLIPPED)[:, None], (variants == SPARKLING)[:, None]
+    # Painted things stand in the sun, one hard light, or in soft light from everywhere.
+    sun = (variants == PAINTED) & draws.chance("sun", share=0.5)
+    soft = (variants == PAINTED) & ~sun
     count = 1 + draws.choice("lights", weights=(0.22, 0.3, 0.28, 0.2))
+    count = np.where(sun, 1, count)
     azimuth = draws.uniform("light.azimuth", n, low=-0.35 * np.pi, high=1.35 * np.pi)
     rise = draws.uniform("light.rise", n, low=0.1, high=1.2)
     towards = np.stack([np.cos(azimuth) * np.cos(rise), np.sin(azimuth) * np.cos(rise), np.sin(rise)], -1)
@@ -35,21 +43,26 @@ def plan(draws: Draws, kinds: np.ndarray, banks: Banks, options: SceneOptions) -
     across, along = _panel_axes(draws, towards)
     width = draws.log_uniform("panel.width", n, low=0.04, high=0.7)
     height = np.maximum(width, draws.log_uniform("panel.height", n, low=0.05, high=1.5))
+    extent = np.stack([width, height], -1)
+    extent = np.where(clipped[..., None], np.maximum(extent, 0.15), extent)
+    size = draws.log_uniform("light.size", n, low=0.01, high=0.35)
+    size = np.where(clipped, np.maximum(size, 0.1), np.where(sparkling, np.minimum(size, 0.06), size))
     ambient = draws.uniform("ambient", low=0.03, high=0.3)
+    ambient = np.where(sun, 0.25 * ambient, np.where(soft, 0.2 + ambient, ambient))
     return {
         "active": np.arange(n)[None] < count[:, None],
-        "panel": draws.chance("light.panel", n, share=0.4),
+        "panel": draws.chance("light.panel", n, share=0.4) & ~sparkling,
         "place": towards * draws.log_uniform("light.distance", n, low=1.3, high=12.0)[..., None],
         "tint": np.stack([1 + warmth, np.ones_like(warmth), 1 - warmth], -1).clip(0.6, 1.4),
         "power": draws.log_uniform("light.power", n, low=0.3, high=1.0)[..., None],
-        "size": draws.log_uniform("light.size", n, low=0.01, high=0.35)[..., None],
+        "size": size[..., None],
         "across": across,
         "along": along,
-        "extent": np.stack([width, height], -1),
+        "extent": extent,
         "bars": draws.integers("panel.bars", n, high=4)[..., None],
         "framed": draws.chance("panel.framed", n, share=0.5)[..., None],
         "ambient": np.where(kinds == geometry.STUDIO, ambient * 0.3, ambient),
-        "wrap": draws.uniform("wrap", low=0.0, high=0.25),
+        "wrap": draws.uniform("wrap", low=0.0, high=0.25) * ~sun,
         "lens": draws.uniform("perspective", low=0.05, high=0.5),
         "ggx": draws.chance("lobe", share=0.6),
         "turn": draws.uniform("env.turn"),

@@ -33,12 +33,21 @@ class SceneOptions:
     clean_share: float = 0.12
     """Share of scenes without any highlight: hard negatives."""
     matte_studio_share: float = 0.65
-    """Share of the studio scenes without any highlight, as the objects of MIT Intrinsic Images nearly are: a
-    bright surface before a dark background must not be taken for a highlight."""
+    """Share of the ordinary studio scenes without any highlight, as the objects of MIT Intrinsic Images
+    nearly are: a bright surface before a dark background must not be taken for a highlight."""
     pale_share: float = 0.15
     """Share of scenes of near-white materials, whose highlights (if any) are faint."""
     pale_studio_share: float = 0.4
     """The same of the studio scenes."""
+    clipped_share: float = 0.25
+    """Share of scenes of vivid surfaces whose highlights clip every channel over contiguous blobs."""
+    clipped_extent: tuple[float, float] = (0.002, 0.045)
+    """Range of the share of the picture that clips in these: blobs of some 10 to 60 of 256 pixels."""
+    painted_share: float = 0.12
+    """Share of scenes of white and painted matte things, print and paper in hard or soft light, mostly
+    without any highlight: hard negatives."""
+    sparkling_share: float = 0.08
+    """Share of scenes with many highlights of a few pixels: wet fruit, glitter, grained plastic."""
     lamp_share: float = 0.04
     """Share of scenes with a glowing lamp in the diffuse layer."""
     environment_share: float = 0.5
@@ -72,12 +81,16 @@ class SceneOptions:
         for name in (field for field in self.__dataclass_fields__ if field.endswith("_share")):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within [0, 1], got {getattr(self, name)}")
-        for name in ("peak", "extent", "untouched", "noise", "blur", "jpeg_quality"):
+        for name in ("peak", "extent", "clipped_extent", "untouched", "noise", "blur", "jpeg_quality"):
             low, high = getattr(self, name)
             if not 0 <= low <= high:
                 raise ValueError(f"{name} must be (low, high) with 0 <= low <= high, got {(low, high)}")
-        if not 0 < self.extent[0] <= self.extent[1] <= 1:
-            raise ValueError(f"extent must be within (0, 1], got {self.extent}")
+        for name in ("extent", "clipped_extent"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high <= 1:
+                raise ValueError(f"{name} must be within (0, 1], got {(low, high)}")
+        if self.clipped_share + self.painted_share + self.sparkling_share > 1:
+            raise ValueError("clipped_share, painted_share and sparkling_share add up to more than 1")
         if self.composition not in ("display", "linear", "mixed"):
             raise ValueError(f"composition must be display, linear or mixed, got {self.composition!r}")
         if self.mask_passes < 1:

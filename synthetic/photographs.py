@@ -14,11 +14,12 @@ from synthetic.banks import Banks
 from synthetic.draws import Draws
 from synthetic.materials import difference
 from synthetic.subsets import column
+from synthetic.variants import CLIPPED
 
 Vector = tuple[Tensor, Tensor, Tensor]
 
 
-def plan(draws: Draws, kinds: np.ndarray, banks: Banks) -> dict[str, np.ndarray]:
+def plan(draws: Draws, kinds: np.ndarray, variants: np.ndarray, banks: Banks) -> dict[str, np.ndarray]:
     """Parameters of the photographs, (B,) or (B, 2)."""
     zoom = draws.uniform("photo.zoom", low=0.65, high=1.0)
     return {
@@ -28,12 +29,24 @@ def plan(draws: Draws, kinds: np.ndarray, banks: Banks) -> dict[str, np.ndarray]
         "photo.flip": np.where(draws.chance("photo.flip", share=0.5), -1.0, 1.0),
         "photo.shift": draws.uniform("photo.shift", 2, low=-1, high=1) * (1 - zoom)[:, None],
         "photo.gain": draws.uniform("photo.gain", low=0.45, high=1.05),
+        "photo.tint": _tints(draws, variants),
         "photo.bump": draws.log_uniform("photo.bump", low=0.03, high=2.0),
         "photo.round": draws.log_uniform("photo.round", low=0.5, high=10.0),
         "photo.seed": draws.uniform("photo.seed", 2),
         "photo.reach": draws.uniform("photo.reach", low=0.08, high=0.5),
         "photo.confined": draws.chance("photo.confined", share=0.65),
     }
+
+
+def _tints(draws: Draws, variants: np.ndarray) -> np.ndarray:
+    """Colours (B, 3) by which photographs are multiplied: vivid ones for most that get clipped highlights,
+    since the paper and cardboard of the photographs at hand are pale.
+    """
+    hue = draws.uniform("photo.hue", 1, high=6.0)
+    wheel = np.concatenate([np.abs(hue - 3) - 1, 2 - np.abs(hue - 2), 2 - np.abs(hue - 4)], -1).clip(0, 1)
+    vivid = 1 - draws.uniform("photo.saturation", 1, low=0.3, high=0.95) * (1 - wheel)
+    tinted = (variants == CLIPPED) & draws.chance("photo.tinted", share=0.7)
+    return np.where(tinted[:, None], vivid, 1.0)
 
 
 def crops(plan: dict[str, np.ndarray], banks: Banks, size: int, device: torch.device) -> Tensor | None:
@@ -51,7 +64,10 @@ def crops(plan: dict[str, np.ndarray], banks: Banks, size: int, device: torch.de
     grid = F.affine_grid(torch.from_numpy(theta).to(device), shape, align_corners=False)
     sampled = F.grid_sample(pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     gain = column(plan["photo.gain"][chosen] / 255, device).view(-1, 1, 1, 1)
-    sampled = (sampled * gain).clamp_(0, 1)
+    sampled = sampled * gain
+    if (plan["photo.tint"][chosen] != 1).any():
+        sampled = sampled * column(plan["photo.tint"][chosen], device)[..., None, None]
+    sampled = sampled.clamp_(0, 1)
     if len(chosen) == len(plan["photo"]):
         return sampled
     empty = torch.zeros(len(plan["photo"]), 3, size, size, device=device)

@@ -6,7 +6,7 @@ Made once per process with numpy and OpenCV from a fixed seed. All tiles wrap ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import cv2
 import numpy as np
@@ -238,19 +238,27 @@ def _groove(rng: np.random.Generator) -> np.ndarray:
     return np.minimum(joint, rng.uniform(0.04, 0.4)) * 4
 
 
-RELIEFS: tuple[tuple[Callable[[np.random.Generator], np.ndarray], int], ...] = (
-    (lambda rng: noise(rng, 2.2, low_cut=2), 4),  # dents
-    (lambda rng: noise(rng, 1.2, low_cut=12), 5),  # orange peel
-    (lambda rng: noise(rng, 0.5, low_cut=24), 4),  # fine grain
-    (lambda rng: np.abs(noise(rng, 1.5, low_cut=5)), 5),  # leather
-    (lambda rng: -np.abs(noise(rng, 1.9, low_cut=2)), 5),  # wrinkles
-    (lambda rng: noise(rng, 0.5, 40.0), 4),  # brushed metal
-    (lambda rng: noise(rng, 1.2, 6.0), 3),  # wood grain
-    (_scratches, 4),
-    (_weave, 4),
-    (_drops, 3),
-    (_groove, 4),
-)
+RELIEFS: dict[str, tuple[Callable[[np.random.Generator], np.ndarray], int]] = {
+    "flat": (lambda rng: np.zeros((SIDE, SIDE), np.float32), 1),
+    "dents": (lambda rng: noise(rng, 2.2, low_cut=2), 4),
+    "orange peel": (lambda rng: noise(rng, 1.2, low_cut=12), 5),
+    "grain": (lambda rng: noise(rng, 0.5, low_cut=24), 4),
+    "leather": (lambda rng: np.abs(noise(rng, 1.5, low_cut=5)), 5),
+    "wrinkles": (lambda rng: -np.abs(noise(rng, 1.9, low_cut=2)), 5),
+    "brushed metal": (lambda rng: noise(rng, 0.5, 40.0), 4),
+    "wood grain": (lambda rng: noise(rng, 1.2, 6.0), 3),
+    "scratches": (_scratches, 4),
+    "weave": (_weave, 4),
+    "drops": (_drops, 3),
+    "grooves": (_groove, 4),
+}
+
+
+def numbers_of(made: Mapping[str, tuple[Callable, int]], *names: str) -> np.ndarray:
+    """Numbers of the tiles of the names among those that `ALBEDOS` or `RELIEFS` makes."""
+    counts = {name: count for name, (_, count) in made.items()}
+    first = dict(zip(counts, np.cumsum([0, *counts.values()]).tolist(), strict=False))
+    return np.concatenate([np.arange(first[name], first[name] + counts[name]) for name in names])
 
 
 def relief_tiles() -> np.ndarray:
@@ -261,8 +269,8 @@ def relief_tiles() -> np.ndarray:
     """
     rng = np.random.default_rng(_SEED + 1)
     tiles = [np.zeros((3, SIDE, SIDE), np.float32)]
-    for make, count in RELIEFS:
-        for _ in range(count):
+    for name, (make, count) in RELIEFS.items():
+        for _ in range(count if name != "flat" else 0):
             tiles.append(slopes_of(make(rng), 0.4 * noise(rng, 1.4)))
     return np.stack(tiles).astype(np.float16)
 

@@ -15,6 +15,7 @@ from synthetic.banks import Banks, load_banks
 from synthetic.draws import Draws
 from synthetic.options import Composition, Folders, SceneOptions
 from synthetic.subsets import column
+from synthetic.variants import scene_variants
 
 KEYS = ("input", "diffuse", "specular", "mask", "albedo", "shading", "tone_corrected", "object_mask")
 
@@ -58,14 +59,15 @@ def plan_scenes(
     """Everything random about the scenes, drawn on the host; the first axis of each array is the scene."""
     draws = Draws(seed, indices)
     kinds = geometry.scene_kinds(draws, options, banks.photos is not None)
+    variants = scene_variants(draws, options)
     return {
         "kind": kinds,
         "studio.level": draws.log_uniform("studio.level", low=0.0001, high=0.12),
         **geometry.plan(draws, kinds),
-        **finishes.plan(draws, kinds, banks, options),
-        **photographs.plan(draws, kinds, banks),
-        **lights.plan(draws, kinds, banks, options),
-        **compose.plan(draws, kinds, options),
+        **finishes.plan(draws, kinds, variants, banks, options),
+        **photographs.plan(draws, kinds, variants, banks),
+        **lights.plan(draws, kinds, variants, banks, options),
+        **compose.plan(draws, kinds, variants, options),
     }
 
 

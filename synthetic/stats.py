@@ -1,4 +1,4 @@
-"""Statistics of synthetic scenes beside those of real pairs, on which the generator's defaults are tuned.
+"""Statistics of ordinary synthetic scenes beside those of real pairs, on which their defaults are tuned.
 
 python -m synthetic.stats --real DIR [--textures DIR] [--photos DIR] [--count 200]
 """
@@ -124,7 +124,9 @@ def main() -> int:
         photos=options.photos or None,
         materials=options.materials or None,
         envmaps=options.envmaps or None,
-        options=SceneOptions(composition=options.composition),
+        options=SceneOptions(
+            composition=options.composition, clipped_share=0.0, painted_share=0.0, sparkling_share=0.0
+        ),
     )
     drawn = (scenes[index] for index in tqdm(range(options.count), unit="scene", leave=False))
     lit = _all(drawn, keep=lambda sample: bool(sample["specular"].any()))

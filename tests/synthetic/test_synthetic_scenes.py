@@ -12,6 +12,7 @@ from synthetic.compose import UNSEEN
 from synthetic.scenes import KEYS
 
 SIZE = 48
+ORDINARY = {"clipped_share": 0.0, "painted_share": 0.0, "sparkling_share": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_veils_that_nobody_sees_are_left_out() -> None:
 
 
 def test_studio_scenes_can_all_be_of_pale_and_matte_things() -> None:
-    share = {"studio_share": 1.0, "close_up_share": 0.0, "matte_studio_share": 1.0}
+    share = {"studio_share": 1.0, "close_up_share": 0.0, "matte_studio_share": 1.0} | ORDINARY
     pale = render_batch(range(24), size=SIZE, options=SceneOptions(pale_studio_share=1.0, **share))
     coloured = render_batch(range(24), size=SIZE, options=SceneOptions(pale_studio_share=0.0, **share))
     assert not pale["specular"].any()

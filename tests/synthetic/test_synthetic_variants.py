@@ -1,0 +1,88 @@
+"""Clipped, painted and sparkling scenes are what their names say, and leave the ordinary ones as they are."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from synthetic import SceneOptions, render_batch
+from synthetic.draws import Draws
+from synthetic.variants import CLIPPED, ORDINARY, PAINTED, SPARKLING, scene_variants
+
+SIZE = 96
+SHARES = ("clipped_share", "painted_share", "sparkling_share")
+
+
+def scenes_of(share: str | None, count: int = 16, **more: object) -> dict:
+    shares = {name: float(name == share) for name in SHARES}
+    options = SceneOptions(clean_share=0.0, jpeg_share=0.0, **shares, **more)
+    return render_batch(range(count), size=SIZE, seed=9, options=options)
+
+
+def largest_blob(mask: torch.Tensor) -> float:
+    """Share of the picture that the largest connected part of a bool (H, W) mask covers."""
+    _, _, parts, _ = cv2.connectedComponentsWithStats(mask.numpy().astype(np.uint8))
+    return float(parts[1:, cv2.CC_STAT_AREA].max(initial=0)) / mask.numel()
+
+
+@pytest.mark.parametrize("composition", ["display", "linear"])
+def test_clipped_highlights_burn_every_channel_over_blobs_on_vivid_ground(composition: str) -> None:
+    clipped = scenes_of("clipped_share", composition=composition)
+    burnt = (clipped["input"].amin(1) >= 1) & (clipped["diffuse"].amin(1) < 1)
+    blobs = [largest_blob(mask) for mask in burnt]
+    # A disc of 10 of 256 pixels across covers 0.12 % of the picture.
+    assert np.median(blobs) > 0.0012
+    assert max(blobs) < 0.3
+    under = clipped["diffuse"].permute(0, 2, 3, 1)[burnt]
+    spread = under.amax(1) - under.amin(1)
+    assert spread.median() > 0.15
+    ordinary = scenes_of(None, composition=composition)
+    lost = ((ordinary["input"].amin(1) >= 1) & (ordinary["diffuse"].amin(1) < 1)).float().mean((1, 2))
+    assert burnt.float().mean() > 3 * lost.mean()
+
+
+def test_clipped_highlights_have_soft_shoulders() -> None:
+    clipped = scenes_of("clipped_share")
+    specular = clipped["specular"][:, 0]
+    burnt = (specular >= 0.95).sum((1, 2))
+    shoulder = ((specular > 0.1) & (specular < 0.95)).sum((1, 2))
+    assert ((shoulder > burnt) | (burnt == 0)).float().mean() > 0.7
+
+
+def test_painted_scenes_are_bright_and_have_no_highlight_or_a_faint_one() -> None:
+    painted = scenes_of("painted_share", count=32)
+    strongest = painted["specular"].amax((1, 2, 3))
+    assert 0.5 < (strongest == 0).float().mean() < 0.95
+    assert strongest.max() < 0.6
+    brightest = painted["input"].mean(1).flatten(1).quantile(0.98, 1)
+    assert brightest.median() > 0.6
+
+
+def test_sparkling_scenes_have_many_small_highlights() -> None:
+    def blobs(scenes: dict) -> float:
+        masks = (scenes["specular"][:, 0] > 0.25).numpy().astype(np.uint8)
+        return float(np.median([cv2.connectedComponents(mask)[0] - 1 for mask in masks]))
+
+    sparkling, ordinary = scenes_of("sparkling_share"), scenes_of(None)
+    assert blobs(sparkling) >= 8
+    assert blobs(sparkling) > 2 * blobs(ordinary)
+
+
+def test_variants_follow_their_shares_and_leave_the_ordinary_scenes_alone() -> None:
+    options = SceneOptions()
+    variants = scene_variants(Draws(3, range(20000)), options)
+    shares = np.bincount(variants, minlength=4) / len(variants)
+    assert np.allclose(
+        shares[[CLIPPED, PAINTED, SPARKLING]], [getattr(options, s) for s in SHARES], atol=0.02
+    )
+    ordinary = np.flatnonzero(variants[:12] == ORDINARY)
+    plain = SceneOptions(**dict.fromkeys(SHARES, 0.0))
+    one, other = (render_batch(ordinary, size=48, seed=3, options=chosen) for chosen in (options, plain))
+    assert torch.equal(one["input"], other["input"])
+    assert torch.equal(one["diffuse"], other["diffuse"])
+
+
+@pytest.mark.parametrize("wrong", [{"clipped_extent": (0.0, 0.1)}, {"painted_share": 0.9}])
+def test_wrong_shares_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        SceneOptions(**wrong)

@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from data.inspection import PairFacts, contact_sheet, inspect
 from data.layouts import find
-from data.pair_facts import PairFacts, inspect
-from data.records import Record
-from data.sheet import contact_sheet
+from data.records import Record, partial_layers
 from utils.cli import parse, run
 from utils.errors import UserError
 from utils.image_files import write_rgb
@@ -37,7 +36,7 @@ class CheckOptions:
     test_dir: str = "test"
     """folder of the test pictures, inside --dataroot"""
     layout: str = "auto"
-    """auto, shiq, psd, sshr, gt, pairs"""
+    """auto, pairs (with --input_glob and --target_glob) or a name of docs/DATASETS.md"""
     input_glob: str = "input/*"
     """layout pairs: the inputs"""
     target_glob: str = "target/*"
@@ -56,6 +55,7 @@ class Report:
 
     folder: Path
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     facts: list[PairFacts] = field(default_factory=list)
     layers: Counter = field(default_factory=Counter)
 
@@ -76,7 +76,12 @@ def check(options: CheckOptions) -> list[Report]:
     reports, rows = [], []
     for folder in folders or [root]:
         found = find(folder, options.layout, options.input_glob, options.target_glob)
-        report = Report(folder, list(found.problems))
+        report = Report(folder, list(found.problems), list(found.notes))
+        report.notes += [
+            f"{len(names)} of {len(found.records)} samples have no {layer} layer, such as {names[0]}: "
+            "training uses a layer only where all have it"
+            for layer, names in partial_layers(found.records).items()
+        ]
         report.layers = Counter(key for record in found.records for key in record.files)
         good = _inspect_all(found.records, report, options)
         rows += [good[i] for i in np.linspace(0, len(good) - 1, min(SHEET_ROWS, len(good))).astype(int)]
@@ -106,6 +111,7 @@ def describe(report: Report) -> str:
     """The report as text."""
     lines = [f"{report.folder}: {len(report.facts)} good pairs, {len(report.problems)} bad files"]
     lines += [f"  bad: {problem}" for problem in report.problems]
+    lines += [f"  note: {note}" for note in report.notes]
     if not report.facts:
         return "\n".join(lines)
     lines.append("  layers: " + ", ".join(f"{key} {count}" for key, count in sorted(report.layers.items())))

@@ -17,6 +17,7 @@ from typing import Literal
 
 from data.layouts import find
 from data.records import Record
+from data.splits import official_split
 from utils import cli
 from utils.atomic import write_text
 from utils.errors import UserError
@@ -34,18 +35,24 @@ def read_list(
     """The samples of a list file, in its order; a sample is named by its input without suffix.
 
     Empty lines are skipped. Raises UserError with the number of the first bad line: another number of
-    columns, columns without one of `required_keys`, or a picture that is not there.
+    columns, columns without one of `required_keys`, a picture that is not there, or an input that an earlier
+    line lists too (it would count twice).
     """
     file, root = Path(file), Path(dataroot)
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the list file {file}: {getattr(error, 'strerror', error)}") from error
-    records = [
-        _record(line.split(), root, f"{file}, line {number}", required_keys)
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
+    records = []
+    line_of: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        record = _record(line.split(), root, f"{file}, line {number}", required_keys)
+        first = line_of.setdefault(os.path.normpath(record.files["input"]), number)
+        if first != number:
+            raise UserError(f"{file}, line {number} lists {record.files['input']} again, as line {first}")
+        records.append(record)
     if not records:
         raise UserError(f"{file} lists no samples")
     return records
@@ -61,7 +68,7 @@ def _record(columns: list[str], root: Path, place: str, required_keys: Sequence[
     if lacking:
         raise UserError(
             f"{place} has {len(columns)} columns, without {' and '.join(lacking)}; list seven pictures a "
-            "line, or train --model tshrnet-mix, which needs four"
+            "line, or train the model tshrnet-mix, which needs four"
         )
     files = {
         key: root / column
@@ -70,7 +77,7 @@ def _record(columns: list[str], root: Path, place: str, required_keys: Sequence[
     }
     for key, path in files.items():
         if not path.is_file():
-            otherwise = f"the paths are relative to --dataroot {root}"
+            otherwise = f"the paths are relative to {root}"
             raise UserError(f"{place}: there is no {path}; {_way_out(key, root, otherwise)}")
     return Record(os.path.splitext(columns[0])[0], files)
 
@@ -87,6 +94,9 @@ class Options:
     """the list file"""
     columns: Literal["4", "7"] = "4"
     """4 for --model tshrnet-mix; 7 for --model tshrnet, which only SSHR can give"""
+    official_test: Literal["leave_out", "include", "only"] = "leave_out"
+    """the official test pictures of a folder that holds others too (numbers 14001 to 15000 of SHIQ's one flat
+    folder; the pairs of PSD_val and PSD_Test): they are what results are compared on"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -103,10 +113,23 @@ def main(argv: list[str] | None = None) -> int:
         found = find(root / folder)
         if found.problems:
             raise UserError(found.problems[0])
-        lines += [_line(record, keys, root) for record in found.records]
+        chosen = _chosen(found.records, options.official_test)
+        if len(chosen) < len(found.records):
+            left_out = f"{len(found.records) - len(chosen)} of {len(found.records)} samples left out"
+            found.notes.append(f"{left_out} (--official_test {options.official_test})")
+        for note in found.notes:
+            print(f"{root / folder}: {note}", file=sys.stderr)
+        lines += [_line(record, keys, root) for record in chosen]
     write_text(options.out, "\n".join(lines) + "\n")
     print(f"{options.out}: {len(lines)} samples")
     return 0
+
+
+def _chosen(records: list[Record], official_test: str) -> list[Record]:
+    train, test = official_split(records)
+    if not test or len(test) == len(records) or official_test == "include":
+        return records
+    return train if official_test == "leave_out" else test
 
 
 def _line(record: Record, keys: Sequence[str], root: Path) -> str:

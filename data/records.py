@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from utils.colour import grey_to_rgb, to_unit
 from utils.errors import UserError
-from utils.image_files import FULL_SCALE, read_picture
+from utils.image_files import read_picture
 
 PICTURES = ("input", "diffuse", "specular", "albedo", "shading", "tone_corrected")
 PLANES = ("mask", "object_mask")
@@ -20,20 +21,40 @@ PLANES = ("mask", "object_mask")
 class Record:
     """One sample on disk: `files` maps sample keys ("input", "diffuse", ...) to pictures.
 
-    `scene` names what it shares with samples that must stay on one side of a split; "": nothing.
+    `scene` names what it shares with samples that must stay on one side of a split; "": nothing. `split` is
+    the side that the authors of the set put it on: "train", "test", "unused"; "": they said nothing.
     """
 
     name: str
     files: dict[str, Path]
     scene: str = ""
+    split: str = ""
 
 
 @dataclass
 class Found:
-    """The records of a folder by their names' order, and what is wrong with the rest, a sentence each."""
+    """What a layout found in a folder.
+
+    records   the complete samples, in a fixed order
+    problems  what is wrong with the rest, a sentence each
+    notes     what was left out on purpose, a sentence each, with numbers
+    unpaired  inputs without a diffuse picture: name -> a sentence; where only measuring needs all of them
+              (pictures beside NAME_gt), they are not among the problems
+    layout    name of the layout, where `find` looked for one
+    """
 
     records: list[Record] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unpaired: dict[str, str] = field(default_factory=dict)
+    layout: str = ""
+
+
+def partial_layers(records: Sequence[Record]) -> dict[str, list[str]]:
+    """Layer that some records have and others lack -> the names of those that lack it."""
+    everywhere = {key for record in records for key in record.files}
+    lacking = {key: [r.name for r in records if key not in r.files] for key in sorted(everywhere)}
+    return {key: names for key, names in lacking.items() if names}
 
 
 class PictureSamples(Dataset):
@@ -72,8 +93,24 @@ class PictureSamples(Dataset):
         if key in PLANES:
             plane = picture if picture.ndim == 2 else picture.mean(axis=2)
             return (plane >= 0.5).astype(np.float32)[None]
-        colour = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
-        return np.ascontiguousarray(colour.transpose(2, 0, 1))
+        return np.ascontiguousarray(grey_to_rgb(picture).transpose(2, 0, 1))
+
+
+class ResidueSamples(PictureSamples):
+    """Picture samples that all have a "specular" layer: the stored one, or else clip(input - diffuse, 0, 1).
+
+    PSD stores none; TSHRNet trains on one.
+    """
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        sample = super().__getitem__(index)
+        if "specular" not in sample:
+            path = self.records[index].files.get("specular")
+            if path is None:
+                sample["specular"] = (sample["input"] - sample["diffuse"]).clamp_min(0)
+            else:
+                sample["specular"] = torch.from_numpy(self._read("specular", path))
+        return sample
 
 
 def read_layer(path: Path, sixteen_bit: str = "refuse") -> np.ndarray:
@@ -82,9 +119,9 @@ def read_layer(path: Path, sixteen_bit: str = "refuse") -> np.ndarray:
     if pixels.dtype != np.uint8 and sixteen_bit == "refuse":
         raise UserError(
             f"{path} has more than 8 bits a channel, often a sign of linear values, while the networks learn "
-            "sRGB ones: convert it to 8-bit sRGB, or pass --sixteen_bit scale if it is sRGB already"
+            "sRGB ones: convert it to 8-bit sRGB, or set sixteen_bit to scale if it is sRGB already"
         )
-    return pixels.astype(np.float32) / np.float32(FULL_SCALE[pixels.dtype])
+    return to_unit(pixels)
 
 
 def _sizes_differ(record: Record, key: str, sample: dict[str, Any]) -> str:
@@ -94,5 +131,5 @@ def _sizes_differ(record: Record, key: str, sample: dict[str, Any]) -> str:
 
     return (
         f"{size(key)} but {size('input')}: pictures of a sample must have one size; put the files right, or "
-        "pass --skip_bad_files (python -m data.check lists all such samples)"
+        "set skip_bad_files (python -m data.check lists all such samples)"
     )

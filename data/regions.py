@@ -1,10 +1,9 @@
 """Highlight masks from a specular layer: Otsu's threshold on CIE Lab L, one pass or two.
 
-SHIQ's own masks are made by two passes on the specular image, the second over the pixels that the first kept;
-TSHRNet's tone correction uses one (FACTS.md, sections 4 and 5). Both are one rule with a number of passes.
+The paper of SHIQ describes two passes for its masks T, the second over the pixels that the first kept.
+On the three quadruples of the set's own figure one pass on S is far closer to T (IoU 78, 47 and 62 % against
+25, 28 and 21 %), so one pass is the default, as in TSHRNet's tone correction (Fu et al., ICCV 2023).
 """
-
-from __future__ import annotations
 
 import numpy as np
 import torch
@@ -41,7 +40,7 @@ def otsu_threshold(histogram: Tensor) -> Tensor:
     return (ties * index).sum(1) / ties.sum(1).clamp_min(1)
 
 
-def otsu_masks(specular: Tensor, passes: int = 2) -> Tensor:
+def otsu_masks(specular: Tensor, passes: int = 1) -> Tensor:
     """Highlight masks of a batch of specular layers.
 
     `specular` (B, 3, H, W) or (B, 1, H, W) in [0, 1] display values; returns bool (B, 1, H, W).
@@ -54,7 +53,7 @@ def otsu_masks(specular: Tensor, passes: int = 2) -> Tensor:
     return kept.view(specular.shape[0], 1, *specular.shape[-2:])
 
 
-def otsu_masks_of_bytes(specular: Tensor, passes: int = 2) -> Tensor:
+def otsu_masks_of_bytes(specular: Tensor, passes: int = 1) -> Tensor:
     """`otsu_masks` of grey layers (B, 1, H, W) on 8-bit steps, by their histogram: several times faster."""
     levels = (specular * 255).round_().long().flatten(1)
     one = torch.ones_like(levels, dtype=torch.float32)
@@ -84,7 +83,7 @@ def _kept(level: Tensor, weight: Tensor, passes: int) -> Tensor:
     return kept > 0
 
 
-def otsu_mask(specular: np.ndarray, passes: int = 2) -> np.ndarray:
+def otsu_mask(specular: np.ndarray, passes: int = 1) -> np.ndarray:
     """Highlight mask of one layer: (H, W, 3) or (H, W) in [0, 1] -> bool (H, W); see `otsu_masks`."""
     layer = torch.from_numpy(np.ascontiguousarray(specular, dtype=np.float32))
     layer = layer.unsqueeze(0) if layer.ndim == 2 else layer.permute(2, 0, 1)

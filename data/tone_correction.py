@@ -25,11 +25,11 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from data.psd import TONE_CORRECTED, psd
+from data.layouts.psd import TONE_CORRECTED, psd
+from data.layouts.shiq import shiq
+from data.layouts.sshr import sshr
 from data.records import Found, Record
 from data.regions import otsu_mask
-from data.shiq import shiq
-from data.sshr import sshr
 from utils import cli
 from utils.atomic import write_bytes
 from utils.errors import UserError
@@ -124,8 +124,8 @@ def main(argv: list[str] | None = None) -> int:
             problems.append(outcome)
             bar.write(outcome, file=sys.stderr)
     print(f"{counts['made']} made, {counts['kept']} were there, {len(problems)} failed")
-    for problem in found.problems:
-        print(problem, file=sys.stderr)
+    for sentence in found.problems + found.notes:
+        print(sentence, file=sys.stderr)
     return 1 if problems else 0
 
 
@@ -152,6 +152,8 @@ def _add(found: Found, more: Found, layout: str) -> None:
     # Searching for all three, a folder of one looks like a broken one of another.
     if more.records or layout != "auto":
         found.problems += more.problems
+    if layout != "auto":
+        found.notes += more.notes
 
 
 def _destination(record: Record, root: Path, out: str | None) -> Path:

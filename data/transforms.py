@@ -95,8 +95,8 @@ def _random_crop(sample: Sample, side: int, rng: np.random.Generator) -> Sample:
     height, width = sample["input"].shape[-2:]
     if min(height, width) < side:
         raise UserError(
-            f"{sample['name']} is {width}x{height}, smaller than --crop {side}: pass a smaller one, or "
-            f"--size {side} as well"
+            f"{sample['name']} is {width}x{height}, smaller than the crop of {side} pixels: "
+            f"crop less, or resize first (size {side})"
         )
     top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
     return _map_layers(sample, lambda x, _: x[:, top : top + side, left : left + side].contiguous())

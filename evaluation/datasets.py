@@ -1,31 +1,27 @@
 """Pairs to be scored: which pictures belong together, and how they are read.
 
-SHIQ, PSD, SSHR, list files and two globs are laid out as for training (data/). Two more are for measuring
-only:
-
-    laboratory      X.bmp and X_gt.bmp (Shen and Zheng's pictures with polariser truth)
-    mit_intrinsic   X_original, X_diffuse, X_specular, X_mask: 16-bit *linear* values; original is the sum of
-                    diffuse and specular
+The layouts are those of training (data/layouts), list files and two globs. The layout gt, X.bmp and X_gt.bmp,
+is called laboratory here, after Shen and Zheng's pictures; of it every X must have its X_gt.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from data.layouts import LAYOUTS, find
+from data.layouts.patterns import glob_pairs
+from data.layouts.shiq import shiq
 from data.lists import read_list
-from data.pairs import glob_pairs
-from data.psd import psd
 from data.records import Found, Record
-from data.shiq import official_split, shiq
-from data.sshr import sshr
+from data.splits import official_split
 from utils.errors import UserError
-from utils.image_files import FULL_SCALE, list_pictures, read_picture
+from utils.image_files import FULL_SCALE, read_picture
 
-MIT_LAYERS = {"original": "input", "diffuse": "diffuse", "specular": "specular", "mask": "object_mask"}
-LINEAR = ("mit_intrinsic",)
-"""Data sets whose files hold linear values."""
+LABORATORY = "laboratory"
+DATASETS = {LABORATORY if name == "gt" else name: name for name in LAYOUTS}
+"""Name of a data set here -> its layout."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +141,14 @@ def find_pairs(
     else:
         dataset, found = _look(folder, dataset, expected)
     records = found.records
-    if dataset == "shiq":
-        train, test = official_split(records)
-        if test and train:
-            records, split = test, "the official test list 14001..15000"
+    layout = LAYOUTS.get(DATASETS.get(dataset, ""))
+    if layout and layout.official_test:
+        test = official_split(records)[1]
+        if 0 < len(test) < len(records):
+            records, split = test, layout.official_test
     if not records:
         raise UserError(_nothing(folder, dataset, found))
-    is_linear = dataset in LINEAR or (dataset == "globs" and transfer is not None)
+    is_linear = (layout is not None and layout.linear) or (dataset == "globs" and transfer is not None)
     if transfer and not is_linear:
         raise UserError(
             f"--transfer {transfer} is for linear data (mit_intrinsic, two globs); {dataset} is not"
@@ -169,49 +166,6 @@ def find_pairs(
     return PairSet(dataset, pairs, split, problems)
 
 
-def laboratory(folder: Path, expected: Sequence[str] | None = None) -> Found:
-    """X with X_gt, any picture suffix. An X without X_gt is a problem if `expected` names it or is None."""
-    files = {path.stem: path for path in list_pictures(folder)}
-    found = Found()
-    for stem, path in files.items():
-        name = stem.removesuffix("_gt")
-        if name != stem:
-            if name not in files:
-                found.problems.append(f"{path} has no input {name} beside it")
-        elif f"{name}_gt" in files:
-            found.records.append(Record(name, {"input": path, "diffuse": files[f"{name}_gt"]}))
-        elif expected is None or name in expected:
-            found.problems.append(f"{path} has no truth {name}_gt beside it")
-    return found
-
-
-def mit_intrinsic(folder: Path) -> Found:
-    """X_original with X_diffuse in one folder, or X/original with X/diffuse; the rest where it is."""
-    by_name: dict[str, dict[str, Path]] = {}
-    for path in list_pictures(folder, recursive=True):
-        name, _, layer = path.stem.rpartition("_")
-        if layer in MIT_LAYERS:
-            name = name or path.parent.relative_to(folder).as_posix()
-            by_name.setdefault(name, {})[MIT_LAYERS[layer]] = path
-    found = Found()
-    for name, files in by_name.items():
-        missing = [layer for layer in ("original", "diffuse") if MIT_LAYERS[layer] not in files]
-        if not missing:
-            found.records.append(Record(name, files))
-        elif "input" in files:
-            found.problems.append(f"{files['input']} has no truth {name}_diffuse beside it")
-    return found
-
-
-DATASETS: dict[str, Callable[[Path], Found]] = {
-    "shiq": shiq,
-    "sshr": sshr,
-    "mit_intrinsic": mit_intrinsic,
-    "laboratory": laboratory,
-    "psd": psd,
-}
-
-
 def _split_folder(root: Path, test_dir: str | None) -> tuple[Path, str]:
     if test_dir is None:
         folder = root / "test"
@@ -220,28 +174,23 @@ def _split_folder(root: Path, test_dir: str | None) -> tuple[Path, str]:
     if folder.is_dir():
         return folder, test_dir
     if official_split(shiq(root).records)[1]:
-        return root, "the official test list 14001..15000"
+        return root, LAYOUTS["shiq"].official_test
     raise UserError(f"{folder}: there is no such folder; choose the split with --test_dir")
 
 
 def _look(folder: Path, dataset: str, expected: Sequence[str] | None) -> tuple[str, Found]:
-    if dataset == "laboratory":
-        return dataset, laboratory(folder, expected)
-    if dataset != "auto":
-        if dataset not in DATASETS:
-            raise UserError(
-                f"--dataset {dataset} is not known; choose auto, {', '.join(DATASETS)}, or give --list_file "
-                "or --input_glob and --target_glob"
-            )
-        return dataset, DATASETS[dataset](folder)
-    found = {}
-    for name, finder in DATASETS.items():
-        found[name] = finder(folder)
-        if found[name].records:
-            return name, found[name]
-    # Nothing is whole: the layout that recognises most of the files explains best what is missing.
-    name = max(found, key=lambda name: len(found[name].problems))
-    return name, found[name]
+    if dataset != "auto" and dataset not in DATASETS:
+        raise UserError(
+            f"--dataset {dataset} is not known; choose auto, {', '.join(DATASETS)}, or give --list_file "
+            "or --input_glob and --target_glob"
+        )
+    found = find(folder, DATASETS.get(dataset, "auto"))
+    if found.layout == "gt":
+        found.problems += [
+            sentence for name, sentence in found.unpaired.items() if expected is None or name in expected
+        ]
+        return LABORATORY, found
+    return found.layout, found
 
 
 def _nothing(folder: Path, dataset: str, found: Found) -> str:

@@ -1,4 +1,4 @@
-"""Highlight detection: a predicted mask against the true one, per picture (FACTS.md, section 7).
+"""Highlight detection: a predicted mask against the true one, per picture.
 
 With P, N the true highlight and other pixels and TP, TN, FP, FN as usual, in percent:
 
@@ -25,7 +25,7 @@ DETECTION: dict[str, Metric] = {
 def threshold(highlight: np.ndarray, rule: str) -> np.ndarray:
     """Predicted mask, bool (H, W), of a highlight map (H, W) in [0, 1] as it is stored in 8 bits.
 
-    `rule` is a number (map >= number; 0.5 is mask >= 128) or "otsu" (two passes, as SHIQ's masks were made).
+    `rule` is a number (map >= number; 0.5 is mask >= 128) or "otsu" (one pass).
     """
     stored = np.rint(np.clip(highlight, 0, 1) * 255)
     if rule == "otsu":

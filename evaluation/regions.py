@@ -1,7 +1,7 @@
 """The regions that are scored: whole picture, highlight, the rest, and the object where its mask is known.
 
-The highlight region is SHIQ's own T (mask >= 128) where the data set has it; otherwise it is made as SHIQ's
-authors made T, by two Otsu passes on CIE Lab L of the specular layer: of S where there is one, else of A - D.
+The highlight region is SHIQ's own T (mask >= 128) where the data set has it; otherwise one pass of Otsu's
+threshold on CIE Lab L of the specular layer (data/regions.py): of S where there is one, else of A - D.
 """
 
 import numpy as np

@@ -248,15 +248,15 @@ def _values_are(dataset: str, transfer: str | None) -> str:
 def _regions(rows: Sequence[Row]) -> str:
     names = {
         "T": "the data set's mask T >= 128",
-        "S": "two Otsu passes on Lab L of S",
-        "A-D": "two Otsu passes on Lab L of A - D",
+        "S": "Otsu on Lab L of S",
+        "A-D": "Otsu on Lab L of A - D",
     }
     sources = [source for source in names if any(row.region == source for row in rows)]
     return " or ".join(names[source] for source in sources) or "none"
 
 
 def _threshold(rule: str) -> str:
-    return "by two Otsu passes" if rule == "otsu" else f">= {rule}"
+    return "by Otsu's threshold" if rule == "otsu" else f">= {rule}"
 
 
 def _infinite(summaries: Sequence[MethodSummary]) -> str:

@@ -267,7 +267,7 @@ def _sensor(plan: dict[str, np.ndarray], diffuse: Tensor) -> Tensor:
 
 
 def tone_correct(diffuse: Tensor, picture: Tensor, mask: Tensor) -> Tensor:
-    """Tone-corrected diffuse target (B, 3, H, W) on 8-bit steps (FACTS.md, section 4).
+    """Tone-corrected diffuse target (B, 3, H, W) on 8-bit steps (Fu et al., ICCV 2023).
 
     Per output channel an affine function of the diffuse R, G, B is fitted to the input on the pixels
     outside the mask, and applied to all. A tiny pull towards the identity settles what the pixels leave

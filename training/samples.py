@@ -1,5 +1,6 @@
 """From options to samples: what a run trains on and what judges it."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,8 @@ from torch.utils.data import Dataset, Subset
 
 from data.layouts import find
 from data.lists import read_list
-from data.records import PictureSamples, Record
-from data.shiq import official_split
-from data.splits import carve_validation
-from data.sshr import ResidueSamples
+from data.records import PictureSamples, Record, ResidueSamples, partial_layers
+from data.splits import carve_validation, official_split
 from data.transforms import Augmentation
 from recipes import Recipe
 from training.options import TrainOptions
@@ -180,9 +179,17 @@ def _records(folder: str | Path, options: TrainOptions) -> list[Record]:
         )
     if not found.records:
         raise UserError(f"{folder} holds no complete pair: {found.problems[0]}")
+    for note in found.notes:
+        print(f"{folder}: {note}", file=sys.stderr)
     return found.records
 
 
 def _pictures(records: list[Record], options: TrainOptions) -> PictureSamples:
+    lacking = partial_layers(records).get("specular")
+    if options.highlight_scaling and lacking:
+        raise UserError(
+            f"highlights are scaled by the specular layer, which {len(lacking)} of {len(records)} samples do "
+            f"not have, such as {lacking[0]}: add their files, or remove that layer of all"
+        )
     kind = ResidueSamples if options.recipe == "tshrnet" else PictureSamples
     return kind(records, options.sixteen_bit)

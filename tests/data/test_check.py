@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data.check import CheckOptions, check, describe
-from data.pair_facts import inspect
+from data.inspection import inspect
 from data.records import Record
 from utils.errors import UserError
 from utils.image_files import read_rgb, write_rgb
@@ -66,6 +66,14 @@ def test_each_bad_file_is_named_and_a_sheet_written(tmp_path):
         assert any(name in line and words in line for line in text.splitlines()), (name, text)
     assert "50.0%" in text
     assert read_rgb(sheet).shape == (3 * 160, 3 * 160, 3)
+
+
+def test_a_layer_that_one_sample_lacks_is_noted(tmp_path):
+    for name in ("1", "2"):
+        _pair(tmp_path / "train", name, _grey())
+    write_rgb(tmp_path / "train" / "1_S.png", np.zeros((20, 24)))
+    (report,) = check(CheckOptions(str(tmp_path), sheet=str(tmp_path.parent / "sheet.png"), workers=1))
+    assert "note: 1 of 2 samples have no specular layer, such as 2" in describe(report)
 
 
 def test_refusals(tmp_path):

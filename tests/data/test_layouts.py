@@ -5,10 +5,9 @@ import pytest
 import torch
 
 from data.layouts import find
-from data.pairs import glob_pairs
-from data.records import PictureSamples, Record
-from data.shiq import official_split
-from data.splits import carve_validation
+from data.layouts.patterns import glob_pairs
+from data.records import PictureSamples, Record, partial_layers
+from data.splits import carve_validation, official_split
 from utils.errors import UserError
 from utils.image_files import write_rgb
 
@@ -33,11 +32,37 @@ def test_shiq_needs_a_and_d_and_takes_s_and_t(tmp_path):
     assert "00003_D.png has no input 00003_A" in found.problems[1]
 
 
-def test_the_official_test_list():
-    records = [Record(name, {}) for name in ("00001", "14000", "14001", "15000", "15001", "extra")]
-    train, test = official_split(records)
+def test_the_official_test_list(tmp_path):
+    names = ("00001", "14000", "14001", "15000", "15001", "extra")
+    _touch(tmp_path, *(f"{name}_{letter}.png" for name in names for letter in "AD"))
+    train, test = official_split(find(tmp_path).records)
     assert [record.name for record in test] == ["14001", "15000"]
     assert [record.name for record in train] == ["00001", "14000", "15001", "extra"]
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".WebP", ".ppm", ".jpeg"])
+def test_any_picture_suffix_will_do(tmp_path, suffix):
+    _touch(tmp_path, f"1_A{suffix}", f"1_D{suffix}")
+    assert _names(find(tmp_path, "shiq")) == ["1"]
+    _touch(tmp_path, f"object/1_i{suffix}", f"object/1_d{suffix}")
+    assert _names(find(tmp_path, "sshr")) == ["object/1"]
+
+
+def test_two_files_of_one_layer_are_a_problem(tmp_path):
+    _touch(tmp_path, "1_A.jpg", "1_A.png", "1_D.png", "2_A.png", "2_D.png")
+    found = find(tmp_path, "shiq")
+    assert _names(found) == ["2"]
+    assert len(found.problems) == 1
+    assert "1_A.jpg and 1_A.png" in found.problems[0]
+    _touch(tmp_path, "in/x.png", "in/x.jpg", "gt/x.png", "in/y.png", "gt/y.png", "in/y.txt")
+    found = find(tmp_path, "pairs", "in/*", "gt/*")
+    assert _names(found) == ["y"]
+    assert "x.jpg and x.png" in found.problems[0]
+
+
+def test_layers_that_some_samples_lack_are_known(tmp_path):
+    _touch(tmp_path, *(f"{n}_{letter}.png" for n in "123" for letter in "AD"), "1_S.png", "3_S.png")
+    assert partial_layers(find(tmp_path).records) == {"specular": ["2"]}
 
 
 def test_psd_groups_leave_out_the_seventh_angle(tmp_path):
@@ -61,9 +86,51 @@ def test_psd_numbered_folders_and_paired_folders(tmp_path):
     _touch(tmp_path, *(f"scene/{i:02d}.png" for i in (1, 2, 7)), "photos/10.png", "photos/11.png")
     _touch(tmp_path, "pairs/spec/a.png", "pairs/nospec/a.png", "pairs/spec/b.png")
     found = find(tmp_path, "psd")
-    assert _names(found) == ["pairs/a", "scene/02"]
+    assert sorted(_names(found)) == ["pairs/a", "scene/02"]
     assert len(found.problems) == 1
-    assert "b.png has no partner" in found.problems[0]
+    assert "spec/b.png has no diffuse picture nospec/b beside it" in found.problems[0]
+    assert any("2 pictures left out" in note and "photos/10.png" in note for note in found.notes)
+
+
+def _psd_as_downloaded(root):
+    for split in ("Train", "val", "Test"):
+        folder = f"PSD_{split}/PSD_{split}"
+        _touch(root, *(f"{folder}_{side}/x-{i}.png" for side in ("specular", "diffuse") for i in (1, 2)))
+        _touch(root, *(f"{folder}_group/aligned/group-0001-idx-{i:02d}.png" for i in range(1, 13)))
+        _touch(root, *(f"{folder}_group/unaligned/group-0002-idx-{i:02d}.png" for i in range(1, 13)))
+
+
+def test_psd_is_found_as_it_is_downloaded(tmp_path):
+    _psd_as_downloaded(tmp_path)
+    found = find(tmp_path)
+    assert (found.layout, len(found.records), found.problems) == ("psd", 3 * (2 + 10), [])
+    train, test = official_split(found.records)
+    assert {record.name.split("/")[0] for record in train} == {"PSD_Train"}
+    assert len(train) == 12
+    assert sorted(record.name for record in test) == [
+        "PSD_Test/x-1", "PSD_Test/x-2", "PSD_val/x-1", "PSD_val/x-2",
+    ]  # fmt: skip
+    notes = " | ".join(found.notes)
+    assert "36 pictures in folders named unaligned" in notes
+    assert "3 pictures of index 07" in notes
+    assert "20 pictures of groups of PSD_val and PSD_Test" in notes
+
+
+def test_psd_takes_unaligned_groups_when_asked(tmp_path):
+    _psd_as_downloaded(tmp_path)
+    assert len(find(tmp_path, "psd-unaligned").records) == 3 * (2 + 20)
+    inside = find(tmp_path / "PSD_Train" / "PSD_Train_group" / "unaligned")
+    assert len(inside.records) == 10
+    part = find(tmp_path / "PSD_val")
+    assert len(part.records) == 12
+    assert official_split(part.records)[1] == []
+
+
+def test_two_files_of_one_angle_are_a_problem(tmp_path):
+    _touch(tmp_path, *(f"group-1-idx-{i:02d}.png" for i in (1, 2, 3)), "group-1-idx-03.jpg")
+    found = find(tmp_path, "psd")
+    assert _names(found) == ["group-1/02"]
+    assert "idx-03.jpg and group-1-idx-03.png" in found.problems[0]
 
 
 def test_pairs_by_patterns(tmp_path):
@@ -86,11 +153,11 @@ def test_a_target_is_no_input(tmp_path):
 
 
 def test_folders_without_pairs_say_what_is_expected(tmp_path):
-    with pytest.raises(UserError, match="NNNNN_A"):
+    with pytest.raises(UserError, match=r"NNNNN_A.*NAME_gt.*layout pairs"):
         find(tmp_path)
     with pytest.raises(UserError, match="no such folder"):
         find(tmp_path / "gone")
-    with pytest.raises(UserError, match="--layout voc"):
+    with pytest.raises(UserError, match="layout voc is not known"):
         find(tmp_path, "voc")
 
 

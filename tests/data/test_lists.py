@@ -25,12 +25,14 @@ def write(root, *lines):
 
 
 def test_lines_of_both_kinds_are_read(root):
-    computed = [FOUR[0], "-", *FOUR[2:]]
+    other = root / FOUR[0].replace("00583", "00584")
+    other.touch()
+    computed = [str(other.relative_to(root)), "-", *FOUR[2:]]
     records = read_list(write(root, " ".join(SEVEN), "", "\t".join(FOUR) + "\r", " ".join(computed)), root)
     assert [record.name for record in records] == [
         "SSHR/train/048721/0024_i",
         "SHIQ_data_10825/train/00583_A",
-        "SHIQ_data_10825/train/00583_A",
+        "SHIQ_data_10825/train/00584_A",
     ]
     assert records[0].files["object_mask"] == root / SEVEN[6]
     assert records[0].files["tone_corrected"] == root / SEVEN[5]
@@ -51,6 +53,32 @@ def test_the_line_of_an_error_is_named(root):
         read_list(write(root, good, good.replace("00583_A", "00999_A")), root)
     with pytest.raises(UserError, match=r"line 2 has 4 columns, without albedo and shading; .*tshrnet-mix"):
         read_list(write(root, " ".join(SEVEN), good), root, required_keys=("shading", "albedo"))
+
+
+def test_a_doubled_line_is_refused(root):
+    again = " ".join(["./" + FOUR[0], "-", *FOUR[2:]])
+    with pytest.raises(UserError, match=r"line 3 lists .*00583_A\.png again, as line 1"):
+        read_list(write(root, " ".join(FOUR), " ".join(SEVEN), again), root)
+
+
+def test_official_test_pictures_stay_out_of_lists_of_the_flat_folder(root, capsys):
+    for number in ("00001", "14001", "15000"):
+        for letter in ("A", "D", "D_tc"):
+            (root / "flat").mkdir(exist_ok=True)
+            (root / "flat" / f"{number}_{letter}.png").touch()
+
+    def listed(*options):
+        out = root / "flat.lst"
+        assert main(["--dataroot", str(root), "--folders", "flat", "--out", str(out), *options]) == 0
+        return [line.split()[0][5:10] for line in out.read_text().splitlines()]
+
+    assert listed() == ["00001"]
+    assert "2 of 3 samples left out (--official_test leave_out)" in capsys.readouterr().err
+    assert listed("--official_test", "only") == ["14001", "15000"]
+    assert listed("--official_test", "include") == ["00001", "14001", "15000"]
+    for path in (root / "flat").glob("00001*"):
+        path.unlink()
+    assert listed() == ["14001", "15000"]  # a folder of test pictures alone was meant
 
 
 def test_missing_tone_corrected_pictures_name_the_command(root):

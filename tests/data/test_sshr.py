@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from data.layouts import find
-from data.records import Record
-from data.sshr import KEYS, ResidueSamples, sshr
+from data.layouts.sshr import LAYERS, sshr
+from data.records import Record, ResidueSamples
 from utils.image_files import write_rgb
 
 SHARED = Path(os.environ.get("SPECULAR_SHARED", Path(__file__).parents[3] / "shared"))
 
 
-def write_view(folder, view, layers=tuple(KEYS), seed=0):
+def write_view(folder, view, layers=tuple(LAYERS), seed=0):
     rng = np.random.default_rng(seed)
     for layer in layers:
         write_rgb(folder / f"{view}_{layer}.png", rng.random((8, 8, 3), dtype=np.float32))
@@ -28,7 +28,7 @@ def test_objects_and_views_are_found(tmp_path):
     found = find(tmp_path, "sshr")
     assert [record.name for record in found.records] == ["0001/0024", "0001/0078", "0002/0024"]
     assert found.problems == []
-    assert set(found.records[0].files) == set(KEYS.values())
+    assert set(found.records[0].files) == set(LAYERS.values())
     assert set(found.records[1].files) == {"input", "diffuse"}
     assert [record.name for record in sshr(tmp_path / "0002").records] == ["0024"]
     assert len(find(tmp_path).records) == 3
@@ -61,7 +61,7 @@ def test_the_real_tuple_loads():
     records = find(folder).records
     assert [record.name for record in records] == ["007004/0024"]
     sample = ResidueSamples(records)[0]
-    for key in KEYS.values():
+    for key in LAYERS.values():
         assert sample[key].shape == ((1 if key == "object_mask" else 3), 256, 256)
     assert sample["object_mask"].mean() == pytest.approx(0.128, abs=0.001)
     errors = [(sample["input"] - sample[key]).square().mean() for key in ("diffuse", "tone_corrected")]

@@ -81,5 +81,5 @@ def test_jitters_stay_in_range_and_move_both_pictures():
 
 
 def test_a_crop_larger_than_the_picture_is_refused():
-    with pytest.raises(UserError, match=r"x is 16x12, smaller than --crop 14"):
+    with pytest.raises(UserError, match=r"x is 16x12, smaller than the crop of 14 pixels"):
         Augmentation(size=0, crop=14)(_sample(), np.random.default_rng(0))

@@ -115,7 +115,7 @@ def test_grey_pictures_are_replicated(tmp_path: Path) -> None:
 def test_errors_tell_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         find_pairs(tmp_path / "none")
-    with pytest.raises(UserError, match="--dataset"):
+    with pytest.raises(UserError, match="input_glob"):
         find_pairs(tmp_path)
     with pytest.raises(UserError, match="--test_dir"):
         find_pairs(tmp_path, test_dir="tset")

@@ -253,6 +253,14 @@ def test_bad_files_in_the_middle_of_an_epoch(tiny, pairs, tmp_path, capsys):
         train(tiny(**options))
 
 
+def test_one_missing_specular_layer_does_not_change_how_highlights_are_scaled(tiny, pairs, tmp_path):
+    root = tmp_path / "partial"
+    shutil.copytree(pairs, root)
+    next((root / "train").glob("*_S.png")).unlink()
+    with pytest.raises(UserError, match=r"specular layer, which 1 of \d+ samples do not have"):
+        train(tiny(dataroot=str(root), highlight_scaling=0.5, max_steps=1))
+
+
 def test_sixteen_bit_and_differing_sizes(tiny, pairs, tmp_path):
     from utils.image_files import read_rgb, write_rgb
 
@@ -260,7 +268,7 @@ def test_sixteen_bit_and_differing_sizes(tiny, pairs, tmp_path):
     shutil.copytree(pairs, root)
     for path in (root / "train").glob("*_A.png"):
         write_rgb(path, read_rgb(path), bits=16)
-    with pytest.raises(UserError, match=r"_A\.png has more than 8 bits.*--sixteen_bit scale"):
+    with pytest.raises(UserError, match=r"_A\.png has more than 8 bits.*sixteen_bit to scale"):
         train(tiny(dataroot=str(root)))
     assert train(tiny(dataroot=str(root), sixteen_bit="scale", max_steps=1)) == 0
     for path in (root / "train").glob("*_D.png"):

@@ -1,7 +1,5 @@
 """Otsu masks: agreement with scikit-image, two passes, layers without a highlight, batches."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,26 +1,25 @@
-"""Any folder of pairs: found by two patterns, or by NAME and NAME_gt."""
+"""Any folder of pairs, found by two patterns."""
 
 import re
 from pathlib import Path
 
 from data.records import Found, Record
 from utils.errors import UserError
-from utils.image_files import list_pictures
-
-TRUTH = "_gt"
+from utils.image_files import SUFFIXES
 
 
 def glob_pairs(folder: Path, input_glob: str, target_glob: str) -> Found:
     """Pairs the files of two patterns relative to `folder`, such as "input/*.png" and "gt/*_diffuse.png".
 
     What the one * stands for is the name of the sample and pairs the two. Suffixes may differ where a
-    pattern ends in *: names are then taken without them.
+    pattern ends in *: names are then taken without them, and other files than pictures left aside. Raises
+    UserError at a pattern without exactly one *.
     """
-    inputs, targets = _matches(folder, input_glob), _matches(folder, target_glob)
+    found = Found()
+    inputs, targets = _matches(folder, input_glob, found), _matches(folder, target_glob, found)
     # "*.bmp" also finds what "*_gt.bmp" finds; a target is no input.
     target_files = set(targets.values())
     inputs = {name: path for name, path in inputs.items() if path not in target_files}
-    found = Found()
     for name in sorted(inputs.keys() | targets.keys()):
         if name in inputs and name in targets:
             found.records.append(Record(name, {"input": inputs[name], "diffuse": targets[name]}))
@@ -31,31 +30,26 @@ def glob_pairs(folder: Path, input_glob: str, target_glob: str) -> Found:
     return found
 
 
-def ground_truth_pairs(folder: Path) -> Found:
-    """NAME.* with NAME_gt.* right inside `folder`; pictures without a truth are none of the samples."""
-    pictures = {path.stem: path for path in list_pictures(folder)}
-    found = Found()
-    for stem, path in sorted(pictures.items()):
-        name = stem.removesuffix(TRUTH)
-        if name == stem:
-            continue
-        if name in pictures:
-            found.records.append(Record(name, {"input": pictures[name], "diffuse": path}))
-        else:
-            found.problems.append(f"{path} has no input {name} beside it")
-    return found
-
-
-def _matches(folder: Path, pattern: str) -> dict[str, Path]:
+def _matches(folder: Path, pattern: str, found: Found) -> dict[str, Path]:
+    """The files of a pattern by name; of two files of one name neither is taken, and that is a problem."""
     if pattern.count("*") != 1:
         raise UserError(
             f"the pattern {pattern!r} must hold exactly one *, which stands for the sample's name"
         )
     expression = re.compile(re.escape(pattern).replace(r"\*", "([^/]*)"))
-    matches = {}
+    matches: dict[str, Path] = {}
+    doubled = set()
     for path in sorted(folder.glob(pattern)):
         match = expression.fullmatch(path.relative_to(folder).as_posix())
-        if match and path.is_file() and not path.name.startswith("."):
-            name = match.group(1)
-            matches[Path(name).stem if pattern.endswith("*") else name] = path
-    return matches
+        if not match or not path.is_file() or path.name.startswith("."):
+            continue
+        name = match[1]
+        if pattern.endswith("*"):
+            if path.suffix.lower() not in SUFFIXES:
+                continue
+            name = Path(name).stem
+        if name in matches:
+            doubled.add(name)
+            found.problems.append(f"{matches[name]} and {path.name} have one name; keep one")
+        matches[name] = path
+    return {name: path for name, path in matches.items() if name not in doubled}

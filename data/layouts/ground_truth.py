@@ -1,0 +1,24 @@
+"""NAME.bmp with NAME_gt.bmp in one folder, as Shen and Zheng's laboratory pictures are distributed."""
+
+from pathlib import Path
+
+from data.layouts.layers import Layers
+from data.records import Found
+from utils.image_files import list_pictures
+
+SUFFIX = "_gt"
+
+
+def ground_truth(folder: Path) -> Found:
+    """The pairs right inside `folder`, any picture suffix.
+
+    A picture without a NAME_gt may be anything: it is `unpaired` and no problem.
+    """
+    layers = Layers({"input": "{}", "diffuse": f"{{}}{SUFFIX}"})
+    for path in list_pictures(folder):
+        name = path.stem.removesuffix(SUFFIX)
+        if name:
+            layers.add(name, "input" if name == path.stem else "diffuse", path)
+    found = layers.found()
+    found.problems = [problem for problem in found.problems if problem not in found.unpaired.values()]
+    return found

@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
         limit=options.limit,
         expected=PICTURES if options.table == "laboratory" else None,
     )
-    print_problems(pair_set.problems)
+    print_problems([*pair_set.problems, *pair_set.notes])
     mask_results = pair_set.masks_results if options.object_mask is None else options.object_mask
     of_table = [*computable(options.table), *shipped_weights()] if options.table else []
     report = evaluate(

@@ -27,7 +27,7 @@ CHUNK = 16  # records handed to a worker at a time
 
 @dataclass
 class CheckOptions:
-    """Options of the check."""
+    """Options of `python -m data.check`."""
 
     dataroot: str
     """folder of the data set"""

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from data.records import PICTURES, PLANES, PictureSamples, Record
+from models.bounds import SATURATED
 from utils.errors import UserError
 
-SATURATED = 254 / 255
 HALF_LEVEL = 0.5 / 255
 MUCH_DARKER = 0.5  # share of pixels from which on the two pictures may be swapped
 CELL = 160  # pixels

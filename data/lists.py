@@ -83,8 +83,8 @@ def _record(columns: list[str], root: Path, place: str, required_keys: Sequence[
 
 
 @dataclass
-class Options:
-    """Of `python -m data.lists`."""
+class ListOptions:
+    """Options of `python -m data.lists`."""
 
     dataroot: str
     """folder that the paths in the list are relative to"""
@@ -101,7 +101,7 @@ class Options:
 
 def main(argv: list[str] | None = None) -> int:
     options = cli.parse(
-        Options,
+        ListOptions,
         argv,
         prog="python -m data.lists",
         description="Writes TSHRNet's list files: a line for each sample of some folders.",

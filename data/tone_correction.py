@@ -81,8 +81,8 @@ def target_path(record: Record) -> Path:
 
 
 @dataclass
-class Options:
-    """Of `python -m data.tone_correction`."""
+class ToneCorrectionOptions:
+    """Options of `python -m data.tone_correction`."""
 
     dataroot: str
     """folder of SSHR, SHIQ or PSD, searched with all folders in it"""
@@ -103,7 +103,7 @@ class Options:
 
 def main(argv: list[str] | None = None) -> int:
     options = cli.parse(
-        Options,
+        ToneCorrectionOptions,
         argv,
         prog="python -m data.tone_correction",
         description="Makes the tone-corrected diffuse pictures that TSHRNet is trained on. Can be stopped "
@@ -161,7 +161,7 @@ def _destination(record: Record, root: Path, out: str | None) -> Path:
     return path if out is None else Path(out) / path.relative_to(root)
 
 
-def _outcomes(jobs: list[tuple[Record, Path]], options: Options) -> Iterator[str]:
+def _outcomes(jobs: list[tuple[Record, Path]], options: ToneCorrectionOptions) -> Iterator[str]:
     """ "made", "kept" or what went wrong, for each job in turn."""
     make = functools.partial(
         _make, passes=options.passes, quality=options.jpeg_quality, overwrite=options.overwrite

@@ -81,12 +81,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairSet:
-    """What is scored. `split` says which pictures these are; `problems` name what could not be paired."""
+    """What is scored. `split` says which pictures these are; `problems` name what could not be paired,
+    `notes` what was left out on purpose."""
 
     name: str
     pairs: list[Pair]
     split: str
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def masks_results(self) -> bool:
@@ -163,7 +165,7 @@ def find_pairs(
         Pair(record.name, record.files, truth, linear=is_linear, encode=transfer == "srgb")
         for record in sorted(records, key=lambda record: record.name)[:limit]
     ]
-    return PairSet(dataset, pairs, split, problems)
+    return PairSet(dataset, pairs, split, problems, found.notes)
 
 
 def _split_folder(root: Path, test_dir: str | None) -> tuple[Path, str]:

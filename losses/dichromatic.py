@@ -7,7 +7,8 @@ over the processes of a parallel run is the mean over the joint batch.
 import torch.nn.functional as F
 from torch import Tensor
 
-SATURATED = 254 / 255
+from models.bounds import SATURATED
+
 # Masks cover about a 25th of the pixels. Unweighted, an empty map is a good answer, and training stays there.
 MASK_WEIGHT = 25
 

@@ -32,6 +32,19 @@ def test_shiq_flat_folder_is_split_by_the_official_list(tmp_path: Path) -> None:
     assert [pair.name for pair in find_pairs(tmp_path, test_dir="test").pairs] == ["14001", "15000"]
 
 
+def test_of_psd_as_downloaded_the_official_pairs_are_scored(tmp_path: Path) -> None:
+    for part in ("Train", "val", "Test"):
+        for side in ("specular", "diffuse"):
+            write_rgb(tmp_path / f"PSD_{part}/PSD_{part}_{side}/a.png", np.zeros((4, 4, 3)))
+        for index in (1, 2, 7):
+            group = tmp_path / f"PSD_{part}/PSD_{part}_group/aligned"
+            write_rgb(group / f"group-0001-idx-{index:02d}.png", np.zeros((4, 4, 3)))
+    found = find_pairs(tmp_path)
+    assert [pair.name for pair in found.pairs] == ["PSD_Test/a", "PSD_val/a"]
+    assert "PSD_val and PSD_Test" in found.split
+    assert len(found.notes) == 2
+
+
 def test_missing_partners_are_named(tmp_path: Path) -> None:
     write(tmp_path, ["1", "2"], "AD")
     (tmp_path / "2_D.png").unlink()

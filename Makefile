@@ -1,8 +1,12 @@
-# `make demo` runs the main job, `make test` the tests; both set up all they need from a bare Python 3.11.
+# `make demo` runs the main job, `make test` the tests; both set up what they need from a bare Python 3.11.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-STAMP := $(VENV)/.installed
+# One stamp for each set of requirements; each set contains the one before it.
+RUN := $(VENV)/.installed-run
+TRAIN := $(VENV)/.installed-train
+DEV := $(VENV)/.installed-dev
+PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -r
 
 # Weights of the demo: trained ones where savedmodel/ holds them, else random ones, which remove nothing sensible.
 TRAINED := savedmodel/aha-lite.safetensors
@@ -18,31 +22,48 @@ LITE_RUN ?= runs/aha-lite
 LITE_SPEED ?= --precision bf16 --channels_last --compile
 DATA ?= ../shared/data
 
-.PHONY: demo test lint install clean train-lite real-score
+.PHONY: demo test test-fast lint install package clean train-lite real-score
 
-install: $(STAMP)
+install: $(DEV)
 
-$(STAMP): requirements.txt constraints.txt
-	test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+$(PY):
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN): requirements.txt constraints.txt | $(PY)
+	$(PIP_INSTALL) requirements.txt
 	touch $@
 
-demo: $(STAMP) $(WEIGHTS)
+$(TRAIN): requirements-train.txt requirements.txt constraints.txt | $(PY)
+	$(PIP_INSTALL) requirements-train.txt
+	touch $@
+
+$(DEV): requirements-dev.txt requirements-train.txt requirements.txt constraints.txt | $(PY)
+	$(PIP_INSTALL) requirements-dev.txt
+	touch $@
+
+demo: $(RUN) $(WEIGHTS)
 	$(PY) infer.py --input_dir samples --output_dir demo --infer_model $(WEIGHTS) --comparison
 	$(PY) infer.py --input_dir samples --output_dir demo/shen2013 --method shen2013 --comparison
 	@echo "Look at demo/*-comparison.png (network, $(WEIGHTS)) and demo/shen2013/*-comparison.png (classical)."
 
-demo/untrained.safetensors: $(STAMP)
+demo/untrained.safetensors: $(RUN)
 	mkdir -p demo
 	$(PY) -m samples.untrained_checkpoint $@
 
-test: $(STAMP)
-	$(PY) -m ruff check .
+test: lint
 	$(PY) -m pytest -q
 
-lint: $(STAMP)
+# Without the tests marked `slow`, for the time between two edits.
+test-fast: $(DEV)
+	$(PY) -m pytest -q -m "not slow"
+
+lint: $(DEV)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+# The wheel and the source archive, in dist/.
+package: $(DEV)
+	$(PY) -m build
 
 # From scratch, unattended; the same command goes on where it was stopped. The scenes are rendered once; the
 # network first learns where highlights are, then, at a falling rate, to leave everything else alone; the third
@@ -53,7 +74,7 @@ LITE_TRAINING = --model aha-lite --dataroot $(SCENES) --lambda_content 0 --lambd
   --clip_grad 1 --val_share 0.01 $(LITE_SPEED)
 
 # Of TrashNet's photographs cardboard and paper: its plastic shines.
-train-lite: $(STAMP)
+train-lite: $(TRAIN)
 	$(PY) -m synthetic --out $(SCENES) --train $(SCENE_COUNT) --test 300 --size 192 --seed 0 \
 	  --composition mixed $(if $(MATERIAL),--textures $(MATERIAL)/textures_ambientcg \
 	  --materials $(MATERIAL)/materials --envmaps $(MATERIAL)/envmaps --photos '$(MATERIAL)/photos/trashnet_matte/[cp]a*' \
@@ -77,8 +98,8 @@ train-lite: $(STAMP)
 	  $(LITE_RUN)/fourth/best-00005200.pt $(TRAINED)
 
 # Scores of the shipped weights, the untouched input and the classical methods on real pairs.
-real-score: $(STAMP)
+real-score: $(TRAIN)
 	$(PY) -m experiments.scoreboard --data $(DATA)
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo dist

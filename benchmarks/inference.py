@@ -123,13 +123,13 @@ def _measure(name: str, size: tuple[int, int], way: str, options: InferenceOptio
         if name == "aha" and _attention_bytes(size) > PLAIN_LIMIT:
             row.note = f"its attention alone would take {_attention_bytes(size) / 2**30:.0f} GiB"
             return row
-        prepare, work = (_plain(network, remover.device, some) for some in (small, pictures))
+        prepare, work = (_plain(network, remover.separator.device, some) for some in (small, pictures))
     else:
         prepare, work = (_infer(remover, some) for some in (small, pictures))
         row.note = (
-            f"{remover.precision}, {remover.workers} x 1 thread"
-            if remover.device.type == "cpu"
-            else (f"{remover.precision}, batch {remover.batch_size}")
+            f"{remover.separator.precision}, {remover.separator.workers} x 1 thread"
+            if remover.separator.device.type == "cpu"
+            else (f"{remover.separator.precision}, batch {remover.separator.batch_size}")
         )
     prepare()  # libraries load their kernels at the first call
     times = []
@@ -139,17 +139,17 @@ def _measure(name: str, size: tuple[int, int], way: str, options: InferenceOptio
         times.append((time.perf_counter() - start, time.process_time() - cpu))
     row.seconds, row.cpu_seconds = (value / len(pictures) for value in min(times))
     row.mebibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    if remover.device.type == "cuda":
+    if remover.separator.device.type == "cuda":
         row.gpu_mebibytes = torch.cuda.max_memory_allocated() / 2**20
     return row
 
 
 def _infer(remover: HighlightRemover, pictures: list[np.ndarray]):
     def work() -> None:
-        if remover.batch_size > 1:
+        if remover.separator.batch_size > 1:
             remover.restore_all(pictures)
             return
-        with ThreadPoolExecutor(remover.workers) as pool:
+        with ThreadPoolExecutor(remover.separator.workers) as pool:
             for _ in pool.map(remover, pictures):
                 pass
 

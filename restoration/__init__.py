@@ -1,6 +1,26 @@
 """From a picture to a picture: a separation method applied at the picture's own resolution and depth."""
 
-from restoration.methods import load_method
-from restoration.remover import HighlightRemover, Restored
+from typing import TYPE_CHECKING
 
-__all__ = ["HighlightRemover", "Restored", "load_method"]
+if TYPE_CHECKING:
+    from restoration.composition import Restored
+    from restoration.methods import MethodSpec, load_method
+    from restoration.remover import HighlightRemover
+
+_HOMES = {
+    "HighlightRemover": "restoration.remover",
+    "MethodSpec": "restoration.methods",
+    "Restored": "restoration.composition",
+    "load_method": "restoration.methods",
+}
+
+__all__ = ["HighlightRemover", "MethodSpec", "Restored", "load_method"]
+
+
+def __getattr__(name: str) -> object:
+    # Imported when first used: infer.py checks its options and paths before torch is imported.
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

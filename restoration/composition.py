@@ -3,10 +3,44 @@
 D = I - S on the stored integers, S rounded to whole levels, and only where the highlight map A is not 0.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import numpy as np
 
+from utils.colour import FULL_SCALE
 from utils.errors import UserError
-from utils.image_files import FULL_SCALE
+
+Strip = tuple[int, int, np.ndarray]
+"""(top, bottom, layers): rows of a picture and their separation, layers (bottom - top, W, specular 3 +
+highlight 1) float32 in units of white."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What comes back for a picture (H, W) or (H, W, 3), in the picture's own numbers.
+
+    Networks give a `models.Separation` instead: tensors of a batch, in [0, 1], with gradients and stages.
+    Classical methods give a bare diffuse layer, since all else follows from it.
+    """
+
+    diffuse: np.ndarray
+    """the picture without highlights: same shape and type (with protocol "released": (H, W, 3) uint8)"""
+    highlight: np.ndarray
+    """(H, W) float32, 0 where nothing was removed; the network's map A, which need not be bounded, or for
+    methods without a map the largest channel of |specular|"""
+
+
+def compose(image: np.ndarray, strips: Iterable[Strip]) -> Restored:
+    """The result for a picture (H, W) or (H, W, 3) from the separation of its strips, top to bottom.
+
+    Raises UserError where a value is not finite.
+    """
+    diffuse, highlight = np.empty_like(image), np.empty(image.shape[:2], np.float32)
+    for top, bottom, layers in strips:
+        highlight[top:bottom] = layers[..., 3]
+        diffuse[top:bottom] = subtract_specular(image[top:bottom], layers[..., :3], layers[..., 3])
+    return Restored(diffuse, highlight)
 
 
 def subtract_specular(pixels: np.ndarray, specular: np.ndarray, highlight: np.ndarray) -> np.ndarray:
@@ -20,7 +54,7 @@ def subtract_specular(pixels: np.ndarray, specular: np.ndarray, highlight: np.nd
     """
     # One sum is cheaper than a test of every value, and any NaN or infinity shows in it.
     if not np.isfinite(specular.sum(dtype=np.float64) + highlight.sum(dtype=np.float64)):
-        raise UserError("the method gave values that are not finite; --precision fp32 may help")
+        raise UserError("the method gave values that are not finite; precision fp32 may help")
     touched = highlight != 0
     if pixels.ndim == 2:
         specular = specular.mean(axis=2)
@@ -38,9 +72,3 @@ def subtract_specular(pixels: np.ndarray, specular: np.ndarray, highlight: np.nd
 def removed_layer(pixels: np.ndarray, diffuse: np.ndarray) -> np.ndarray:
     """The specular layer I - D in the type of `pixels`; 0 where the result became brighter."""
     return np.where(diffuse < pixels, pixels - diffuse, np.zeros((), pixels.dtype))
-
-
-def as_rgb(pixels: np.ndarray) -> np.ndarray:
-    """(H, W) or (H, W, 3) of any picture type -> (H, W, 3) float32 in [0, 1]."""
-    scaled = pixels.astype(np.float32) / np.float32(FULL_SCALE[pixels.dtype])
-    return scaled if scaled.ndim == 3 else np.repeat(scaled[..., None], 3, axis=2)

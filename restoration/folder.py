@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from restoration.composition import removed_layer
+from restoration.comparison import comparison_sheet
+from restoration.composition import Restored, removed_layer
 from restoration.jobs import Job
 from restoration.released_protocol import to_bytes, truncate
-from restoration.remover import HighlightRemover, Restored
-from restoration.sheets import comparison_sheet
+from restoration.remover import HighlightRemover
+from utils.colour import quantise
 from utils.errors import UserError
-from utils.image_files import WRITERS, Picture, quantise, read_picture, write_picture, write_rgb
+from utils.image_files import WRITERS, Picture, read_picture, write_picture, write_rgb
 
 
 @dataclass
@@ -24,22 +25,20 @@ class Counts:
     """What became of the pictures."""
 
     done: int = 0
-    skipped: int = 0
     failed: int = 0
 
 
-def restore_folder(
-    jobs: list[Job], remover: HighlightRemover, *, group: int = 1, quiet: bool = False
-) -> Counts:
+def restore_folder(jobs: list[Job], remover: HighlightRemover, *, quiet: bool = False) -> Counts:
     """Does all jobs; a picture that fails is reported by name on stderr and the others go on.
 
-    group  pictures read together, so that equal sizes can share a forward
     quiet  no progress bar
     """
     report = _Report(len(jobs), quiet)
+    # Pictures read together, so that equal sizes can share a forward.
+    group = remover.separator.batch_size
     groups = iter([jobs[i : i + group] for i in range(0, len(jobs), group)])
     # One more than the workers: while the others compute, one reads or writes.
-    threads = remover.workers + 1
+    threads = remover.separator.workers + 1
     pool = ThreadPoolExecutor(threads, "picture")
     try:
         running = {pool.submit(_work, some, remover, report) for some in islice(groups, threads)}
@@ -136,6 +135,6 @@ def _save(job: Job, picture: Picture, restored: Restored, released: bool) -> tup
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return "out of memory; smaller tiles (--tile) and fewer --workers need less"
+        return "out of memory; smaller tiles and fewer workers need less"
     text = str(error).strip().splitlines()
     return text[0] if text else type(error).__name__

@@ -58,7 +58,7 @@ def find_pictures(pattern: str, recursive: bool = False) -> tuple[list[Path], Pa
     if path.is_dir():
         pictures, root = list_pictures(path, recursive), path
         if not pictures:
-            hint = "" if recursive else "; --recursive also looks into its folders"
+            hint = "" if recursive else "; the folders inside it are searched only when asked for (recursive)"
             raise UserError(f"no pictures in {path}{hint}")
     elif path.exists() or path.is_symlink():
         pictures, root = [path], path.parent
@@ -86,18 +86,13 @@ def plan_jobs(
 ) -> list[Job]:
     """A job for each picture, in a tree under `output_dir` that mirrors theirs under `root`.
 
-    ext     "auto" or a suffix without its dot
+    ext     "auto" or a suffix of WRITERS without its dot
     extras  of "highlight", "specular", "comparison"
 
     Pictures of one folder that differ in their suffix only (a.png, a.jpg) keep it in the names of their
-    files (a_png-removed.png, a_jpg-removed.png). Raises UserError for an unknown format, where two files
-    would still share a name, and where an output would overwrite an input.
+    files (a_png-removed.png, a_jpg-removed.png). Raises UserError where two files would still share a name,
+    and where an output would overwrite an input.
     """
-    if ext != "auto" and f".{ext}" not in WRITERS:
-        known = ", ".join(suffix[1:] for suffix in WRITERS)
-        raise UserError(f"--ext {ext} cannot be written: choose auto, {known}")
-    if set(suffix) & set("/\\\0"):
-        raise UserError(f"--suffix {suffix!r} must not name a folder")
     twins = Counter((picture.parent, picture.stem) for picture in pictures)
     endings = {"highlight": "-HFE.png", "specular": "-specular.png", "comparison": "-comparison.png"}
     jobs = []
@@ -123,8 +118,8 @@ def check_folders(input_dir: str, output_dir: Path, recursive: bool) -> None:
         raise UserError(f"the output folder {output_dir} is the input folder: choose another")
     if recursive and outside in inside.parents:
         raise UserError(
-            f"the output folder {output_dir} lies inside the input folder, and the next --recursive run "
-            "would take its results for pictures: choose one outside"
+            f"the output folder {output_dir} lies inside the input folder, and the next run would "
+            "take its results for pictures: choose one outside"
         )
 
 
@@ -165,11 +160,11 @@ def _refuse_clashes(jobs: list[Job]) -> None:
             for path in _candidates(job, output):
                 if resolved[path.parent] / path.name in inputs:
                     raise UserError(
-                        f"{path} would overwrite an input picture: choose another --suffix or --output_dir"
+                        f"{path} would overwrite an input picture: choose another suffix or output folder"
                     )
                 first, its_kind = owners.setdefault(path, (job, kind))
                 if (first, its_kind) != (job, kind):
                     raise UserError(
                         f"the {its_kind} of {first.source} and the {kind} of {job.source} would both "
-                        f"become {path}: choose another --suffix"
+                        f"become {path}: choose another suffix"
                     )

@@ -1,4 +1,4 @@
-"""Which device, and which floating-point type the network runs in."""
+"""Which floating-point type the network runs in."""
 
 import contextlib
 from contextlib import AbstractContextManager, ExitStack
@@ -15,18 +15,6 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 CLOSE = 2 / 255
 
 
-def choose_device(name: str) -> torch.device:
-    """'auto' is a CUDA device where there is one, else the CPU. Raises UserError for one that is absent."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f"no device {name!r} here; --device cpu always works") from error
-    return device
-
-
 def choose_precision(network: nn.Module, device: torch.device, name: str) -> str:
     """'auto' is fp32 on the CPU; on CUDA bf16 where it is proved close on a probe picture, else fp32.
 
@@ -35,7 +23,7 @@ def choose_precision(network: nn.Module, device: torch.device, name: str) -> str
     if name not in ("auto", *PRECISIONS):
         raise UserError(f"no precision {name!r}: choose auto, {', '.join(PRECISIONS)}")
     if name == "fp16" and device.type == "cpu":
-        raise UserError("fp16 takes minutes a picture on the CPU: choose --precision fp32 or bf16")
+        raise UserError("fp16 takes minutes a picture on the CPU: choose fp32 or bf16")
     if name != "auto":
         return name
     if device.type != "cuda" or not torch.cuda.is_bf16_supported():

@@ -6,9 +6,21 @@ The square does not keep the aspect ratio.
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from utils.image_files import FULL_SCALE
+from restoration.composition import Restored
+from restoration.separator import Separator
+from utils.colour import FULL_SCALE
+
+
+def restore_as_released(image: np.ndarray, separator: Separator, network: nn.Module) -> Restored:
+    """The result for a picture (H, W) or (H, W, 3) of any type: (H, W, 3) uint8, and the map not clipped."""
+    layers = separator.separate(to_square(image), network)
+    height, width = image.shape[:2]
+    return Restored(
+        truncate(from_square(layers.diffuse, height, width)),
+        from_square(layers.highlight, height, width)[..., 0],
+    )
 
 
 def square_side(height: int) -> int:

@@ -15,12 +15,10 @@ from utils.errors import UserError
 COPIES = (1, 2, 4)
 
 
-def check_augmentation(network: nn.Module | None, copies: int) -> None:
-    """Raises UserError for another number than COPIES, and for methods that cannot be augmented."""
+def check_augmentation(network: nn.Module, copies: int) -> None:
+    """Raises UserError for another number than COPIES, and for networks without a highlight map."""
     if copies not in COPIES:
         raise UserError(f"test-time augmentation takes {', '.join(map(str, COPIES))} copies, not {copies}")
-    if copies > 1 and network is None:
-        raise UserError("test-time augmentation is for networks only")
     if copies > 1 and not network.spec.composes:
         raise UserError(f"test-time augmentation needs a highlight map, which {network.spec.name} lacks")
 

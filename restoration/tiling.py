@@ -11,10 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models import ModelSpec
 from utils.errors import UserError
 
 # Beyond this the same pixel would be computed many times over for no gain.
 MAX_OVERLAP = 0.75
+
+NO_TILES = 2**31
+"""The side of tiles where pictures always go in whole."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,35 @@ class Tile:
     def cut(self, image: np.ndarray) -> np.ndarray:
         """The pixels that the tile sees, of an image (H, W, ...)."""
         return image[self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
+
+
+@dataclass(frozen=True)
+class TileSize:
+    """How pictures are cut for a network."""
+
+    side: int
+    """pixels up to which a picture goes in whole; 2^31 where it always does"""
+    overlap: int = 0
+    """pixels that neighbours share"""
+    multiple: int = 1
+    """tiles start at multiples of this"""
+
+    @classmethod
+    def choose(cls, spec: ModelSpec, side: int | None, overlap: int | None) -> "TileSize":
+        """As `HighlightRemover` takes them: None for the network's own, a side of 0 for no tiles.
+
+        Raises UserError where tiles of this side cannot advance by the network's stride.
+        """
+        if side == 0 or spec.tile >= NO_TILES:
+            return cls(NO_TILES)
+        side = spec.tile if side is None else side
+        size = cls(side, side // 4 if overlap is None else overlap, spec.multiple)
+        check_sizes(size.side, size.overlap, size.multiple)
+        return size
+
+    def spans(self, length: int) -> list[Span]:
+        """The tiles along an axis of `length` pixels."""
+        return spans(length, self.side, self.overlap, self.multiple)
 
 
 def check_sizes(tile: int, overlap: int, multiple: int) -> None:

@@ -272,6 +272,16 @@ def test_bad_options_are_a_sentence_and_code_2(tmp_path, weights, capsys, option
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("options", ["--help", "-i /nowhere -o x", "-i . -o x --infer_model /no.safetensors"])
+def test_what_can_be_refused_is_refused_before_torch_is_imported(options):
+    code = (
+        f"import sys, infer; from utils.errors import run\ntry: run(lambda: infer.main({options.split()}))\n"
+    )
+    code += "except SystemExit: pass\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("False\n")
+
+
 def test_empty_folder_and_unwritable_output(tmp_path, weights, capsys):
     (tmp_path / "in").mkdir()
     assert _infer(tmp_path / "in", tmp_path / "out", "--infer_model", weights) == 2

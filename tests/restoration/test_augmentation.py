@@ -100,7 +100,7 @@ def test_the_usual_augmentation_depends_on_size():
 def test_refusals(tmp_path):
     with pytest.raises(UserError, match="takes 1, 2, 4 copies, not 3"):
         HighlightRemover(build_model("aha-lite"), test_time_augmentation=3)
-    with pytest.raises(UserError, match="for networks only"):
+    with pytest.raises(UserError, match="needs a highlight map, which shen2013"):
         load_method("shen2013", test_time_augmentation=2)
     with pytest.raises(UserError, match="needs a highlight map, which tshrnet lacks"):
         HighlightRemover(build_model("tshrnet", width=2), test_time_augmentation=2)

@@ -1,12 +1,15 @@
 """Methods by name."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from classical import METHODS
 from models import build_model
-from restoration import load_method
+from restoration import MethodSpec, load_method
+from restoration.methods import DEFAULT_WEIGHTS
 from samples.untrained_checkpoint import write_untrained
 from utils.errors import UserError
 from weights.model_files import save_model
@@ -38,7 +41,7 @@ def test_networks_by_weights(tmp_path):
     write_untrained(path)
     by_path, by_name = load_method(str(path)), load_method(f"aha-lite:{path}", tile=256)
     assert np.array_equal(by_path(_picture()).diffuse, by_name(_picture()).diffuse)
-    assert by_name.tile == 256
+    assert by_name.tile.side == 256
     with pytest.raises(UserError, match="aha-lite"):
         load_method(f"aha:{path}")
     with pytest.raises(UserError, match="TSHRNet"):
@@ -54,6 +57,34 @@ def test_tshrnet_gives_either_of_its_results(tmp_path):
         assert (restored.highlight >= 0).all()
         untouched = restored.highlight == 0
         assert np.array_equal(restored.diffuse[untouched], _picture()[untouched])
+
+
+def test_a_name_is_parsed_into_its_parts(tmp_path):
+    path, odd = tmp_path / "w.safetensors", tmp_path / "w@2"
+    for file in (path, odd):
+        file.write_bytes(b"")
+    expected = {
+        "input": MethodSpec("input"),
+        "shen2013": MethodSpec("shen2013"),
+        f"aha:{path}": MethodSpec("aha", path),
+        f"{path}@4": MethodSpec(None, path, 4),
+        str(odd): MethodSpec(None, odd),
+        "aha-lite": MethodSpec("aha-lite", DEFAULT_WEIGHTS),
+        "nonsense@1": MethodSpec("nonsense", None, 1),
+    }
+    for text, spec in expected.items():
+        assert MethodSpec.parse(text) == spec
+        assert MethodSpec.parse(str(spec)) == spec
+
+
+def test_a_method_chosen_by_options():
+    shipped = MethodSpec("aha-lite", DEFAULT_WEIGHTS)
+    assert MethodSpec.choose(None, None) == MethodSpec.choose("aha-lite", None) == shipped
+    assert MethodSpec.choose("aha", "x.mdl", 2) == MethodSpec("aha", Path("x.mdl"), 2)
+    assert MethodSpec.choose(None, "x.mdl") == MethodSpec(None, Path("x.mdl"))
+    with pytest.raises(UserError, match="shen2013 takes no weights"):
+        MethodSpec.choose("shen2013", "x.mdl")
+    assert load_method("aha-lite").network.spec.name == "aha-lite"
 
 
 @pytest.mark.parametrize("spec", ["nonsense", "aha", "nowhere.safetensors", "aha:nowhere.mdl", ""])

@@ -113,7 +113,7 @@ def test_pixels_do_not_depend_on_workers_or_order(name):
 
 def test_accelerator_batches_only_equal_sizes():
     remover = HighlightRemover(Dimmer(tile=64), batch_size=4)
-    remover.batch_size = 4  # as on an accelerator; this network gives the same in any batch
+    remover.separator.batch_size = 4  # as on an accelerator; this network gives the same in any batch
     sizes = [(40, 50), (30, 30), (40, 50), (90, 64), (40, 50)]
     images = [_picture(np.uint8, 3, size, seed) for seed, size in enumerate(sizes)]
     together = remover.restore_all(images)

@@ -105,6 +105,8 @@ class _Words:
     """how fast"""
     save: bool = True
     """a switch"""
+    steps: int = field(default=1, metadata={"former": ["--old_steps"]})
+    """how many"""
 
 
 def _words(*argv):
@@ -116,6 +118,7 @@ def test_hyphens_and_short_names():
     assert _words("-i", "a").input_dir == "a"
     assert _words("--input_dir", "a--b").input_dir == "a--b"
     assert _words("--no-save").save is False
+    assert _words("--old-steps", "3").steps == 3
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def test_help_shows_choices_and_no_types(capsys):
     said = capsys.readouterr().out
     assert "--stage {first,second}" in said
     assert "-i INPUT_DIR" in said
-    assert not any(word in said for word in ("Literal", "type:", "null", "None", "True", "yes"))
+    assert not any(word in said for word in ("Literal", "type:", "null", "None", "True", "yes", "old"))
 
 
 def test_ctrl_c_while_importing_is_one_line(tmp_path):

@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from restoration.composition import as_rgb
-from restoration.remover import Restored
-from utils.image_files import quantise
+from restoration.composition import Restored
+from utils.colour import grey_to_rgb, quantise, to_unit
 
 PANEL = 1024  # longest side of a panel; larger pictures are shown smaller
 GAP, LABEL = 8, 28
@@ -25,7 +24,7 @@ def comparison_sheet(pixels: np.ndarray, restored: Restored, specular: np.ndarra
     }
     # Made small before anything is turned into floats: the copies of a large picture would be larger.
     return side_by_side(
-        {title: quantise(as_rgb(_shrink(layer)), np.uint8) for title, layer in layers.items()}
+        {title: quantise(grey_to_rgb(to_unit(_shrink(layer))), np.uint8) for title, layer in layers.items()}
     )
 
 

@@ -1,0 +1,97 @@
+"""The options of infer.py."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from utils.errors import UserError
+from utils.image_files import WRITERS
+
+EPILOG = """exit codes: 0 all pictures done or skipped; 1 some failed (each is named); 2 nothing to do or
+a wrong option; 130 interrupted"""
+
+
+@dataclass
+class InferOptions:
+    """Options of infer.py."""
+
+    input_dir: str = field(metadata={"flags": ["-i"]})
+    """folder of pictures, a single picture, or a quoted glob such as 'shots/*.png'"""
+    output_dir: str = field(metadata={"flags": ["-o"]})
+    """folder of the results; it is made where it does not exist"""
+    infer_model: str | None = None
+    """weights: our .safetensors, the authors' .mdl, or a folder with TSHRNet's four .pth files; default:
+    savedmodel/aha-lite.safetensors"""
+    method: str | None = None
+    """a classical method (shen2013, yang2010, ...), input (nothing removed), or the name of the network
+    where the weight file does not say it (aha, aha-figure, aha-lite, tshrnet, tshrnet-mix)"""
+    protocol: Literal["native", "released"] = "native"
+    """native: the picture's own resolution and depth, pixels without highlight stay bit for bit; released:
+    the authors' arithmetic (resized to a square of 224 or 448 pixels without keeping the aspect ratio,
+    resized back, truncated to 8 bits)"""
+    output: Literal["tone_corrected", "diffuse"] | None = None
+    """TSHRNet only: which of its stages is the result"""
+    device: str = "auto"
+    """where to compute: auto, cpu, cuda, cuda:1, mps"""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: fp32 on the CPU; on CUDA bf16 where it is proved close, else fp32"""
+    tta: int | None = field(
+        default=None, metadata={"flags": ["--test_time_augmentation"], "former": ["--views"]}
+    )
+    """test-time augmentation: remove only what the network also finds in the mirrored picture (2) and at
+    half its size (4); fewer mistakes on painted things, less removal, 2 or 2.5 times the time. 1: without.
+    Default: 1, but 4 for aha-lite where a side is longer than 256 pixels"""
+    tile: int | None = None
+    """side of the tiles of large pictures, in pixels; 0: no tiles; default: by the network (448 to 1024)"""
+    tile_overlap: int | None = None
+    """pixels shared by neighbouring tiles; default: a quarter of the tile"""
+    batch_size: int = 1
+    """tiles or equal-sized pictures together, on a GPU; on the CPU each goes alone, which is as fast"""
+    workers: int | None = None
+    """tiles at once on the CPU, each in one thread; default: as many as there are cores, at most 2 or 3 by
+    the network, which bounds memory"""
+    recursive: bool = False
+    """take also the pictures in the folders inside; the output folder mirrors them"""
+    skip_existing: bool = False
+    """leave out pictures whose results all exist"""
+    suffix: str = "-removed"
+    """what is put behind the name of a result"""
+    ext: str = "png"
+    """format of the results: png, jpg, tif, webp, bmp, or auto for the format of each picture"""
+    save_highlight: bool = True
+    """write NAME-HFE.png, the highlight map"""
+    save_specular: bool = False
+    """write NAME-specular.png, the layer that was removed"""
+    comparison: bool = False
+    """write NAME-comparison.png: picture, highlight map, specular layer and result side by side"""
+    limit: int | None = None
+    """take only so many pictures, the first ones"""
+    dry_run: bool = False
+    """print what would be done and write nothing"""
+
+    @property
+    def extras(self) -> list[str]:
+        """The files wanted beside each result."""
+        wanted = {
+            "highlight": self.save_highlight,
+            "specular": self.save_specular,
+            "comparison": self.comparison,
+        }
+        return [kind for kind, save in wanted.items() if save]
+
+
+def validate_options(options: InferOptions) -> InferOptions:
+    """`options` with their words normalised. Raises UserError for values that make no sense."""
+    options.ext = options.ext.lower().removeprefix(".")
+    if options.ext != "auto" and f".{options.ext}" not in WRITERS:
+        known = ", ".join(suffix[1:] for suffix in WRITERS)
+        raise UserError(f"--ext {options.ext} cannot be written: choose auto, {known}")
+    if set(options.suffix) & set("/\\\0"):
+        raise UserError(f"--suffix {options.suffix!r} must not name a folder")
+    if options.infer_model and not Path(options.infer_model).exists():
+        raise UserError(f"no such weight file: {options.infer_model}")
+    for name in ("limit", "batch_size", "workers"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name} must be at least 1, not {value}")
+    return options

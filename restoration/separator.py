@@ -1,0 +1,164 @@
+"""Separation of many crops of pictures by one network or function, several side by side in threads."""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from itertools import groupby
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models import ModelSpec, Separation
+from restoration.precision import arithmetic, choose_precision
+from restoration.tiling import NO_TILES
+from utils.colour import FULL_SCALE
+from utils.devices import choose_device
+from utils.errors import UserError
+
+Result = TypeVar("Result")
+
+
+class FunctionNetwork(nn.Module):
+    """A function from (H, W, 3) float32 in [0, 1] to its diffuse layer of the same shape, as a network.
+
+    It sees whole pictures, and has no map: `highlight` is the largest |specular|.
+    """
+
+    def __init__(self, function: Callable[[np.ndarray], np.ndarray]):
+        super().__init__()
+        self.function = function
+        name = getattr(function, "__name__", "this function")
+        # Four at once: each holds a whole picture several times over.
+        self.spec = ModelSpec(name, {}, multiple=1, tile=NO_TILES, tiles_at_once=4, composes=False)
+
+    def forward(self, image: Tensor) -> Separation:
+        """image (B, 3, H, W) float32 in [0, 1], on any device."""
+        pictures = np.ascontiguousarray(image.permute(0, 2, 3, 1).cpu().numpy())
+        specular = np.stack([picture - self.function(picture) for picture in pictures])
+        specular = torch.from_numpy(specular.astype(np.float32)).permute(0, 3, 1, 2).to(image.device)
+        return Separation(image - specular, specular, specular.abs().amax(dim=1, keepdim=True))
+
+
+class Separator:
+    """A network, applied to crops in worker threads.
+
+    network            in eval mode, on `device`
+    device, precision  what it runs on and in
+    batch_size         crops of one size in one forward (1 on the CPU)
+    workers            crops at once on the CPU
+
+    On the CPU every crop goes through the network alone and in one thread, several crops side by side:
+    convolutions split over threads or batches round differently, and pixels would depend on the machine's
+    core count. It also is faster than one crop in many threads. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        device: str | torch.device = "cpu",
+        precision: str = "auto",
+        batch_size: int = 1,
+        workers: int | None = None,
+    ):
+        if batch_size < 1 or (workers is not None and workers < 1):
+            raise UserError("batch_size and workers must be at least 1")
+        self.device = choose_device(str(device))
+        self.network = network.to(self.device).eval()
+        exact = isinstance(network, FunctionNetwork)
+        self.precision = "fp32" if exact else choose_precision(self.network, self.device, precision)
+        on_cpu = self.device.type == "cpu"
+        self.batch_size = 1 if on_cpu else batch_size
+        self.workers = (workers or min(usable_cores(), network.spec.tiles_at_once)) if on_cpu else 1
+        self._cancelled = threading.Event()
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_process = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, crops: Iterable[np.ndarray], network: nn.Module | None = None) -> Iterator[np.ndarray]:
+        """Layers (h, w, specular 3 + highlight 1) float32 of each crop, in order, few of them in memory.
+
+        crops    (h, w) or (h, w, 3) uint8, uint16 or float32 in [0, 1]; consecutive ones of equal size
+                 share a forward
+        network  what to run instead of the own network, such as an augmented one
+
+        Raises CancelledError after `cancel`.
+        """
+        running: deque[Future[list[np.ndarray]]] = deque()
+        try:
+            for batch in self._batches(crops):
+                running.append(self._submit(self._separate_batch, batch, network or self.network))
+                # One more than the workers, so that none waits while the oldest result is used.
+                if len(running) > self.workers:
+                    yield from running.popleft().result()
+            while running:
+                yield from running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+    def run(self, work: Callable[..., Result], *arguments: object) -> Result:
+        """`work(*arguments)` in one of the worker threads. Raises CancelledError after `cancel`."""
+        return self._submit(work, *arguments).result()
+
+    @torch.inference_mode()
+    def separate(self, image: Tensor, network: nn.Module | None = None) -> Separation:
+        """The layers of a batch (B, 3, h, w) float32 in [0, 1], in the calling thread."""
+        with arithmetic(self.device, self.precision):
+            return (network or self.network)(image.to(self.device))
+
+    def cancel(self) -> None:
+        """Makes running and later calls raise CancelledError at the next crop."""
+        self._cancelled.set()
+
+    def _batches(self, crops: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+        """Consecutive crops of equal size, at most `batch_size` together."""
+        for _, group in groupby(crops, key=lambda crop: crop.shape):
+            batch: list[np.ndarray] = []
+            for crop in group:
+                batch.append(crop)
+                if len(batch) == self.batch_size:
+                    yield batch
+                    batch = []
+            if batch:
+                yield batch
+
+    def _separate_batch(self, crops: list[np.ndarray], network: nn.Module) -> list[np.ndarray]:
+        separation = self.separate(_to_tensor(np.stack(crops), self.device), network)
+        layers = torch.cat([separation.specular, separation.highlight], dim=1).float()
+        return list(layers.permute(0, 2, 3, 1).cpu().numpy())
+
+    def _submit(self, work: Callable[..., Result], *arguments: object) -> "Future[Result]":
+        if self._cancelled.is_set():
+            raise CancelledError
+        with self._lock:
+            # A forked process inherits the pool but not its threads.
+            if self._pool is None or self._pool_process != os.getpid():
+                self._pool = ThreadPoolExecutor(self.workers, "separator", self._start_thread)
+                self._pool_process = os.getpid()
+        return self._pool.submit(work, *arguments)
+
+    def _start_thread(self) -> None:
+        if self.device.type == "cpu":
+            torch.set_num_threads(1)  # of this thread only
+
+
+def usable_cores() -> int:
+    """Cores of this process; several processes of one torchrun share the machine's."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def _to_tensor(images: np.ndarray, device: torch.device) -> Tensor:
+    """(B, H, W) or (B, H, W, 3) of any picture type -> (B, 3, H, W) float32 in [0, 1] on `device`."""
+    white = FULL_SCALE[images.dtype]
+    # Bytes travel to an accelerator as they are; 16-bit integers are not known to all of torch.
+    tensor = torch.from_numpy(images if images.dtype == np.uint8 else images.astype(np.float32))
+    scaled = tensor.to(device).float() / white
+    if scaled.ndim == 3:
+        return scaled[:, None].expand(-1, 3, -1, -1)
+    return scaled.permute(0, 3, 1, 2).contiguous()

@@ -6,8 +6,8 @@ from torch import nn
 from models import MODELS, build_model
 from training.options import TrainOptions
 from utils.errors import UserError
-from weights.backbone import load_backbone
 from weights.model_files import load_model
+from weights.pretrained import load_backbone
 
 
 def build_network(options: TrainOptions) -> nn.Module:

@@ -1,7 +1,9 @@
 """The one exception that is meant for the user's eyes, and how a command ends with it."""
 
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -19,10 +21,27 @@ def reason(error: OSError) -> str:
 def run(main: Callable[[], int]) -> int:
     """Calls `main` and returns its exit code; UserError becomes a line on stderr and code 2, Ctrl-C 130."""
     try:
-        return main()
+        with _warnings_as_lines():
+            return main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Here a UserWarning is a line for the user; other categories keep the file and line of the code."""
+    usual = warnings.formatwarning
+
+    def shown(message, category, filename, lineno, line=None) -> str:
+        is_for_users = category is UserWarning and "site-packages" not in filename
+        return f"warning: {message}\n" if is_for_users else usual(message, category, filename, lineno, line)
+
+    warnings.formatwarning = shown
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual

@@ -1,4 +1,4 @@
-"""Weight files: ours (.safetensors), the authors' pickles, TSHRNet folders, backbones, averages."""
+"""Weight files: ours (.safetensors), the authors' (.mdl, .pth, MindSpore's .ckpt), backbones, averages."""
 
 from weights.model_files import load_model, save_model
 

@@ -1,4 +1,4 @@
-"""Puts the weights of one run, or the mean of several runs' weights, into savedmodel/, in half the size.
+"""The mean of the weights of several files, or one file's weights, in half the size, into one weight file.
 
 python -m weights.average runs/a/last.safetensors savedmodel/aha-lite.safetensors
 python -m weights.average runs/a/last.safetensors runs/b/last.safetensors savedmodel/aha-lite.safetensors
@@ -9,6 +9,7 @@ The mean of a network and of its own fine-tuning, or of one run's checkpoints, c
 Entries are rounded to fp16, computation stays in fp32; what the files say about their training goes along.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,58 +17,45 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from models import build_model, with_added
 from models.spectral_norm import SpectralNormConv2d
-from utils import cli
-from utils.errors import UserError
-from weights.model_files import fill, load_model, read_metadata, save_model
-from weights.pickled import read_pickled
+from utils.errors import UserError, run
+from weights.model_files import network_of, read_weights, save_model
 
 ITERATIONS = 20  # of the power method, for the largest singular values of averaged weights
 
 
 def main() -> int:
+    """Entry point; returns the exit code."""
     if len(sys.argv) < 3:
-        raise UserError("python -m weights.average WEIGHTS.safetensors [MORE ...] SHIPPED.safetensors")
+        raise UserError("python -m weights.average WEIGHTS.safetensors [MORE ...] AVERAGE.safetensors")
     *sources, target = map(Path, sys.argv[1:])
     if target.suffix != ".safetensors":
-        raise UserError(f"{target}: the name of shipped weights ends in .safetensors")
-    networks, stories = zip(*map(_read, sources), strict=True)
+        raise UserError(f"{target}: the name of the average must end in .safetensors")
+    network, stories = average_checkpoints(sources)
     training = stories[0] if len(stories) == 1 else {"mean_of": stories}
-    save_model(mean_of(networks, sources), target, half=True, training=training)
+    save_model(network, target, half=True, training=training)
     steps = " and ".join(str(story.get("steps", "unknown")) for story in stories)
     print(f"{target}: {target.stat().st_size / 2**20:.1f} MiB, {steps} steps")
     return 0
 
 
-def _read(source: Path) -> tuple[nn.Module, dict]:
-    """The network of a weight file or of a run's checkpoint, and how it was trained."""
-    if source.suffix == ".safetensors":
-        return load_model(source), read_metadata(source)["training"]
-    state = read_pickled(source)
-    if not isinstance(state, dict) or not {"network", "networks", "average", "progress"} <= state.keys():
-        raise UserError(f"{source} is no checkpoint of train.py: give its best-*.pt, or .safetensors")
-    name = state["network"]
-    network = build_model(name, **with_added(name, state["hyperparameters"]))
-    fill(network, state["average"] or state["networks"]["model"], source)
-    story = {
-        "steps": state["progress"]["step"],
-        "averaged": bool(state["average"]),
-        "options": state["options"],
-    }
-    return network, story
+def average_checkpoints(paths: Sequence[str | os.PathLike]) -> tuple[nn.Module, list[dict]]:
+    """The network whose weights are the mean of those in `paths`, in eval mode, and how each was trained.
 
-
-def mean_of(networks: Sequence[nn.Module], sources: Sequence[Path]) -> nn.Module:
-    """The first network with the mean of all weights; raises UserError where they do not fit together."""
-    first = networks[0]
+    `paths`: one or more files that `load_model` takes, all of one network with the same hyper-parameters.
+    The spectral norms are computed anew: the largest singular value of a mean is not the mean of theirs.
+    Raises UserError where the files do not fit together.
+    """
+    files = [read_weights(path) for path in paths]
+    networks = [network_of(weights, path) for weights, path in zip(files, paths, strict=True)]
+    stories = [weights.training for weights in files]
+    first, states = networks[0], [network.state_dict() for network in networks]
     if len(networks) == 1:
-        return first
-    states = [network.state_dict() for network in networks]
-    for network, state, source in zip(networks, states, sources, strict=True):
+        return first.eval(), stories
+    for network, state, path in zip(networks, states, paths, strict=True):
         shapes = {name: value.shape for name, value in state.items()}
         if network.spec.name != first.spec.name or shapes != {k: v.shape for k, v in states[0].items()}:
-            raise UserError(f"{source} holds another network than {sources[0]}; their mean means nothing")
+            raise UserError(f"{path} holds another network than {paths[0]}; their mean means nothing")
     mean = {
         name: torch.stack([state[name] for state in states]).mean(0) if value.is_floating_point() else value
         for name, value in states[0].items()
@@ -78,8 +66,8 @@ def mean_of(networks: Sequence[nn.Module], sources: Sequence[Path]) -> nn.Module
             layer.train()
             for _ in range(ITERATIONS):
                 layer.normalised_weight()
-    return first.eval()
+    return first.eval(), stories
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(run(main))

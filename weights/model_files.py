@@ -2,51 +2,62 @@
 
 save_model(model, "savedmodel/mine.safetensors", half=True, training={"data": "SHIQ", "steps": 1000})
 model = load_model("savedmodel/mine.safetensors")          # the network's name stands in the file
+model = load_model("runs/mine")                            # the best weights of a run of train.py
 model = load_model("Nature.mdl")                           # the AHA authors' checkpoint
 model = load_model("TSHRNet_weights/", name="tshrnet-mix") # the TSHRNet authors' four files
 """
 
-import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from models import MODELS, build_model, with_added
-from utils.atomic import atomic_path
+from models import MODELS, build_model
 from utils.errors import UserError
-from weights.pickled import read_pickled, state_dict_in
+from weights.metadata import checked_hyperparameters, written_metadata
+from weights.pickled import read_pickled, require_file, state_dict_in
+from weights.safetensors_files import read_metadata, read_safetensors, write_safetensors
 from weights.tshrnet_folder import is_released_tshrnet, read_released_tshrnet
 
-FORMAT = "specular-highlight-removal 1"
-# The authors draw this layer anew at every forward and save it nowhere; models/refine.py seeds it.
-OPTIONAL = {"attention_projection.weight", "attention_projection.bias"}
+# Entries that files may lack. The AHA authors draw the projection anew at every forward and save it nowhere;
+# models/refine.py seeds it. MindSpore's batch norms do not count batches, and no result depends on it.
+OPTIONAL = ("attention_projection.weight", "attention_projection.bias", "num_batches_tracked")
 SHOWN = 3  # entries that an error names
+BEST_OF_A_RUN = ("best.safetensors", "last.safetensors", "last.pt")
+CHECKPOINT_KEYS = {"network", "hyperparameters", "networks", "average"}
+FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a file holds. `network` is None where the file does not say whose weights these are.
+
+    `training`: how the network was trained, as far as the file says
+    """
+
+    state: dict[str, Tensor]
+    network: str | None
+    default: str
+    hyperparameters: dict = field(default_factory=dict)
+    training: dict = field(default_factory=dict)
 
 
 def save_model(
     model: nn.Module, path: str | os.PathLike, *, half: bool = False, training: dict | None = None
 ) -> None:
-    """Writes the weights of a network made by `build_model` as safetensors, atomically.
+    """Writes the weights of a network made by `build_model` as safetensors, atomically, with a hash of them.
 
     half      floating-point entries in fp16 (they come back as fp32)
     training  how it was trained, anything JSON can hold; kept in the file's metadata
     """
-    spec = model.spec
-    metadata = {
-        "format": FORMAT,
-        "network": spec.name,
-        "hyperparameters": json.dumps(spec.hyperparameters),
-        "training": json.dumps(training or {}),
-    }
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     if half:
         state = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-    with atomic_path(path) as temporary:
-        save_file(state, temporary, metadata)
+    metadata = written_metadata(model.spec.name, model.spec.hyperparameters, training or {})
+    write_safetensors(path, state, metadata)
 
 
 def load_model(
@@ -54,90 +65,111 @@ def load_model(
 ) -> nn.Module:
     """A network in eval mode, fp32, on `device`, with the weights in `path`.
 
-    path  our .safetensors; a `torch.save` file of the AHA authors (`Nature.mdl`: a state dict, bare or
-          under "model", with or without `module.`); a folder with TSHRNet's four files
+    path  our .safetensors; a run folder of train.py (its best weights) or one of its checkpoints (their
+          moving average where they have one); a `torch.save` file of the AHA authors (`Nature.mdl`: a state
+          dict, bare or under "model", with or without `module.`); a folder with TSHRNet's four files, of
+          PyTorch (.pth) or of MindSpore (.ckpt), or one of the four
     name  the network, where the file does not say it (a foreign file is taken for "aha", a TSHRNet
           folder for "tshrnet"); where the file does, the two must agree
 
-    Raises UserError for a missing, truncated or unsafe file and for weights of another network.
+    Raises UserError for a missing, damaged or unsafe file and for weights of another network. Names, shapes
+    and types are compared before the network is made: a file of a few bytes cannot claim gigabytes. Warns
+    (UserWarning) of files without a checksum, in which damage would not be noticed.
     """
-    path = Path(path)
-    if not path.exists():
-        raise UserError(f"no such weight file: {path}")
     if name is not None and name not in MODELS:
         raise UserError(f"no network {name!r}: there are {', '.join(MODELS)}")
+    return network_of(read_weights(path), path, name).to(device).eval()
+
+
+def read_weights(path: str | os.PathLike) -> Weights:
+    """What any file that `load_model` takes holds; nothing larger than it is allocated. Raises UserError."""
+    path = Path(path)
+    if path.is_dir() and not is_released_tshrnet(path):
+        path = _best_of_a_run(path)
     if is_released_tshrnet(path):
-        state, saved_name, hyperparameters = read_released_tshrnet(path), None, {}
-        default = "tshrnet"
-    elif path.is_dir():
-        raise UserError(f"{path} is a folder without TSHRNet's weight files UNet1_60.pth .. UNet4_60.pth")
-    elif path.suffix == ".safetensors":
-        state, saved_name, hyperparameters = _read_safetensors(path)
-        default = "aha"
-    else:
-        state, saved_name, hyperparameters = state_dict_in(read_pickled(path), path), None, {}
-        default = "aha"
-    if saved_name and name and saved_name != name:
-        raise UserError(f"{path} holds weights of {saved_name}, not of {name}")
-    try:
-        model = build_model(saved_name or name or default, **hyperparameters)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} was written by another version of this program: {error}") from error
-    fill(model, state, path)
-    return model.to(device).eval()
-
-
-def read_metadata(path: str | os.PathLike) -> dict:
-    """{"network": name, "hyperparameters": dict, "training": dict} of one of our safetensors files."""
-    with _open(Path(path)) as file:
-        metadata = file.metadata() or {}
-    if metadata.get("format") != FORMAT:
-        raise UserError(
-            f"{path} is a safetensors file, but not one of ours: it does not say which network it is"
+        state, width = read_released_tshrnet(path)
+        return Weights(state, None, "tshrnet", {"width": width})
+    require_file(path)
+    if path.suffix == ".safetensors":
+        said = read_metadata(path)
+        return Weights(
+            read_safetensors(path), said["network"], "aha", said["hyperparameters"], said["training"]
         )
-    return {
-        "network": metadata["network"],
-        "hyperparameters": json.loads(metadata["hyperparameters"]),
-        "training": json.loads(metadata["training"]),
-    }
+    content = read_pickled(path)
+    if isinstance(content, Mapping) and content.keys() >= CHECKPOINT_KEYS:
+        return _of_checkpoint(content, path)
+    return Weights(state_dict_in(content, path), None, "aha")
+
+
+def network_of(weights: Weights, path: str | os.PathLike, name: str | None = None) -> nn.Module:
+    """The network with the weights read from `path`, in training mode; `name` as for `load_model`."""
+    if weights.network and name and weights.network != name:
+        raise UserError(f"{path} holds weights of {weights.network}, not of {name}")
+    wanted = weights.network or name or weights.default
+    try:
+        # On this device tensors have shapes and no values.
+        with torch.device("meta"):
+            skeleton = build_model(wanted, **weights.hyperparameters)
+        check_fit(skeleton, weights.state, path)
+        model = build_model(wanted, **weights.hyperparameters)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{path} was written by another version of this program: {error}") from error
+    fill(model, weights.state, path)
+    return model
 
 
 def fill(model: nn.Module, state: dict[str, Tensor], path: str | os.PathLike) -> None:
-    """Copies `state` into `model`; raises UserError naming `path` unless names and shapes agree."""
+    """Copies `state` into `model`; raises UserError naming `path` unless names, shapes and types agree."""
+    check_fit(model, state, path)
+    broken = [name for name, value in state.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise UserError(f"{path} holds values that are not finite, in {_some(broken)}: its training diverged")
     own = model.state_dict()
-    missing = [name for name in own if name not in state and name not in OPTIONAL]
+    kept = {name: value for name, value in own.items() if name.endswith(OPTIONAL)}
+    model.load_state_dict(kept | state)
+
+
+def check_fit(model: nn.Module, state: dict[str, Tensor], path: str | os.PathLike) -> None:
+    """Raises UserError naming `path` unless `state` has the names, shapes and kinds of numbers of `model`."""
+    own, network = model.state_dict(), model.spec.name
+    missing = [name for name in own if name not in state and not name.endswith(OPTIONAL)]
     extra = [name for name in state if name not in own]
     if missing or extra:
-        raise UserError(_mismatch(model.spec.name, state, missing, extra, path))
+        raise UserError(_mismatch(network, state, missing, extra, path))
     shapes = [name for name, value in state.items() if value.shape != own[name].shape]
     if shapes:
         first = shapes[0]
         raise UserError(
-            f"{path} does not fit {model.spec.name}: {len(shapes)} entries of other shapes, such as {first} "
+            f"{path} does not fit {network}: {len(shapes)} entries of other shapes, such as {first} "
             f"{tuple(state[first].shape)} instead of {tuple(own[first].shape)}: other hyper-parameters?"
         )
-    broken = [name for name, value in state.items() if not torch.isfinite(value).all()]
-    if broken:
-        raise UserError(f"{path} holds values that are not finite, in {_some(broken)}: its training diverged")
-    kept = {name: own[name] for name in OPTIONAL if name in own}
-    model.load_state_dict(kept | state)
+    for name, value in state.items():
+        is_float = value.dtype in FLOATS if own[name].is_floating_point() else value.dtype == own[name].dtype
+        if not is_float or value.layout != torch.strided:
+            raise UserError(f"{path} does not fit {network}: {name} has numbers of type {value.dtype}")
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str, dict]:
-    metadata = read_metadata(path)
-    with _open(path) as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    network = metadata["network"]
-    return state, network, with_added(network, metadata["hyperparameters"])
+def _best_of_a_run(folder: Path) -> Path:
+    for name in BEST_OF_A_RUN:
+        if (folder / name).is_file():
+            return folder / name
+    raise UserError(
+        f"{folder} is a folder without weights: neither TSHRNet's four files (UNet1_60.pth .. UNet4_60.pth, "
+        f"or .ckpt) nor a run of train.py ({', '.join(BEST_OF_A_RUN)})"
+    )
 
 
-def _open(path: Path):
-    try:
-        return safe_open(path, framework="pt")
-    except FileNotFoundError as error:
-        raise UserError(f"no such weight file: {path}") from error
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is no whole safetensors file ({error}): get it again") from error
+def _of_checkpoint(content: Mapping, path: Path) -> Weights:
+    network, networks = content["network"], content["networks"]
+    hyperparameters = checked_hyperparameters(network, content["hyperparameters"], path)
+    state = content["average"] or (networks.get("model") if isinstance(networks, Mapping) else None)
+    progress = content.get("progress")
+    training = {
+        "steps": progress.get("step") if isinstance(progress, Mapping) else None,
+        "averaged": bool(content["average"]),
+        "options": content.get("options"),
+    }
+    return Weights(state_dict_in(state, path), network, network, hyperparameters, training)
 
 
 def _mismatch(name: str, state: dict, missing: list[str], extra: list[str], path: str | os.PathLike) -> str:
@@ -148,12 +180,13 @@ def _mismatch(name: str, state: dict, missing: list[str], extra: list[str], path
         parts.append(f"{len(extra)} entries it does not have ({_some(extra)})")
     likely = _likely_network(state)
     if likely and likely != name:
-        parts.append(f"It looks like {likely}: say so (for instance --method {likely}:{path})")
+        parts.append(f"It looks like {likely}: say so (for instance {likely}:{path})")
     return "; ".join(parts).replace(":;", ":")
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    shown = ", ".join(name[:80] for name in names[:SHOWN])
+    return shown + (", ..." if len(names) > SHOWN else "")
 
 
 def _likely_network(state: dict[str, Tensor]) -> str | None:

@@ -1,4 +1,4 @@
-"""Weights on their way into savedmodel/."""
+"""One weight file from several."""
 
 import pytest
 import torch
@@ -6,58 +6,58 @@ from safetensors import safe_open
 
 from models import build_model
 from utils.errors import UserError
-from weights import average as ship
+from weights import average
 from weights.model_files import load_model, read_metadata, save_model
 
 
-def _ship(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["ship", *map(str, arguments)])
-    return ship.main()
+def _average(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["average", *map(str, arguments)])
+    return average.main()
 
 
 def test_weights_are_halved_and_keep_their_story(tmp_path, monkeypatch):
     network = build_model("aha-lite", widths=(4, 4, 8), trunk_channels=(4, 8, 8), bounded=True)
     source, target = tmp_path / "last.safetensors", tmp_path / "savedmodel" / "mine.safetensors"
     save_model(network, source, training={"steps": 7})
-    assert _ship(monkeypatch, source, target) == 0
+    assert _average(monkeypatch, source, target) == 0
     with safe_open(target, "pt") as file:
         assert file.get_tensor("HFE.scores1.weight").dtype == torch.float16
     assert read_metadata(target)["training"] == {"steps": 7}
-    shipped = load_model(target)
-    assert shipped.spec.hyperparameters["bounded"]
+    averaged = load_model(target)
+    assert averaged.spec.hyperparameters["bounded"]
     for name, value in network.state_dict().items():
-        torch.testing.assert_close(shipped.state_dict()[name], value, rtol=1e-3, atol=1e-6)
+        torch.testing.assert_close(averaged.state_dict()[name], value, rtol=1e-3, atol=1e-6)
 
 
 def test_other_names_are_refused(tmp_path, monkeypatch):
-    with pytest.raises(UserError, match=r"ends in \.safetensors"):
-        _ship(monkeypatch, tmp_path / "last.safetensors", tmp_path / "weights.pt")
+    with pytest.raises(UserError, match=r"end in \.safetensors"):
+        _average(monkeypatch, tmp_path / "last.safetensors", tmp_path / "weights.pt")
 
 
 def test_checkpoints_of_a_run_give_their_moving_average(tmp_path, monkeypatch):
     sizes = {"widths": (4, 4, 8), "trunk_channels": (4, 8, 8)}
-    raw, average = (build_model("aha-lite", **sizes) for _ in range(2))
+    raw, mean = (build_model("aha-lite", **sizes) for _ in range(2))
     state = {
         "network": "aha-lite",
         "hyperparameters": raw.spec.hyperparameters,
         "networks": {"model": raw.state_dict()},
-        "average": average.state_dict(),
+        "average": mean.state_dict(),
         "progress": {"step": 40},
         "options": {"seed": 5},
     }
     name = "coarse.coarse1.0.conv.weight"
-    for held, wanted in ((average.state_dict(), average), (None, raw)):
+    for held, wanted in ((mean.state_dict(), mean), (None, raw)):
         torch.save(state | {"average": held}, tmp_path / "best-00000040.pt")
-        target = tmp_path / "shipped.safetensors"
-        assert _ship(monkeypatch, tmp_path / "best-00000040.pt", target) == 0
+        target = tmp_path / "averaged.safetensors"
+        assert _average(monkeypatch, tmp_path / "best-00000040.pt", target) == 0
         torch.testing.assert_close(
             load_model(target).state_dict()[name], wanted.state_dict()[name], rtol=1e-3, atol=1e-5
         )
         story = {"steps": 40, "averaged": held is not None, "options": {"seed": 5}}
         assert read_metadata(target)["training"] == story
-    torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pt")
-    with pytest.raises(UserError, match=r"other\.pt is no checkpoint"):
-        _ship(monkeypatch, tmp_path / "other.pt", target)
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pt")  # a state dict, but of what?
+    with pytest.raises(UserError, match=r"other\.pt does not hold"):
+        _average(monkeypatch, tmp_path / "other.pt", target)
 
 
 def test_the_mean_of_two_networks(tmp_path, monkeypatch):
@@ -67,16 +67,16 @@ def test_the_mean_of_two_networks(tmp_path, monkeypatch):
     for network, file in zip(networks, files, strict=True):
         save_model(network, file, training={"steps": 3})
     target = tmp_path / "mean.safetensors"
-    assert _ship(monkeypatch, *files, target) == 0
-    shipped = load_model(target)
+    assert _average(monkeypatch, *files, target) == 0
+    averaged = load_model(target)
     name = "coarse.coarse1.0.conv.weight"
     mean = (networks[0].state_dict()[name] + networks[1].state_dict()[name]) / 2
-    torch.testing.assert_close(shipped.state_dict()[name], mean, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(averaged.state_dict()[name], mean, rtol=1e-3, atol=1e-5)
     # Spectral norms are those of the mean, not means of norms.
-    layer = shipped.coarse.coarse3[0].conv.conv
+    layer = averaged.coarse.coarse3[0].conv.conv
     assert torch.linalg.matrix_norm(layer.normalised_weight().flatten(1), 2).item() == pytest.approx(
         1, abs=0.02
     )
     save_model(build_model("aha-lite", widths=(4, 4, 12), trunk_channels=(4, 8, 8)), files[1])
     with pytest.raises(UserError, match="another network"):
-        _ship(monkeypatch, *files, target)
+        _average(monkeypatch, *files, target)

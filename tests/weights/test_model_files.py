@@ -1,14 +1,21 @@
 """Weights in files: round trips, the authors' format, and files that must be refused."""
 
+import json
 import os
 import pickle
+import resource
+import zipfile
 
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from models import build_model
 from utils.errors import UserError
-from weights.model_files import load_model, read_metadata, save_model
+from weights.model_files import fill, load_model, read_metadata, save_model
+from weights.pickled import read_pickled
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +125,148 @@ def test_other_networks_are_named(lite, released_state, tmp_path):
     torch.save(released_state | {"conv_P1.0.conv.bias": torch.full((48,), torch.nan)}, tmp_path / "n.mdl")
     with pytest.raises(UserError, match="not finite"):
         load_model(tmp_path / "n.mdl")
+
+
+def _rewritten(source, target, **texts):
+    """A copy of one of our files with other metadata (None: left out) and no hash."""
+    with safe_open(source, "pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        metadata = dict(file.metadata()) | texts
+    kept = {key: value for key, value in metadata.items() if value is not None and key != "sha256"}
+    save_file(state, target, kept)
+    return target
+
+
+@pytest.mark.filterwarnings("ignore:.*older than the hash")
+@pytest.mark.parametrize(
+    ("texts", "word"),
+    [
+        ({"format": None}, "not one of ours"),
+        ({"format": "specular-highlight-removal 99"}, "not one of ours"),
+        ({"network": None}, "network 'None'"),
+        ({"network": "aha-heavy"}, "network 'aha-heavy'"),
+        ({"network": "aha"}, "hyper-parameter|does not"),
+        ({"hyperparameters": None}, "hyperparameters is damaged or missing"),
+        ({"hyperparameters": "{"}, "hyperparameters is damaged or missing"),
+        ({"hyperparameters": "[" * 100_000}, "hyperparameters is damaged or missing"),
+        ({"hyperparameters": "[1, 2]"}, "no table"),
+        ({"hyperparameters": '{"widths": [4, 6, 8], "depth": 3}'}, "hyper-parameter 'depth'"),
+        ({"hyperparameters": '{"widths": "wide"}'}, "widths is wide"),
+        ({"hyperparameters": '{"widths": []}'}, r"widths is \(\)|widths is \[\]"),
+        ({"hyperparameters": '{"widths": [4, 6]}'}, "another version"),
+        ({"hyperparameters": '{"widths": [-4, 6, 8]}'}, "widths is"),
+        ({"hyperparameters": '{"widths": [4.5, 6, 8]}'}, "widths is"),
+        ({"hyperparameters": '{"widths": [true, 6, 8]}'}, "widths is"),
+        ({"hyperparameters": '{"widths": [1000000000, 6, 8]}'}, "widths is"),
+        ({"hyperparameters": '{"dilations": [%s1]}' % ("1," * 10_000)}, "dilations is"),
+        ({"hyperparameters": '{"bounded": 1}'}, "bounded is 1"),
+        ({"hyperparameters": '{"trunk": "resnet1000"}'}, "resnet1000"),
+        ({"hyperparameters": '{"trunk": null}'}, "trunk is None"),
+        ({"training": "not JSON"}, "training is damaged or missing"),
+    ],
+)
+def test_forged_metadata_is_refused_in_a_sentence(lite, tmp_path, texts, word):
+    save_model(lite, tmp_path / "a.safetensors")
+    with pytest.raises(UserError, match=word):
+        load_model(_rewritten(tmp_path / "a.safetensors", tmp_path / "b.safetensors", **texts))
+
+
+def test_absurd_widths_are_refused_before_anything_is_allocated(lite, tmp_path):
+    """With these the network would take 10 GiB; the file has 100 KiB."""
+    save_model(lite, tmp_path / "a.safetensors")
+    forged = lite.spec.hyperparameters | {"widths": [8192, 8192, 8192]}
+    file = _rewritten(
+        tmp_path / "a.safetensors", tmp_path / "b.safetensors", hyperparameters=json.dumps(forged)
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.warns(UserWarning, match="hash"), pytest.raises(UserError, match="entries of other shapes"):
+        load_model(file)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024  # KiB
+
+
+def test_a_flipped_bit_is_noticed(lite, released_state, tmp_path):
+    save_model(lite, tmp_path / "a.safetensors")
+    torch.save(released_state, tmp_path / "a.mdl")
+    random = np.random.default_rng(0)
+    for name in ("a.safetensors", "a.mdl"):
+        whole = (tmp_path / name).read_bytes()
+        for place in random.integers(len(whole) // 2, len(whole) - 2000, 4):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << int(random.integers(8))
+            (tmp_path / name).write_bytes(damaged)
+            with pytest.raises(UserError, match="damaged"):
+                load_model(tmp_path / name)
+
+
+def test_a_file_without_a_hash_is_read_with_a_word(lite, tmp_path):
+    save_model(lite, tmp_path / "a.safetensors")
+    old = _rewritten(tmp_path / "a.safetensors", tmp_path / "old.safetensors")
+    with pytest.warns(UserWarning, match=r"old\.safetensors is older than the hash"):
+        load_model(old)
+    torch.save(lite.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    with pytest.warns(UserWarning, match=r"old\.pth has no checksums"):
+        read_pickled(tmp_path / "old.pth")
+
+
+def test_compressed_archives_are_refused(tmp_path):
+    """64 MiB of zeros in 64 KiB: what it unpacks to is not bounded by its size."""
+    torch.save({"w": torch.zeros(2**24)}, tmp_path / "a.mdl")
+    with (
+        zipfile.ZipFile(tmp_path / "a.mdl") as plain,
+        zipfile.ZipFile(tmp_path / "b.mdl", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in plain.namelist():
+            packed.writestr(entry, plain.read(entry))
+    with pytest.raises(UserError, match=r"b\.mdl refused: it is compressed"):
+        load_model(tmp_path / "b.mdl")
+
+
+class _AsksForMemory:
+    def __reduce__(self):
+        return bytearray, (2**40,)
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_pickles_that_ask_for_memory_are_refused(tmp_path, archive):
+    torch.save({"model": _AsksForMemory()}, tmp_path / "a.mdl", _use_new_zipfile_serialization=archive)
+    with pytest.raises(UserError, match=r"calls \w+\.bytearray"):
+        load_model(tmp_path / "a.mdl")
+
+
+def test_a_run_folder_and_a_checkpoint_are_weights(lite, tmp_path):
+    save_model(lite, tmp_path / "best.safetensors")
+    checkpoint = {
+        "network": "aha-lite",
+        "hyperparameters": lite.spec.hyperparameters,
+        "networks": {"model": {name: torch.zeros_like(value) for name, value in lite.state_dict().items()}},
+        "average": lite.state_dict(),
+        "progress": {"step": 3},
+    }
+    torch.save(checkpoint, tmp_path / "last.pt")
+    for path in (tmp_path, tmp_path / "last.pt"):
+        for name, value in load_model(path).state_dict().items():
+            assert torch.equal(value, lite.state_dict()[name])
+    torch.save(checkpoint | {"hyperparameters": {"widths": [10**9] * 3}}, tmp_path / "last.pt")
+    with pytest.raises(UserError, match="widths is"):
+        load_model(tmp_path / "last.pt")
+
+
+def test_what_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "a.safetensors")
+    (tmp_path / "b.pth").symlink_to("/dev/zero")
+    for name in ("a.safetensors", "b.pth"):
+        with pytest.raises(UserError, match="no ordinary file"):
+            load_model(tmp_path / name)
+
+
+def test_numbers_of_another_kind_are_refused(lite, tmp_path):
+    state = lite.state_dict()
+    entry = "HFE.scores1.bias"
+    for value, kind in ((state[entry].long(), "int64"), (state[entry].to(torch.complex64), "complex64")):
+        torch.save(state | {entry: value}, tmp_path / "a.pth")
+        with pytest.raises(UserError, match=kind):
+            fill(
+                build_model("aha-lite", widths=(4, 6, 8), trunk_channels=(4, 6, 8)),
+                state | {entry: value},
+                "a",
+            )

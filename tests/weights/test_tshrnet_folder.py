@@ -21,7 +21,9 @@ def test_the_four_files_fill_the_network(tmp_path, prefix):
     write_nets(tmp_path, prefix=prefix)
     assert is_released_tshrnet(tmp_path)
     model = build_model("tshrnet", width=2)
-    model.load_state_dict(read_released_tshrnet(tmp_path))
+    state, width = read_released_tshrnet(tmp_path)
+    assert width == 2
+    model.load_state_dict(state)
     for number in range(1, 5):
         saved = torch.load(tmp_path / f"UNet{number}_60.pth", weights_only=True)
         net = getattr(model, f"unet{number}").state_dict()
@@ -41,7 +43,7 @@ def test_several_epochs_ask_for_a_choice(tmp_path):
     write_nets(tmp_path, epoch=70, count=3)
     with pytest.raises(UserError, match=r"several epochs \(60, 70\)"):
         read_released_tshrnet(tmp_path)
-    chosen = read_released_tshrnet(tmp_path / "UNet1_60.pth")
+    chosen, _ = read_released_tshrnet(tmp_path / "UNet1_60.pth")
     saved = torch.load(tmp_path / "UNet4_60.pth", weights_only=True)
     torch.testing.assert_close(chosen["unet4.CvT11.conv.weight"], saved["CvT11.conv.weight"])
 

@@ -1,0 +1,173 @@
+"""TSHRNet's weights as MindSpore writes them, read without MindSpore."""
+
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.unet import UNet
+from utils.errors import UserError
+from weights.mindspore import read_mindspore
+from weights.model_files import load_model
+
+PARITY = Path(os.environ.get("SPECULAR_SHARED", "../shared")) / "parity" / "tshrnet_mindspore_width4"
+MINDSPORE_NAMES = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_variance",
+}
+
+
+def varint(value: int) -> bytes:
+    parts = []
+    while True:
+        value, byte = value >> 7, value & 0x7F
+        parts.append(byte | (0x80 if value else 0))
+        if not value:
+            return bytes(parts)
+
+
+def field(number: int, content: int | bytes) -> bytes:
+    """A number (wire type 0) or bytes (wire type 2) of a protocol-buffer message."""
+    if isinstance(content, int):
+        return varint(number << 3) + varint(content)
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def value(tag: str, array: np.ndarray, kind: str = "Float32", packed: bool = False) -> bytes:
+    """An entry of a checkpoint, as MindSpore's `save_checkpoint` writes it."""
+    shape = array.shape or (0,)
+    dims = field(1, b"".join(map(varint, shape))) if packed else b"".join(field(1, n) for n in shape)
+    tensor = dims + field(2, kind.encode()) + field(3, array.tobytes())
+    return field(1, field(1, tag.encode()) + field(2, tensor))
+
+
+def write_nets(folder: Path, width: int = 2, name: str = "UNet{}_60.ckpt") -> dict[str, torch.Tensor]:
+    """Four files of random U-Nets; returns what they hold under our names."""
+    folder.mkdir(exist_ok=True)
+    ours = {}
+    for number, channels in enumerate((3, 3, 6, 9), start=1):
+        state = UNet(channels, width=width).state_dict()
+        content = b""
+        for entry, tensor in state.items():
+            ours[f"unet{number}.{entry}"] = tensor
+            layer, _, last = entry.rpartition(".")
+            if last == "num_batches_tracked":  # MindSpore counts none
+                continue
+            theirs = f"{layer}.{MINDSPORE_NAMES[last]}" if layer.endswith("after") else entry
+            content += value(theirs, tensor.numpy())
+        (folder / name.format(number)).write_bytes(content)
+    return ours
+
+
+@pytest.mark.parametrize("name", ["UNet{}_60.ckpt", "UNet{}_60ckpt"])
+def test_a_folder_fills_the_network_with_its_own_width(tmp_path, name):
+    ours = write_nets(tmp_path, width=3, name=name)
+    model = load_model(tmp_path, name="tshrnet-mix")
+    assert model.spec.name == "tshrnet-mix"
+    assert model.spec.hyperparameters["width"] == 3
+    for entry, tensor in model.state_dict().items():
+        if not entry.endswith("num_batches_tracked"):
+            assert torch.equal(tensor, ours[entry]), entry
+    assert load_model(tmp_path / name.format(2)).spec.name == "tshrnet"
+
+
+@pytest.mark.skipif(not PARITY.is_dir(), reason=f"no {PARITY}")
+def test_what_mindspore_computed():
+    expected = np.load(PARITY / "expected.npz")
+    with torch.inference_mode():
+        stages = load_model(PARITY)(torch.from_numpy(expected["image"])[None]).stages
+    for name, stage in (
+        ("albedo", "albedo"),
+        ("shading", "shading"),
+        ("diffuse", "refined_diffuse"),
+        ("tone_corrected", "tone_corrected"),
+    ):
+        np.testing.assert_allclose(stages[stage][0].numpy(), expected[name], rtol=0, atol=1e-6)
+
+
+def test_numbers_of_other_types_and_forms(tmp_path):
+    file = tmp_path / "a.ckpt"
+    matrix = np.arange(6, dtype=np.float16).reshape(2, 3)
+    unknown = (
+        field(7, b"of a later version") + varint(8 << 3 | 5) + b"1234" + varint(9 << 3 | 1) + b"12345678"
+    )
+    file.write_bytes(
+        value("half", matrix, "Float16", packed=True)
+        + unknown
+        + value("scalar", np.float32(2.5))
+        + value("count", np.array([3], np.int64), "Int64")
+    )
+    read = read_mindspore(file)
+    assert read["half"].dtype == torch.float16
+    assert read["half"].tolist() == matrix.tolist()
+    assert read["scalar"].shape == ()
+    assert read["scalar"].item() == 2.5
+    assert read["count"].tolist() == [3]
+
+
+def test_a_tensor_in_slices(tmp_path):
+    """MindSpore cuts what is larger than 512 MB; each slice repeats the whole shape."""
+    whole = np.arange(6, dtype=np.float32).reshape(3, 2)
+    content = b""
+    for rows in (whole[:2], whole[2:]):
+        tensor = field(1, 3) + field(1, 2) + field(2, b"Float32") + field(3, rows.tobytes())
+        content += field(1, field(1, b"w") + field(2, tensor))
+    (tmp_path / "a.ckpt").write_bytes(content)
+    assert read_mindspore(tmp_path / "a.ckpt")["w"].tolist() == whole.tolist()
+
+
+def test_the_checksum_of_mindspore_is_checked(tmp_path):
+    content = value("w", np.ones(4, np.float32))
+    ending = b"crc_num" + zlib.crc32(content).to_bytes(10, "big")
+    (tmp_path / "a.ckpt").write_bytes(content + ending)
+    assert read_mindspore(tmp_path / "a.ckpt")["w"].tolist() == [1, 1, 1, 1]
+    damaged = bytearray(content)
+    damaged[-1] ^= 1
+    (tmp_path / "a.ckpt").write_bytes(bytes(damaged) + ending)
+    with pytest.raises(UserError, match=r"a\.ckpt.*checksum does not match"):
+        read_mindspore(tmp_path / "a.ckpt")
+
+
+def test_damaged_and_foreign_files(tmp_path):
+    write_nets(tmp_path)
+    file = tmp_path / "UNet3_60.ckpt"
+    whole = file.read_bytes()
+    for size in (0, 1, 40, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:size])
+        with pytest.raises(UserError, match=r"UNet3_60\.ckpt is no whole MindSpore checkpoint"):
+            load_model(tmp_path)
+    torch.save({"w": torch.zeros(3)}, file)
+    with pytest.raises(UserError, match=r"UNet3_60\.ckpt is no whole MindSpore checkpoint"):
+        load_model(tmp_path)
+    file.write_bytes(value("conv1.weight", np.zeros((2, 3, 4, 4), np.float32)))
+    with pytest.raises(UserError, match=r"UNet3_60\.ckpt holds no U-Net"):
+        load_model(tmp_path)
+    file.write_bytes(value("w", np.zeros(3, np.float32), "Float64"))
+    with pytest.raises(UserError, match=r"'w' has 12 bytes where its shape \(3,\) needs 24"):
+        load_model(tmp_path)
+    # A whole file of entries without the last: the network says what is missing.
+    file.write_bytes(whole[: whole.rindex(b"CvT11.conv.bias") - 4])
+    with pytest.raises(UserError, match=r"1 entries missing|no whole"):
+        load_model(tmp_path)
+
+
+def test_mixed_folders(tmp_path):
+    write_nets(tmp_path, width=2)
+    write_nets(tmp_path / "wider", width=3)
+    (tmp_path / "UNet2_60.ckpt").write_bytes((tmp_path / "wider" / "UNet2_60.ckpt").read_bytes())
+    with pytest.raises(UserError, match=r"different widths .*UNet2_60\.ckpt 3"):
+        load_model(tmp_path)
+    write_nets(tmp_path, width=2)
+    torch.save(UNet(3, width=2).state_dict(), tmp_path / "UNet1_60.pth")
+    with pytest.raises(UserError, match="files of PyTorch and of MindSpore; name one"):
+        load_model(tmp_path)
+    assert load_model(tmp_path / "UNet1_60.ckpt").spec.hyperparameters["width"] == 2
+    (tmp_path / "UNet1_60.pth").unlink()
+    (tmp_path / "UNet4_60.ckpt").unlink()
+    with pytest.raises(UserError, match=r"3 of TSHRNet's four .*UNet4_60\.ckpt missing"):
+        load_model(tmp_path)

@@ -118,4 +118,4 @@ def build_recipe(model: nn.Module, options: Any) -> Recipe:
 def _module(name: str):
     if name not in RECIPES:
         raise UserError(f"--recipe {name} is not known; choose one of {', '.join(RECIPES)}")
-    return importlib.import_module(RECIPES[name])
+    return importlib.import_module(RECIPES[name].replace("recipes", __name__))

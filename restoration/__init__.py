@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from restoration.remover import HighlightRemover
 
 _HOMES = {
-    "HighlightRemover": "restoration.remover",
-    "MethodSpec": "restoration.methods",
-    "Restored": "restoration.composition",
-    "load_method": "restoration.methods",
+    "HighlightRemover": "remover",
+    "MethodSpec": "methods",
+    "Restored": "composition",
+    "load_method": "methods",
 }
 
 __all__ = ["HighlightRemover", "MethodSpec", "Restored", "load_method"]
@@ -23,4 +23,4 @@ def __getattr__(name: str) -> object:
 
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,132 @@
+"""The built wheel: one import name, whole, usable from a folder that has a `utils.py` of its own."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hatch_build import prefixed
+from utils.image_files import read_picture, write_rgb
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder with what `pip install --no-deps` puts into site-packages."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    target = folder / "site"
+    zipfile.ZipFile(wheel).extractall(target)
+    return target
+
+
+@pytest.fixture
+def python(site, tmp_path):
+    """Runs Python with the installed package in a folder of a user's own; returns stdout."""
+    (tmp_path / "utils.py").write_text("raise RuntimeError('the user has a module of this name')\n")
+    (tmp_path / "data.py").write_text("raise RuntimeError('and of this')\n")
+
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={
+                "PYTHONPATH": str(site),
+                "OMP_NUM_THREADS": "1",
+                "HOME": str(tmp_path),
+            },
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_there_is_one_top_level_name(site):
+    names = sorted(path.name for path in site.iterdir())
+    assert names[0] == "specular"
+    assert [name.endswith(".dist-info") for name in names] == [False, True]
+    entry_points = next(site.glob("*.dist-info")) / "entry_points.txt"
+    assert "specular = specular:main" in entry_points.read_text()
+    assert (site / "specular" / "py.typed").is_file()
+    assert (site / "specular" / "savedmodel" / "aha-lite.safetensors").is_file()
+
+
+def test_only_what_running_needs_is_required(site):
+    metadata = (next(site.glob("*.dist-info")) / "METADATA").read_text()
+    required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist")]
+    plain = [line for line in required if "extra ==" not in line]
+    assert any("safetensors" in line for line in plain)
+    assert not any(name in line for line in plain for name in ("pytest", "tensorboard", "ruff", "mypy"))
+    assert any("tensorboard" in line and "train" in line for line in required)
+
+
+def test_every_module_can_be_imported(python):
+    out = python(
+        "-c",
+        "import importlib, pkgutil, sys, specular\n"
+        "names = [module.name for module in pkgutil.walk_packages(specular.__path__, 'specular.')]\n"
+        "for name in names:\n"
+        "    if '__main__' not in name: importlib.import_module(name)\n"
+        "print(len(names), [name for name in sys.modules if name.split('.')[0] in ('models', 'training')])",
+    )
+    count, others = out.split(maxsplit=1)
+    assert int(count) > 80
+    assert others.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_the_import_name_and_the_command_agree(python, tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    write_rgb(tmp_path / "in" / "a.png", picture)
+    python(
+        "-c",
+        "import numpy as np, specular\n"
+        "from specular import HighlightRemover, load_method\n"
+        "remover = load_method('aha-lite')\n"
+        "assert isinstance(remover, HighlightRemover)\n"
+        "from specular.utils.image_files import read_picture\n"
+        "np.save('result.npy', remover(read_picture('in/a.png').pixels).diffuse)",
+    )
+    python("-m", "specular", "infer", "--input_dir", "in", "--output_dir", "out")
+    written = read_picture(tmp_path / "out" / "a-removed.png").pixels
+    assert np.array_equal(written, np.load(tmp_path / "result.npy"))
+
+
+@pytest.mark.slow
+def test_help_names_the_installed_commands(python):
+    assert "usage: specular COMMAND" in python("-m", "specular", "--help")
+    text = python("-m", "specular", "train", "--help")
+    assert "specular train" in text
+    assert "train.py" not in text
+
+
+@pytest.mark.slow
+def test_a_training_run_starts(python):
+    options = ["--model", "aha-lite", "--lambda_gan", "0", "--lambda_perceptual", "0", "--size", "32"]
+    assert "aha-lite" in python("-m", "specular", "train", "--dry_run", *options)
+
+
+def test_imports_and_commands_get_the_prefix():
+    source = (
+        "from utils.errors import UserError  # utils\nfrom models import build_model as b\n"
+        "import numpy\nimport weights.average as average\n"
+        "TEXT = 'python infer.py; torchrun --nproc 2 train.py --x; python -m data.check'\n"
+    )
+    assert prefixed(source, "f.py") == (
+        "from specular.utils.errors import UserError  # utils\nfrom specular.models import build_model as b\n"
+        "import numpy\nimport specular.weights.average as average\n"
+        "TEXT = 'specular infer; torchrun --nproc 2 -m specular train --x; python -m specular.data.check'\n"
+    )
+    with pytest.raises(ValueError, match=r"f\.py, line 1: experiments\.ablation is not installed"):
+        prefixed("from experiments.ablation import run\n", "f.py")
+    with pytest.raises(ValueError, match="write `from PACKAGE import NAME`"):
+        prefixed("import utils.errors\n", "f.py")

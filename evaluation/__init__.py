@@ -1,4 +1,5 @@
-"""Evaluation: how far a method's diffuse layer is from the truth, the protocol beside every number.
+"""Evaluation: how far a method's diffuse layer is from the ground truth, the protocol beside every number.
 
-datasets -> runner (methods, metrics, regions, detection) -> rows -> summary (statistics) -> tables, sheets.
+settings -> datasets (scored_pairs) -> runner (adapters, scoring, score_cache) -> rows -> summary (statistics)
+-> summary_tables, paper_tables, caption -> report (tables, worst_and_best).
 """

@@ -1,12 +1,13 @@
-"""Highlight detection: a predicted mask against the true one, per picture.
+"""Highlight detection: a predicted mask against the region of ground truth, per picture.
 
-With P, N the true highlight and other pixels and TP, TN, FP, FN as usual, in percent:
+With P, N the highlight and other pixels of the ground truth and TP, TN, FP, FN as usual, in percent:
 
     accuracy = 100 (TP + TN) / (P + N)
     BER      = 100 (1 - (TP / P + TN / N) / 2); of the available half alone where P or N is 0
     IoU      = 100 TP / (TP + FP + FN);  F1 = 100 2 TP / (2 TP + FP + FN)
 
-IoU and F1 are not applicable where nothing is true and nothing predicted.
+Accuracy and BER are those of the SHIQ paper. IoU and F1 are not applicable where the region is empty and
+nothing was predicted.
 """
 
 import numpy as np
@@ -27,16 +28,16 @@ def threshold(highlight: np.ndarray, rule: str) -> np.ndarray:
 
     `rule` is a number (map >= number; 0.5 is mask >= 128) or "otsu" (one pass).
     """
-    stored = np.rint(np.clip(highlight, 0, 1) * 255)
+    stored = np.rint(np.clip(highlight, 0, 1) * np.float32(255))
     if rule == "otsu":
         return otsu_mask((stored / 255).astype(np.float32))
     return stored >= np.ceil(float(rule) * 255 - 1e-9)
 
 
-def detect(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
+def detect(predicted: np.ndarray, ground_truth: np.ndarray) -> dict[str, float | None]:
     """Scores in percent of two bool masks (H, W); None means not applicable."""
-    hit = np.count_nonzero(predicted & truth)
-    positive, total = np.count_nonzero(truth), truth.size
+    hit = np.count_nonzero(predicted & ground_truth)
+    positive, total = np.count_nonzero(ground_truth), ground_truth.size
     false_alarm = np.count_nonzero(predicted) - hit
     missed, negative = positive - hit, total - positive
     correct = total - false_alarm - missed

@@ -1,8 +1,8 @@
 """Image quality metrics, each as a map over the pixels, so that any region is an average of the same map.
 
-Images are float64 (H, W, 3) in [0, 1], data range 1. Definitions:
+Values are in [0, 1], data range 1. Definitions:
 
-    mse            mean over pixels and channels of (result - truth)^2; a region averages its own pixels
+    mse            mean over a region's pixels and channels of (result - ground truth)^2
     rmse           sqrt(mse)
     psnr           10 log10(1 / mse) dB of all three channels together; infinite where the images are equal
     psnr_channels  mean of the three channels' PSNR (SpecularityNet's scripts)
@@ -11,30 +11,43 @@ Images are float64 (H, W, 3) in [0, 1], data range 1. Definitions:
                    and pixels: torchmetrics' structural_similarity_index_measure
     ssim7          the same with scikit-image's default: uniform window 7x7, sample variances (N / (N - 1)),
                    only windows that lie inside the picture (3 pixels are cropped at each side)
-    delta_e        mean CIEDE2000 difference of CIE Lab (D65, 2 degrees) from sRGB values
+    ssim3d         MATLAB's ssim of the H x W x 3 array, which it takes for a volume: Gaussian window
+                   11x11x11, sigma 1.5, edges repeated; the papers on classical methods print it
+    delta_e        mean CIEDE2000 difference of CIE Lab (D65, 2 degrees) from sRGB values (scikit-image)
+    chroma_error   mean distance of CIE Lab (a*, b*)
     lpips          AlexNet LPIPS (evaluation/perceptual.py), whole image only
+    greyer, residual   of highlights only (evaluation/highlight_measures.py)
 
 The SSIM of a region is the mean of the SSIM map over its pixels. A window at the region's border sees pixels
-of both sides, for all methods alike.
+of both sides, for all methods alike. Pictures are scored in strips of rows, so that memory is bounded.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 
-from evaluation.colour import ciede2000, lab
+from utils.colour import FULL_SCALE
 
 C1, C2 = 0.01**2, 0.03**2
+STRIP_PIXELS = 1 << 18
+"""Pixels scored at a time: float64 copies of a strip take some 100 MB."""
+HALO = 5
+"""Rows that the widest window (11x11) sees beyond a strip."""
+LEAST_SIDE = {"ssim": 6, "ssim7": 7, "ssim3d": 1}
+"""Sides under which a metric is not applicable: the border cannot be reflected, no window fits in."""
+
+Transfer = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is written and which way is better."""
+    """How a metric is written and which way is better; None: it is not ranked."""
 
     label: str
-    higher_is_better: bool
+    higher_is_better: bool | None
     decimals: int
     window: str = ""
     """what the caption must say about it"""
@@ -45,42 +58,53 @@ METRICS: dict[str, Metric] = {
     "psnr_channels": Metric("PSNR/ch", True, 2, "PSNR/ch: mean of the three channels' PSNR"),
     "ssim": Metric("SSIM", True, 4, "SSIM: 11x11 Gaussian window, sigma 1.5 (torchmetrics)"),
     "ssim7": Metric("SSIM7", True, 4, "SSIM7: 7x7 uniform window (scikit-image)"),
+    "ssim3d": Metric("SSIM3D", True, 4, "SSIM3D: 11x11x11 Gaussian window (MATLAB's ssim of an RGB array)"),
     "mse": Metric("MSE", False, 6),
     "rmse": Metric("RMSE", False, 5),
     "delta_e": Metric("dE00", False, 3, "dE00: mean CIEDE2000"),
+    "chroma_error": Metric("dC", False, 2, "dC: mean distance of CIE Lab a*, b*"),
+    "greyer": Metric("greyer %", None, 0, "greyer: share of dC at pixels greyer than their surroundings"),
+    "residual": Metric(
+        "left %", None, 1, "left: share of the highlight that remains (below 0: too much went)"
+    ),
     "lpips": Metric("LPIPS", False, 4, "LPIPS: AlexNet, whole image only"),
 }
 
 _GAUSSIAN = cv2.getGaussianKernel(11, 1.5, cv2.CV_64F)
-_PAD7 = 3
 
 
 def score(
     result: np.ndarray,
-    truth: np.ndarray,
+    ground_truth: np.ndarray,
     regions: Mapping[str, np.ndarray],
     names: Iterable[str] = ("psnr", "ssim", "delta_e"),
-    display: Callable[[np.ndarray], np.ndarray] | None = None,
+    display: Transfer | None = None,
 ) -> dict[str, float | None]:
     """Scores of one picture: {"psnr.whole": 31.2, "psnr.highlight": None, ...}.
 
-    `result`, `truth` float64 (H, W, 3) in [0, 1]; `regions` name -> bool (H, W). None means not applicable:
-    the region has no pixel, or the picture is smaller than the metric needs. PSNR of equal regions is
-    infinite. `display` turns linear values into sRGB ones for delta_e.
+    result, ground_truth  (H, W, 3) uint8, uint16, or float in [0, 1]
+    regions               name -> bool (H, W)
+    display               turns linear values into sRGB ones for the colour differences
+
+    None means not applicable: the region has no pixel, or the picture is smaller than the metric needs. PSNR
+    of equal regions is infinite. Raises ValueError where the sizes differ.
     """
-    if result.shape != truth.shape:
-        raise ValueError(f"result {result.shape} and truth {truth.shape} differ in size")
-    cache: dict[str, np.ndarray | None] = {}
+    if result.shape != ground_truth.shape:
+        raise ValueError(f"result {result.shape} and ground truth {ground_truth.shape} differ in size")
+    names = list(names)
+    sources = dict.fromkeys(_REDUCTIONS[name][0] for name in names)
+    sources = [s for s in sources if min(result.shape[:2]) >= LEAST_SIDE.get(s, 1)]
+    means = {(source, region): _Mean() for source in sources for region in regions}
+    for strip, rows in _strips(result, ground_truth, display):
+        for source in sources:
+            values = strip.inner(getattr(strip, source))
+            for region, mask in regions.items():
+                means[source, region].add(values, mask[rows])
     scores: dict[str, float | None] = {}
     for name in names:
         source, finish = _REDUCTIONS[name]
-        if source not in cache:
-            shown = (result, truth)
-            if display is not None and source == "delta_e":
-                shown = (display(result), display(truth))
-            cache[source] = _MAPS[source](*shown)
-        for region, mask in regions.items():
-            mean = _mean_over(cache[source], mask)
+        for region in regions:
+            mean = means[source, region].value if source in sources else None
             scores[f"{name}.{region}"] = None if mean is None else float(finish(mean))
     return scores
 
@@ -90,37 +114,139 @@ def psnr(mse: float) -> float:
     return float("inf") if mse == 0 else -10 * np.log10(mse)
 
 
-def squared_error_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(H, W, 3) squared differences."""
-    return np.square(a - b)
-
-
-def ssim_map(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
-    """(H, W) SSIM, 11x11 Gaussian; None where a side is under 6 pixels (the border cannot be reflected)."""
-    if min(a.shape[:2]) < 6:
-        return None
+def ssim_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(H, W) SSIM of float64 (H, W, 3), 11x11 Gaussian."""
     return _ssim(a, b, lambda x: cv2.sepFilter2D(x, -1, _GAUSSIAN, _GAUSSIAN), 1.0)
 
 
-def ssim7_map(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
-    """(H, W) SSIM, 7x7 uniform, NaN on the cropped border; None where a side is under 7 pixels."""
-    if min(a.shape[:2]) < 7:
-        return None
+def ssim7_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(H, W) SSIM of float64 (H, W, 3), 7x7 uniform, NaN where the window does not lie inside the array."""
     full = _ssim(a, b, lambda x: cv2.boxFilter(x, -1, (7, 7)), 49 / 48)
     cropped = np.full_like(full, np.nan)
-    inside = (slice(_PAD7, -_PAD7), slice(_PAD7, -_PAD7))
-    cropped[inside] = full[inside]
+    cropped[3:-3, 3:-3] = full[3:-3, 3:-3]
     return cropped
 
 
-def delta_e_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(H, W) CIEDE2000 differences of sRGB images."""
-    difference = np.zeros(a.shape[0] * a.shape[1])
-    different = a != b
-    changed = np.flatnonzero(different[..., 0] | different[..., 1] | different[..., 2])
-    first, second = (lab(x.reshape(-1, 3).take(changed, axis=0)) for x in (a, b))
-    difference[changed] = ciede2000(first, second)
-    return difference.reshape(a.shape[:2])
+def ssim3d_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(H, W) SSIM of float64 (H, W, 3), 11x11x11 Gaussian over rows, columns and channels."""
+
+    def smooth(x: np.ndarray) -> np.ndarray:
+        return cv2.sepFilter2D(x, -1, _GAUSSIAN, _GAUSSIAN, borderType=cv2.BORDER_REPLICATE) @ _ACROSS.T
+
+    return _ssim(a, b, smooth, 1.0)
+
+
+def _across_channels() -> np.ndarray:
+    """(3, 3): the Gaussian along three channels with the first and the last repeated."""
+    weights = np.zeros((3, 3))
+    for channel in range(3):
+        for offset, weight in zip(range(-5, 6), _GAUSSIAN.ravel(), strict=True):
+            weights[channel, min(max(channel + offset, 0), 2)] += weight
+    return weights
+
+
+_ACROSS = _across_channels()
+
+
+def lab(rgb: np.ndarray, display: Transfer | None = None) -> np.ndarray:
+    """CIE Lab (..., 3) of sRGB values (..., 3) in [0, 1], or of linear ones with their `display` transfer."""
+    from skimage.color import rgb2lab  # only now: scikit-image is slow to import
+
+    return rgb2lab(rgb if display is None else display(rgb))
+
+
+class _Strip:
+    """Rows of a picture with their halo: maps of float64 (h, W, 3) by the name of their source, each (h, W)
+    or (h, W, 3)."""
+
+    def __init__(self, result: np.ndarray, ground_truth: np.ndarray, inner: slice, display: Transfer | None):
+        self._result, self._ground_truth = _unit(result), _unit(ground_truth)
+        self._inner, self._display = inner, display
+
+    def inner(self, values: np.ndarray) -> np.ndarray:
+        """A map without the halo."""
+        return values[self._inner]
+
+    @property
+    def squared_error(self) -> np.ndarray:
+        return np.square(self._result - self._ground_truth)
+
+    @property
+    def ssim(self) -> np.ndarray:
+        return ssim_map(self._result, self._ground_truth)
+
+    @property
+    def ssim7(self) -> np.ndarray:
+        return ssim7_map(self._result, self._ground_truth)
+
+    @property
+    def ssim3d(self) -> np.ndarray:
+        return ssim3d_map(self._result, self._ground_truth)
+
+    @property
+    def delta_e(self) -> np.ndarray:
+        from skimage.color import deltaE_ciede2000
+
+        return self._of_changed(deltaE_ciede2000(*self._labs))
+
+    @property
+    def chroma_error(self) -> np.ndarray:
+        return self._of_changed(np.linalg.norm((self._labs[0] - self._labs[1])[:, 1:], axis=1))
+
+    @cached_property
+    def _changed(self) -> np.ndarray:
+        """Where the two differ: the colour differences elsewhere are 0 and need no computing."""
+        different = self._result != self._ground_truth
+        return different[..., 0] | different[..., 1] | different[..., 2]
+
+    @cached_property
+    def _labs(self) -> tuple[np.ndarray, np.ndarray]:
+        changed = self._changed
+        return lab(self._result[changed], self._display), lab(self._ground_truth[changed], self._display)
+
+    def _of_changed(self, values: np.ndarray) -> np.ndarray:
+        full = np.zeros(self._changed.shape)
+        full[self._changed] = values
+        return full
+
+
+class _Mean:
+    """Mean of a map over a mask's pixels where it is defined, added up strip by strip."""
+
+    def __init__(self):
+        self._sum: np.ndarray | float = 0.0
+        self._count = 0.0
+
+    def add(self, values: np.ndarray, mask: np.ndarray) -> None:
+        """`values` (h, W) or (h, W, C), NaN where undefined; `mask` bool (h, W)."""
+        if values.ndim == 2 and np.isnan(values[:, 0]).any():  # cropped: NaN on the border
+            mask, values = mask & ~np.isnan(values), np.nan_to_num(values)
+        # A product with 0/1 weights is much faster than picking the pixels out.
+        weights = mask.ravel().astype(np.float64)
+        self._sum = self._sum + weights @ values.reshape(weights.size, *values.shape[2:])
+        self._count += weights.sum()
+
+    @property
+    def value(self) -> np.ndarray | float | None:
+        """None without any pixel."""
+        return self._sum / self._count if self._count else None
+
+
+def _strips(
+    result: np.ndarray, ground_truth: np.ndarray, display: Transfer | None
+) -> Iterator[tuple[_Strip, slice]]:
+    """Strips that cover the picture, and the rows each stands for."""
+    height, width = result.shape[:2]
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        first, last = max(top - HALO, 0), min(bottom + HALO, height)
+        inner = slice(top - first, bottom - first)
+        yield _Strip(result[first:last], ground_truth[first:last], inner, display), slice(top, bottom)
+
+
+def _unit(pixels: np.ndarray) -> np.ndarray:
+    return pixels / np.float64(FULL_SCALE.get(pixels.dtype, 1))
 
 
 def _ssim(
@@ -135,25 +261,6 @@ def _ssim(
     return (ratio[..., 0] + ratio[..., 1] + ratio[..., 2]) / 3
 
 
-def _mean_over(values: np.ndarray | None, mask: np.ndarray) -> np.ndarray | float | None:
-    """Mean of a map (H, W) or (H, W, C) over the mask's pixels where it is defined; None without any."""
-    if values is None:
-        return None
-    if values.ndim == 2 and np.isnan(values[0, 0]):  # cropped: NaN on the border, corner included
-        mask, values = mask & ~np.isnan(values), np.nan_to_num(values)
-    # A product with 0/1 weights is much faster than picking the pixels out.
-    weights = mask.ravel().astype(np.float64)
-    count = weights.sum()
-    return weights @ values.reshape(weights.size, *values.shape[2:]) / count if count else None
-
-
-_MAPS = {
-    "squared_error": squared_error_map,
-    "ssim": ssim_map,
-    "ssim7": ssim7_map,
-    "delta_e": delta_e_map,
-}
-
 _REDUCTIONS: dict[str, tuple[str, Callable]] = {
     "mse": ("squared_error", np.mean),
     "rmse": ("squared_error", lambda mse: np.sqrt(np.mean(mse))),
@@ -161,5 +268,7 @@ _REDUCTIONS: dict[str, tuple[str, Callable]] = {
     "psnr_channels": ("squared_error", lambda mse: np.mean([psnr(channel) for channel in mse])),
     "ssim": ("ssim", np.mean),
     "ssim7": ("ssim7", np.mean),
+    "ssim3d": ("ssim3d", np.mean),
     "delta_e": ("delta_e", np.mean),
+    "chroma_error": ("chroma_error", np.mean),
 }

@@ -1,17 +1,18 @@
 """The papers' tables: what can be computed here is, beside it the published figure, marked as such."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from evaluation.published import Published, published
 from evaluation.summary import MethodSummary
-from evaluation.tables import Cell, Heading, Table
+from evaluation.tables import Cell, Heading, Line, Table
 
 PICTURES = ("animals", "cups", "fruit", "masks")
 NOT_RANKED = (
     "Published figures were not measured here, their protocols differ or are not stated, and they are in no "
     "ranking with the rows above."
 )
+OTHER_PICTURES = "*: not over the same pictures; n of both is given, or that the source states none."
 
 
 def shipped_weights() -> list[str]:
@@ -19,41 +20,55 @@ def shipped_weights() -> list[str]:
     return [str(p) for p in sorted((Path(__file__).parent.parent / "savedmodel").glob("*.safetensors"))]
 
 
+def paper_tables(name: str, summaries: Sequence[MethodSummary]) -> list[Table]:
+    """All that is printed for the paper's table `name`."""
+    tables = laboratory_tables(summaries) if name == "laboratory" else []
+    # The published means of this table are over four pictures and say nothing about fewer.
+    if name != "laboratory" or set(PICTURES) <= {row.name for row in summaries[0].scored}:
+        beside = beside_published(name, summaries)
+        tables += [beside] if beside else []
+    return [*tables, published_table(name)]
+
+
 def published_table(name: str) -> Table:
     """All published rows of table `name` with their sources."""
-    rows = [row for row in published()[name] if row.psnr is not None]
     table = Table(
         f"PUBLISHED figures ({name}), not measured here",
-        [Heading("PSNR"), Heading("SSIM", decimals=3), Heading("source"), Heading("protocol")],
+        [Heading("PSNR"), Heading("SSIM"), Heading("n"), Heading("source"), Heading("protocol")],
         ranked=False,
         notes=[NOT_RANKED],
     )
-    for row in rows:
-        label = f"{row.method} [published]"
-        cells = [Cell(row.psnr), Cell(row.ssim), Cell(text=row.source), Cell(text=row.protocol)]
-        table.rows.append((label, cells))
+    for row in published()[name]:
+        if row.psnr is not None:
+            shown = (row.psnr, row.ssim or "n/a", row.n or "not stated", row.source, row.protocol)
+            table.rows.append(Line(f"{row.method} [published]", [Cell(text=text) for text in shown]))
     return table
 
 
 def beside_published(name: str, summaries: Sequence[MethodSummary]) -> Table | None:
-    """Reported beside ours for the published rows that were computed here; None without any."""
+    """Reported beside ours for the published rows that were computed here; None without any.
+
+    Rows whose n differs, or is not stated, are marked.
+    """
     by_spec = {summary.spec: summary for summary in summaries}
     table = Table(
         f"Reported | ours ({name}; PSNR dB, SSIM 11x11)",
-        [Heading("PSNR"), Heading("SSIM")],
+        [Heading("PSNR"), Heading("SSIM"), Heading("n")],
         ranked=False,
+        notes=[OTHER_PICTURES],
     )
     for row in published()[name]:
         summary = by_spec.get(row.ours or "")
         if summary is None or row.psnr is None:
             continue
-        means = [summary.means.get(key) for key in ("psnr.whole", "ssim.whole")]
-        ours = [m and m.value for m in means]
+        n = str(len(summary.scored) + len(summary.clean))
         cells = [
-            Cell(text=_pair(reported, value, decimals))
-            for reported, value, decimals in zip((row.psnr, row.ssim), ours, (2, 3), strict=True)
+            Cell(text=_pair(reported, _mean(summary, key), decimals))
+            for reported, key, decimals in ((row.psnr, "psnr.whole", 2), (row.ssim, "ssim.whole", 3))
         ]
-        table.rows.append((f"{row.method} ({summary.label})", cells))
+        cells.append(Cell(text=f"{row.n or 'not stated'} | {n}"))
+        mark = "" if row.n == n else " *"
+        table.rows.append(Line(f"{row.method} ({summary.label}){mark}", cells))
     return table if table.rows else None
 
 
@@ -61,11 +76,24 @@ def laboratory_tables(summaries: Sequence[MethodSummary]) -> list[Table]:
     """Reported beside ours for every picture, PSNR and SSIM; methods not computed show the reported one."""
     return [
         _per_picture("PSNR dB", "psnr.whole", summaries, lambda row: row.pictures, 1),
-        _per_picture("SSIM (ours 11x11)", "ssim.whole", summaries, lambda row: row.pictures_ssim, 3),
+        _per_picture(
+            "SSIM (MATLAB's, 11x11x11)", "ssim3d.whole", summaries, lambda row: row.pictures_ssim, 3
+        ),
     ]
 
 
-def _per_picture(title, key, summaries, figures, decimals: int) -> Table:
+def _per_picture(
+    title: str,
+    key: str,
+    summaries: Sequence[MethodSummary],
+    figures: Callable[[Published], dict[str, str]],
+    decimals: int,
+) -> Table:
+    """One table: a line per method, a column per picture, "reported | ours" in each cell.
+
+    key      column key of ours
+    figures  the published figures of a row by picture
+    """
     rows = [row for row in published()["laboratory"] if figures(row)]
     reported = {row.ours or row.method: row for row in rows}
     names = {row.ours: row.method for row in published()["laboratory"] if row.ours}
@@ -78,21 +106,28 @@ def _per_picture(title, key, summaries, figures, decimals: int) -> Table:
         notes=[_sources(rows)],
     )
     for summary in summaries:
-        values = {row.name: row.values.get(key) for row in summary.scored}
+        values = {row.name: row.values.get(key) for row in (*summary.scored, *summary.clean)}
         figure = figures(reported[summary.spec]) if summary.spec in reported else {}
         cells = [Cell(text=_pair(figure.get(name), values.get(name), decimals)) for name in pictures]
         label = f"{names[summary.spec]} ({summary.label})" if summary.spec in names else summary.label
-        table.rows.append((label, cells))
+        table.rows.append(Line(label, cells))
     computed = {summary.spec for summary in summaries}
     for spec, row in reported.items():
         if spec not in computed:
             cells = [Cell(text=_pair(figures(row).get(name), None, decimals)) for name in pictures]
-            table.rows.append((f"{row.method} [published]", cells))
+            table.rows.append(Line(f"{row.method} [published]", cells))
     return table
 
 
-def _pair(reported: float | None, ours: float | None, decimals: int) -> str:
-    return " | ".join("-" if v is None else f"{v:.{decimals}f}" for v in (reported, ours))
+def _mean(summary: MethodSummary, key: str) -> float | None:
+    """Over all pictures, as the published means are: those without a highlight included."""
+    parts = [m for m in (summary.means.get(key), summary.clean_means.get(key)) if m is not None]
+    n = sum(m.n for m in parts)
+    return sum(m.value * m.n for m in parts) / n if n else None
+
+
+def _pair(reported: str | None, ours: float | None, decimals: int) -> str:
+    return f"{reported or '-'} | {'-' if ours is None else f'{ours:.{decimals}f}'}"
 
 
 def _sources(rows: Sequence[Published]) -> str:

@@ -11,23 +11,29 @@ FILE = Path(__file__).with_name("published.yaml")
 
 @dataclass(frozen=True)
 class Published:
-    """One published row; `pictures` are PSNR values in dB by picture, `ours` our method of the same row."""
+    """One published row, its figures with the digits that were printed.
+
+    `pictures` and `pictures_ssim` are PSNR in dB and SSIM by picture, `ours` our method of the same row, `n`
+    the number of pictures of the mean, where it is stated.
+    """
 
     method: str
     source: str
     protocol: str
-    psnr: float | None = None
-    ssim: float | None = None
-    seconds: float | None = None
+    psnr: str | None = None
+    ssim: str | None = None
+    seconds: str | None = None
+    n: str | None = None
     ours: str | None = None
-    pictures: dict[str, float] = field(default_factory=dict)
-    pictures_ssim: dict[str, float] = field(default_factory=dict)
+    pictures: dict[str, str] = field(default_factory=dict)
+    pictures_ssim: dict[str, str] = field(default_factory=dict)
 
 
 @cache
 def published() -> dict[str, tuple[Published, ...]]:
     """Rows by table: "shiq", "psd", "sshr", "laboratory"."""
-    content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    # The base loader keeps numbers as text, and with it a final 0.
+    content = yaml.load(FILE.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
     sources = content["sources"]
     return {
         table: tuple(

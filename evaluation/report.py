@@ -1,33 +1,36 @@
-"""`evaluate`: pairs and methods in; scores, tables and files out."""
+"""`evaluate`: options in; scores, tables and files out."""
 
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from evaluation import tables
-from evaluation.datasets import PairSet
-from evaluation.paper_tables import PICTURES, beside_published, laboratory_tables, published_table
-from evaluation.published import published
-from evaluation.runner import Row, Settings, run, slug
-from evaluation.sheets import write_sheet
-from evaluation.summary import (
-    MethodSummary,
-    caption,
-    column_keys,
-    paired_tables,
-    region_tables,
-    summarise,
-)
+from evaluation.adapters import split_name
+from evaluation.caption import Circumstances, caption
+from evaluation.datasets import find_pairs
+from evaluation.paper_tables import PICTURES, paper_tables, shipped_weights
+from evaluation.perceptual import check_weights
+from evaluation.published import computable, published
+from evaluation.rows import Row, slug
+from evaluation.runner import run
+from evaluation.scored_pairs import PairSet
+from evaluation.settings import EvaluateOptions, Settings
+from evaluation.summary import MethodSummary, column_keys, summarise
+from evaluation.summary_tables import clean_table, paired_tables, region_tables
 from evaluation.tables import Table
+from evaluation.worst_and_best import write_sheet
+from restoration.jobs import check_writable
 from utils.atomic import write_text
+from utils.errors import UserError
 from utils.runs import describe_code
 
 
 @dataclass
 class Report:
-    """What an evaluation found. `problems` are sentences on what could not be scored."""
+    """What an evaluation found. `problems` are sentences on what could not be scored, `warnings` on what
+    looks wrong although it was."""
 
     summaries: list[MethodSummary]
     caption: str
@@ -35,63 +38,82 @@ class Report:
     paired: list[Table]
     published: list[Table] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def terminal(self) -> str:
+        """All tables and the caption as plain text."""
         blocks = [tables.terminal(table) for table in (*self.ranked, *self.paired, *self.published)]
         return "\n\n".join([*blocks, self.caption])
 
     def markdown(self) -> str:
+        """All tables and the caption as Markdown."""
         blocks = [tables.markdown(table) for table in (*self.ranked, *self.paired, *self.published)]
         return "\n\n".join([*blocks, self.caption]) + "\n"
 
     def latex(self) -> str:
-        wide = [tables.side_by_side("Evaluation", self.ranked)] if self.ranked else []
-        texts = [tables.latex(table, self.caption) for table in wide]
-        return "\n\n".join([*texts, *(tables.latex(t, t.title) for t in self.published)]) + "\n"
+        """One wide table of all regions, and one for each published table."""
+        # Tables of fewer pictures have other notes and belong to no common line.
+        wide = [t for t in self.ranked if len(t.rows) == len(self.summaries)]
+        texts = []
+        if wide:
+            joined = tables.side_by_side("Evaluation", wide)
+            texts.append(tables.latex(joined, self.caption, "tab:evaluation"))
+        texts += [
+            tables.latex(table, table.title, f"tab:published-{number}")
+            for number, table in enumerate(self.published, start=1)
+        ]
+        return "\n\n".join(texts) + "\n"
 
 
-def evaluate(
-    pair_set: PairSet,
-    methods: Sequence[str],
-    settings: Settings,
-    out: Path,
-    *,
-    transfer: str | None = None,
-    references: Sequence[str] = ("input",),
-    table: str | None = None,
-    workers: int = 0,
-    seed: int = 0,
-    fresh: bool = False,
-    sheets: bool = True,
-    progress: bool = True,
-) -> Report:
-    """Scores `methods` ("input" is put in front) on the pairs; writes tables, rows and sheets under `out`."""
-    methods = list(dict.fromkeys(["input", *methods]))
-    pairs = pair_set.pairs
-    rows = run(pairs, methods, settings, out, workers=workers, fresh=fresh, progress=progress)
-    summaries = summarise(rows, references, seed)
-    report = Report(
-        summaries,
-        caption(
-            summaries,
-            settings,
-            dataset=pair_set.name,
-            split=pair_set.split,
-            truth=pairs[0].truth,
-            transfer=transfer,
-            seed=seed,
-            workers=workers,
-        ),
-        region_tables(summaries),
-        paired_tables(summaries),
-        _published_tables(table, summaries),
-        [*pair_set.problems, *_failures(rows)],
-    )
-    write_files(report, rows, out)
-    if sheets:
+def evaluate(options: EvaluateOptions) -> int:
+    """Scores, prints and writes what the options ask for; the exit code. Raises UserError."""
+    options.settings(mask_results=False)  # a wrong option is told before anything is looked for
+    if options.lpips or "lpips" in options.metrics:
+        check_weights()
+    check_writable(options.out)
+    named = [split_name(text) for text in options.methods]
+    pair_set = _pair_set(options)
+    _print_lines([*pair_set.problems, *pair_set.notes])
+    settings = options.settings(pair_set.masks_results)
+    if options.table == "laboratory":
+        settings = replace(settings, metrics=tuple(dict.fromkeys([*settings.metrics, "ssim3d"])))
+    of_table = [*computable(options.table), *shipped_weights()] if options.table else []
+    reference = [options.reference] if options.reference else []
+    methods = list(dict.fromkeys(["input", *of_table, *(spec for _, spec in named), *reference]))
+
+    rows = run(pair_set.pairs, methods, settings, options.out, workers=options.workers, fresh=options.fresh)
+    report = make_report(rows, pair_set, settings, options, {spec: name for name, spec in named if name})
+    write_files(report, rows, options.out)
+    if options.sheets:
         for spec in methods:
-            write_sheet(out / "sheets" / f"{slug(spec)}.png", spec, rows[spec], pairs, settings, out)
-    return report
+            sheet = options.out / "sheets" / f"{slug(spec)}.png"
+            write_sheet(sheet, spec, rows[spec], pair_set.pairs, settings, options.out)
+    print(report.terminal())
+    print(f"\nwritten to {options.out}: table.{{txt,md,csv,tex,json}}, per_image.{{jsonl,csv}}, sheets/")
+    return _conclude(report, len(pair_set.problems), options.allow_missing)
+
+
+def make_report(
+    rows: dict[str, list[Row]],
+    pair_set: PairSet,
+    settings: Settings,
+    options: EvaluateOptions,
+    names: dict[str, str] | None = None,
+) -> Report:
+    """The tables of finished rows. `names` are display names by method."""
+    references = dict.fromkeys(["input", options.reference or "input"])
+    summaries = summarise(rows, list(references), options.seed, names)
+    given = Circumstances(pair_set, options.transfer, options.seed, options.workers)
+    clean = clean_table(summaries)
+    return Report(
+        summaries,
+        caption(summaries, settings, given),
+        [*region_tables(summaries, options.regions, options.columns), *([clean] if clean else [])],
+        paired_tables(summaries),
+        paper_tables(options.table, summaries) if options.table else [],
+        [*pair_set.problems, *_failures(rows)],
+        _warnings(summaries),
+    )
 
 
 def write_files(report: Report, rows: dict[str, list[Row]], out: Path) -> None:
@@ -108,32 +130,51 @@ def write_files(report: Report, rows: dict[str, list[Row]], out: Path) -> None:
     records = [
         {"method": row.method, "name": row.name, "seconds": row.seconds}
         | {key: row.values.get(key) for key in keys}
-        | {"region": row.region, "error": row.error or ""}
+        | {"region": row.region, "clean": row.clean, "error": row.error or ""}
         for row in every_row
     ]
     write_text(out / "per_image.csv", tables.comma_separated(records))
 
 
-def print_problems(problems: Sequence[str], shown: int = 20) -> None:
-    """Names what could not be scored on stderr, and counts it."""
-    for problem in problems[:shown]:
-        print(problem, file=sys.stderr)
-    if len(problems) > shown:
-        print(f"... and {len(problems) - shown} more", file=sys.stderr)
+def _pair_set(options: EvaluateOptions) -> PairSet:
+    # What is given for the data wins over what the table would be about.
+    dataset = options.dataset if options.dataset != "auto" else options.table or "auto"
+    pair_set = find_pairs(
+        options.dataroot,
+        dataset,
+        test_dir=options.test_dir,
+        compared_layer=options.compared_layer,
+        transfer=options.transfer,
+        input_glob=options.input_glob,
+        target_glob=options.target_glob,
+        list_file=options.list_file,
+        limit=options.limit,
+        expected=PICTURES if options.table == "laboratory" else None,
+    )
+    if not pair_set.pairs:
+        raise UserError(f"a limit of {options.limit} leaves no pair")
+    return pair_set
 
 
-def _published_tables(table: str | None, summaries: Sequence[MethodSummary]) -> list[Table]:
-    if table is None:
-        return []
-    if table == "laboratory":
-        first = laboratory_tables(summaries)
-        # The published means are over four pictures and say nothing about fewer.
-        if not set(PICTURES) <= {row.name for row in summaries[0].scored}:
-            return [*first, published_table(table)]
-    else:
-        first = []
-    beside = beside_published(table, summaries)
-    return [*first, *([beside] if beside else []), published_table(table)]
+def _conclude(report: Report, unpaired: int, allow_missing: bool) -> int:
+    failures = report.problems[unpaired:]
+    _print_lines([*failures, *report.warnings])
+    if not report.problems:
+        return 0
+    print(
+        f"{unpaired} inputs or ground truths without a partner, {len(failures)} failures"
+        + ("" if allow_missing else " (allow_missing accepts them)"),
+        file=sys.stderr,
+    )
+    return 0 if allow_missing else 1
+
+
+def _print_lines(lines: Sequence[str], shown: int = 20) -> None:
+    """The first lines on stderr, and how many more there are."""
+    for line in lines[:shown]:
+        print(line, file=sys.stderr)
+    if len(lines) > shown:
+        print(f"... and {len(lines) - shown} more", file=sys.stderr)
 
 
 def _failures(rows: dict[str, list[Row]]) -> list[str]:
@@ -147,11 +188,25 @@ def _failures(rows: dict[str, list[Row]]) -> list[str]:
     return [*bad_pairs, *failed]
 
 
+def _warnings(summaries: Sequence[MethodSummary]) -> list[str]:
+    warnings = []
+    for summary in summaries:
+        same = [row.name for row in summary.scored if row.unchanged]
+        if same:
+            named = ", ".join(same[:3]) + (", ..." if len(same) > 3 else "")
+            warnings.append(
+                f"warning: {summary.label}: {len(same)} of {len(summary.scored)} results equal the input "
+                f"({named}): are these the results?"
+            )
+    return warnings
+
+
 def _summary_records(report: Report) -> list[dict]:
     records = []
     for summary in report.summaries:
-        record = {"method": summary.spec, "weights": summary.weights or "", "n": len(summary.scored)}
-        record |= {"failed": len(summary.failed), "seconds": summary.seconds}
+        record = {"method": summary.spec, "label": summary.label, "weights": summary.weights or ""}
+        record |= {"n": len(summary.scored), "clean": len(summary.clean), "failed": len(summary.failed)}
+        record["seconds"] = summary.seconds
         for key, m in summary.means.items():
             record[key] = m and m.value
             record[f"{key}.low"] = m and m.low
@@ -168,11 +223,14 @@ def _summary_json(report: Report) -> dict:
         "methods": [
             {
                 "method": s.spec,
+                "label": s.label,
                 "weights_sha256": s.weights,
                 "n": len(s.scored),
+                "clean": len(s.clean),
                 "failed": [row.name for row in s.failed],
                 "seconds": s.seconds,
                 "means": {key: m and asdict(m) for key, m in s.means.items()},
+                "clean_means": {key: m and asdict(m) for key, m in s.clean_means.items()},
                 "paired": {
                     reference: {key: p and asdict(p) for key, p in of_reference.items()}
                     for reference, of_reference in s.against.items()
@@ -186,4 +244,5 @@ def _summary_json(report: Report) -> dict:
             if any(name in table.title for table in report.published)
         },
         "problems": report.problems,
+        "warnings": report.warnings,
     }

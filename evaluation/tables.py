@@ -1,13 +1,15 @@
 """One table, four ways to print it: terminal, Markdown, LaTeX (booktabs), and rows of plain values for CSV.
 
 The best value of a column is bold, the second underlined (in Markdown and LaTeX), among rows that may be
-ranked: published figures never are. Values that print alike rank alike.
+ranked: published figures and incomplete results never are. Values that print alike rank alike.
 """
 
 import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from utils.markdown import markdown_table
 
 
 @dataclass(frozen=True)
@@ -43,30 +45,40 @@ class Cell:
         return shown
 
 
+@dataclass(frozen=True)
+class Line:
+    """A row of a table; `ranked`: it takes part in the search for best and second."""
+
+    label: str
+    cells: list[Cell]
+    ranked: bool = True
+
+
 @dataclass
 class Table:
-    """`rows` are (label, cells); `ranked` says for which rows best and second are looked for."""
+    """Rows of cells under headings; without `ranked` no value is marked."""
 
     title: str
     headings: list[Heading]
-    rows: list[tuple[str, list[Cell]]] = field(default_factory=list)
+    rows: list[Line] = field(default_factory=list)
     ranked: bool = True
     notes: list[str] = field(default_factory=list)
 
     def ranks(self) -> list[list[int]]:
         """Per row and column 1 for the best, 2 for the second, else 0."""
         ranks = [[0] * len(self.headings) for _ in self.rows]
-        if not self.ranked or len(self.rows) < 2:
+        competing = [index for index, row in enumerate(self.rows) if self.ranked and row.ranked]
+        if len(competing) < 2:
             return ranks
         for column, heading in enumerate(self.headings):
-            values = [cells[column].value for _, cells in self.rows]
-            printed = [None if v is None else round(v, heading.decimals) for v in values]
-            levels = sorted({v for v in printed if v is not None}, reverse=heading.better > 0)
+            values = {index: self.rows[index].cells[column].value for index in competing}
+            printed = {i: round(v, heading.decimals) for i, v in values.items() if v is not None}
+            levels = sorted(set(printed.values()), reverse=heading.better > 0)
             # A column in which all are alike has no best.
             if heading.better and len(levels) > 1:
-                for row, value in enumerate(printed):
+                for index, value in printed.items():
                     if value in levels[:2]:
-                        ranks[row][column] = 1 + levels.index(value)
+                        ranks[index][column] = 1 + levels.index(value)
         return ranks
 
 
@@ -75,77 +87,84 @@ def side_by_side(title: str, tables: Sequence[Table]) -> Table:
     headings = [
         Heading(h.label, table.title, h.better, h.decimals) for table in tables for h in table.headings
     ]
-    labels = [label for label, _ in tables[0].rows]
     rows = [
-        (label, [cell for table in tables for cell in table.rows[i][1]]) for i, label in enumerate(labels)
+        Line(row.label, [cell for table in tables for cell in table.rows[i].cells], row.ranked)
+        for i, row in enumerate(tables[0].rows)
     ]
     return Table(title, headings, rows, tables[0].ranked)
 
 
 def terminal(table: Table) -> str:
-    """Aligned plain text with intervals."""
-    lines = _grid(table, interval=True)
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    texts = [
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    rule = "-" * max(map(len, texts))
-    return "\n".join([table.title, rule, texts[0], rule, *texts[1:], *table.notes])
+    """Aligned plain text with intervals, as wide as it needs to be."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    grid = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    head, *lines = _grid(table)
+    for index, heading in enumerate(head):
+        grid.add_column(heading, justify="right" if index else "left", no_wrap=True)
+    for line in lines:
+        grid.add_row(*line)
+    # Neither markup in names nor colours nor the terminal's width: the same text goes into a file.
+    console = Console(file=io.StringIO(), width=10_000, color_system=None, markup=False, highlight=False)
+    console.print(grid)
+    text = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    return "\n".join([*(line for line in text if line), *table.notes])
 
 
 def markdown(table: Table) -> str:
     """A Markdown table with intervals."""
-    lines = [[_markdown_text(cell) for cell in line] for line in _grid(table, interval=True)]
-    for line, ranks in zip(lines[1:], table.ranks(), strict=True):
+    head, *lines = _grid(table)
+    for line, ranks in zip(lines, table.ranks(), strict=True):
         for i, rank in enumerate(ranks, start=1):
             value, _, interval = line[i].partition(" ")
-            marked = {0: value, 1: f"**{value}**", 2: f"<u>{value}</u>"}[rank]
-            line[i] = f"{marked} {interval}".rstrip()
-    body = ["| " + " | ".join(line) + " |" for line in lines]
-    rule = "|---|" + "---:|" * len(table.headings)
-    return "\n".join([f"**{table.title}**", "", body[0], rule, *body[1:], *("\n" + n for n in table.notes)])
+            if rank:
+                line[i] = f"{f'**{value}**' if rank == 1 else f'<u>{value}</u>'} {interval}".rstrip()
+    notes = ["\n" + note for note in table.notes]
+    return "\n".join([f"**{table.title}**", "", markdown_table(head, lines, numeric=True), *notes])
 
 
-def latex(table: Table, caption: str) -> str:
-    """A booktabs table of the means; groups of columns share a heading."""
-    groups: list[list] = []
-    for heading in table.headings:
-        if groups and groups[-1][0] == heading.group:
-            groups[-1][1] += 1
-        else:
-            groups.append([heading.group, 1])
+def latex(table: Table, caption: str, label: str) -> str:
+    """A booktabs table of the means; groups of columns share a heading. The title is the short caption."""
     lines = [
         "% \\usepackage{booktabs,graphicx}",
         "\\begin{table}",
         "\\centering",
-        f"\\caption{{{_latex_text(caption)}}}",
+        f"\\caption[{_latex_text(table.title)}]{{{_latex_text(caption)}}}",
+        f"\\label{{{label}}}",
         "\\resizebox{\\textwidth}{!}{%",
         f"\\begin{{tabular}}{{l{'r' * len(table.headings)}}}",
         "\\toprule",
+        *_latex_groups(table.headings),
     ]
-    if any(name for name, _ in groups):
-        lines.append(
-            " & ".join(["", *(f"\\multicolumn{{{n}}}{{c}}{{{_latex_text(name)}}}" for name, n in groups)])
-            + " \\\\"
-        )
-        start, rules = 2, []
-        for _, n in groups:
-            rules.append(f"\\cmidrule(lr){{{start}-{start + n - 1}}}")
-            start += n
-        lines.append(" ".join(rules))
     head = [_latex_text(h.label) + _ARROWS[h.better] for h in table.headings]
     lines += [" & ".join(["Method", *head]) + " \\\\", "\\midrule"]
-    for (label, cells), ranks in zip(table.rows, table.ranks(), strict=True):
+    for row, ranks in zip(table.rows, table.ranks(), strict=True):
         shown = []
-        for cell, heading, rank in zip(cells, table.headings, ranks, strict=True):
+        for cell, heading, rank in zip(row.cells, table.headings, ranks, strict=True):
             text = _latex_text(cell.show(heading.decimals, interval=False))
             shown.append({0: text, 1: f"\\textbf{{{text}}}", 2: f"\\underline{{{text}}}"}[rank])
-        lines.append(" & ".join([_latex_text(label), *shown]) + " \\\\")
+        lines.append(" & ".join([_latex_text(row.label), *shown]) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}}", "\\end{table}"])
+
+
+def _latex_groups(headings: Sequence[Heading]) -> list[str]:
+    """The line of group names and the rules under them; nothing where no heading has a group."""
+    groups: list[list] = []
+    for heading in headings:
+        if groups and groups[-1][0] == heading.group:
+            groups[-1][1] += 1
+        else:
+            groups.append([heading.group, 1])
+    if not any(name for name, _ in groups):
+        return []
+    start, rules = 2, []
+    for _, n in groups:
+        rules.append(f"\\cmidrule(lr){{{start}-{start + n - 1}}}")
+        start += n
+    names = [f"\\multicolumn{{{n}}}{{c}}{{{_latex_text(name)}}}" for name, n in groups]
+    return [" & ".join(["", *names]) + " \\\\", " ".join(rules)]
 
 
 def comma_separated(records: Sequence[dict]) -> str:
@@ -172,6 +191,7 @@ _LATEX_SPECIAL = {
     "^": "\\textasciicircum{}",
     "<": "$<$",
     ">": "$>$",
+    "|": "\\textbar{}",  # in TeX's own encoding a bare | prints as a dash
 }
 
 
@@ -179,13 +199,9 @@ def _latex_text(text: str) -> str:
     return "".join(_LATEX_SPECIAL.get(letter, letter) for letter in text)
 
 
-def _markdown_text(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _grid(table: Table, interval: bool) -> list[list[str]]:
+def _grid(table: Table) -> list[list[str]]:
     head = ["method", *(heading.label for heading in table.headings)]
     return [head] + [
-        [label, *(c.show(h.decimals, interval) for c, h in zip(cells, table.headings, strict=True))]
-        for label, cells in table.rows
+        [row.label, *(c.show(h.decimals, True) for c, h in zip(row.cells, table.headings, strict=True))]
+        for row in table.rows
     ]

@@ -16,13 +16,16 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.datasets import find_pairs
-from evaluation.runner import Row, Settings, run
+from evaluation.rows import Row
+from evaluation.runner import run
+from evaluation.settings import Settings
 from evaluation.statistics import capped
 from experiments.scene_scores import COLUMNS, interval, score_scenes
 from experiments.scoreboard import find_groups
 from utils import cli
 from utils.atomic import write_text
 from utils.errors import UserError
+from utils.markdown import markdown_table
 
 BASE = (
     "--model aha-lite --lambda_content 0 --lambda_ssim 0 --lambda_gan 0 --lambda_perceptual 0 "
@@ -86,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def compare(weights: dict[str, str], options: Options) -> str:
-    """Markdown: a row a variant, scores on scenes and gains on real pairs with their intervals."""
+    """Markdown: one row per variant, scores on scenes and gains on real pairs with their intervals."""
     scenes = find_pairs(options.scenes, "shiq", test_dir="test").pairs
     scores = {name: score_scenes(scenes, spec) for name, spec in weights.items()}
     real = {} if options.data is None else find_groups(options.data)
@@ -101,11 +104,11 @@ def compare(weights: dict[str, str], options: Options) -> str:
         for name, group in groups.items()
     }
     head = ["variant", *COLUMNS.values(), *(f"{name}: gain, dB" for name in groups)]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for name, spec in weights.items():
         gains = [_gain(group["input"], group[spec]) for group in rows.values()]
         lines.append([name, *(interval(scores[name][key]) for key in COLUMNS), *gains])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table(head, lines)
 
 
 def _train(name: str, options: Options) -> Path:

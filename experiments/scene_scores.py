@@ -4,9 +4,11 @@
 
 `--scenes` is a folder of python -m synthetic in SHIQ's layout. On scenes with a visible highlight
 (input - diffuse reaches 0.1 somewhere): gain of PSNR over the untouched input in the highlight region T and
-over the whole picture; IoU and BER of the map against T. On all scenes with specular light: PSNR of the
-result against the *input* where there is none (S = 0). On scenes without any, the hard negatives: PSNR of it
-against the input. Means over scenes with 95 % bootstrap intervals; above 100 dB counts as 100 dB.
+over the whole picture; IoU and BER of the map against T; where the input is clipped inside T (>= 254/255 in a
+channel) the mean distance of CIE Lab a*, b* and the share of the highlight that is left. On all scenes with
+specular light: PSNR of the result against the *input* where there is none (S = 0). On scenes without any, the
+hard negatives: PSNR of it against the input. Means over scenes with 95 % bootstrap intervals; above 100 dB
+counts as 100 dB.
 """
 
 import sys
@@ -17,11 +19,17 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from evaluation import detection, methods
-from evaluation.datasets import Pair, Sample, find_pairs, to_unit
-from evaluation.metrics import psnr
+from evaluation import adapters, detection
+from evaluation.datasets import find_pairs
+from evaluation.highlight_measures import highlight_measures
+from evaluation.highlight_region import split
+from evaluation.metrics import psnr, score
+from evaluation.scored_pairs import Pair, Sample
 from evaluation.statistics import PSNR_CAP, mean
+from restoration.remover import Restored
 from utils import cli
+from utils.colour import to_unit
+from utils.markdown import markdown_table
 
 COLUMNS = {
     "gain_highlight": "gain in the highlight, dB",
@@ -29,6 +37,8 @@ COLUMNS = {
     "untouched": "where S = 0, dB",
     "iou": "map IoU, %",
     "ber": "map BER, %",
+    "chroma_clipped": "chroma error in clipped highlights",
+    "left_clipped": "left of clipped highlights, %",
     "negative": "no highlight, dB",
 }
 VISIBLE = 0.1  # fainter highlights vanish among the gains and losses of rounding and noise
@@ -63,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def score_scenes(pairs: Sequence[Pair], spec: str, map_threshold: str = "0.5") -> dict[str, np.ndarray]:
     """Values by key of COLUMNS, (n,) each; NaN where a scene has none."""
-    method = methods.load(spec)
+    method = adapters.load(spec)
     method.prepare()
     rows = []
     for pair in tqdm(pairs, desc=Path(spec).name, unit="scene", disable=None, leave=False):
@@ -73,10 +83,9 @@ def score_scenes(pairs: Sequence[Pair], spec: str, map_threshold: str = "0.5") -
 
 
 def markdown(scores: dict[str, dict[str, np.ndarray]]) -> str:
-    """A row a method, a column a score with its interval."""
-    lines = [["method", *COLUMNS.values()], ["---"] * (len(COLUMNS) + 1)]
-    lines += [[Path(spec).name, *(interval(of[key]) for key in COLUMNS)] for spec, of in scores.items()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    """A row per method, a column per score with its interval."""
+    rows = [[Path(spec).name, *(interval(of[key]) for key in COLUMNS)] for spec, of in scores.items()]
+    return markdown_table(["method", *COLUMNS.values()], rows)
 
 
 def interval(values: np.ndarray) -> str:
@@ -87,20 +96,28 @@ def interval(values: np.ndarray) -> str:
     return f"{m.value:.2f}" if m.low is None else f"{m.value:.2f} [{m.low:.2f}, {m.high:.2f}]"
 
 
-def _score(sample: Sample, output: methods.Output, map_threshold: str) -> dict[str, float | None]:
-    image, truth, result = to_unit(sample.image), to_unit(sample.truth), to_unit(output.diffuse)
-    dark = (image == truth).all(axis=2)
+def _score(sample: Sample, restored: Restored, map_threshold: str) -> dict[str, float | None]:
+    layers = (sample.image, sample.ground_truth, restored.diffuse)
+    image, ground_truth, result = (to_unit(layer, np.float64) for layer in layers)
+    dark = (image == ground_truth).all(axis=2)
     if dark.all():
         return {"negative": _psnr(result, image, dark)}
     values = {"untouched": _psnr(result, image, dark)} if dark.any() else {}
-    if (image - truth).max() < VISIBLE:
+    if (image - ground_truth).max() < VISIBLE:
         return values
     everywhere = np.ones_like(dark)
-    values["gain_whole"] = _psnr(result, truth, everywhere) - _psnr(image, truth, everywhere)
-    if sample.mask is not None and sample.mask.any():
-        values["gain_highlight"] = _psnr(result, truth, sample.mask) - _psnr(image, truth, sample.mask)
-        found = detection.detect(detection.threshold(output.highlight, map_threshold), sample.mask)
+    values["gain_whole"] = _psnr(result, ground_truth, everywhere) - _psnr(image, ground_truth, everywhere)
+    mask = sample.mask
+    if mask is not None and mask.any():
+        values["gain_highlight"] = _psnr(result, ground_truth, mask) - _psnr(image, ground_truth, mask)
+        found = detection.detect(detection.threshold(restored.highlight, map_threshold), mask)
         values |= {"iou": found["iou"], "ber": found["ber"]}
+        regions = split(sample, mask)
+        clipped = {"clipped": regions["clipped"]}
+        chroma = score(restored.diffuse, sample.ground_truth, clipped, ("chroma_error",))
+        values["chroma_clipped"] = chroma["chroma_error.clipped"]
+        left = highlight_measures(sample.image, restored.diffuse, sample.ground_truth, regions, ("residual",))
+        values["left_clipped"] = left["residual.clipped"]
     return values
 
 

@@ -14,22 +14,45 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.datasets import PairSet, find_pairs
-from evaluation.methods import weights_of
-from evaluation.runner import Row, Settings, run
+from evaluation.adapters import weights_of
+from evaluation.datasets import find_pairs
+from evaluation.rows import Row
+from evaluation.runner import run
+from evaluation.scored_pairs import PairSet
+from evaluation.settings import Settings
 from evaluation.statistics import capped
 from utils import cli
 from utils.atomic import write_text
 from utils.errors import UserError
+from utils.markdown import markdown_table
 
 GROUPS = {
     "shiq": {"dataset": "shiq"},
     "shiq_figures": {"dataset": "shiq"},
     "laboratory": {"dataset": "laboratory"},
     "mit_intrinsic": {"dataset": "mit_intrinsic", "transfer": "srgb"},
-    "sshr": {"dataset": "sshr", "truth": "tone_corrected"},
+    "sshr": {"dataset": "sshr", "compared_layer": "tone_corrected"},
 }
 COLUMNS = (("psnr.whole", 2), ("ssim.whole", 3), ("psnr.highlight", 2), ("psnr.rest", 2))
+CAPTION = (
+    "PSNR / SSIM / highlight PSNR / rest PSNR: means over the pairs (n) of each set; PSNR in dB and SSIM "
+    "(11x11 Gaussian) of the whole picture, then PSNR inside and outside the highlight region (T, or one "
+    "Otsu pass on S or A - D). Original size, results rounded to the files' bit depth; MIT Intrinsic in sRGB "
+    "values; SSHR against its tone-corrected ground truth."
+)
+SEEN_COLUMNS = (
+    ("chroma_error.highlight", 2),
+    ("greyer.highlight", 0),
+    ("residual.highlight", 0),
+    ("chroma_error.clipped", 2),
+    ("residual.clipped", 0),
+)
+SEEN_CAPTION = (
+    "Chroma error / of it greyer than the surroundings, % / highlight left, % (below 0: too much was taken) "
+    "in the highlight region; then chroma error / highlight left, % where the input is clipped there. Means "
+    "over the pairs that have such pixels; docs/EVALUATION.md defines each."
+)
+METRICS = ("psnr", "ssim", "chroma_error", "greyer", "residual")
 FAST_CLASSICAL = ("shen2009", "shen2013", "yang2010")
 
 
@@ -44,7 +67,7 @@ class Options:
     workers: int = 0
     """processes; 0 works in this one"""
     per_image: bool = False
-    """a line per picture too (PSNR over the whole picture)"""
+    """also print the PSNR of each picture"""
     append: Path | None = None
     """also append the table to this Markdown file"""
 
@@ -94,7 +117,7 @@ def score_groups(
             name: run(
                 group.pairs,
                 methods,
-                Settings(metrics=("psnr", "ssim"), mask_results=group.masks_results),
+                Settings(metrics=METRICS, mask_results=group.masks_results),
                 Path(scratch, name),
                 workers=workers,
             )
@@ -103,30 +126,21 @@ def score_groups(
 
 
 def markdown(groups: dict[str, PairSet], methods: list[str], rows: dict) -> str:
-    """Rows are methods; a column a data set: means of PSNR / SSIM / highlight PSNR / rest PSNR."""
+    """Two tables of means, a row per method and a column per data set: PSNR and SSIM, what people see."""
     head = ["method", *(f"{name} ({len(group.pairs)})" for name, group in groups.items())]
-    lines = [head]
-    lines += [
-        [Path(spec).name if weights_of(spec) else spec, *(_cell(rows[name][spec]) for name in groups)]
-        for spec in methods
+    tables = [
+        markdown_table(
+            head,
+            [[_label(spec), *(_cell(rows[name][spec], columns) for name in groups)] for spec in methods],
+            aligned=True,
+        )
+        for columns in (COLUMNS, SEEN_COLUMNS)
     ]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    text = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
-        for line in lines
-    ]
-    text.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    caption = (
-        "PSNR / SSIM / highlight PSNR / rest PSNR: means over the pairs (n) of each set; PSNR in dB and SSIM "
-        "(11x11 Gaussian) of the whole picture, then PSNR inside and outside the highlight region (T, or "
-        "two-pass Otsu of S or A - D). Original size, results rounded to the files' bit depth; MIT Intrinsic "
-        "in sRGB values; SSHR against its tone-corrected truth."
-    )
-    return "\n".join([*text, "", caption])
+    return "\n\n".join([tables[0], CAPTION, tables[1], SEEN_CAPTION])
 
 
 def per_image(groups: dict[str, PairSet], methods: list[str], rows: dict) -> str:
-    """PSNR of the whole picture, a line a picture, a column a method."""
+    """PSNR of the whole picture, a line per picture, a column per method."""
     lines = []
     for name, group in groups.items():
         for i, pair in enumerate(group.pairs):
@@ -137,11 +151,15 @@ def per_image(groups: dict[str, PairSet], methods: list[str], rows: dict) -> str
     return "\n".join(lines)
 
 
-def _cell(rows: list[Row]) -> str:
+def _label(spec: str) -> str:
+    return Path(spec).name if weights_of(spec) else spec
+
+
+def _cell(rows: list[Row], columns: tuple[tuple[str, int], ...]) -> str:
     parts = []
-    for key, decimals in COLUMNS:
+    for key, decimals in columns:
         values = np.array([row.values[key] for row in rows if row.values.get(key) is not None])
-        average = capped(values).mean() if values.size else None
+        average = (capped(values) if key.startswith("psnr") else values).mean() if values.size else None
         parts.append("n/a" if average is None else f"{average:.{decimals}f}")
     return " / ".join(parts)
 

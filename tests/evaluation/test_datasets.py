@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.datasets import find_pairs, srgb_encode, to_unit
-from evaluation.regions import highlight_region, split
+from evaluation.datasets import find_pairs
+from evaluation.highlight_region import clipped, highlight_region, split
+from evaluation.scored_pairs import Sample
 from tests.evaluation.shiq_pairs import draw, write
+from utils.colour import srgb_encode, to_unit
 from utils.errors import UserError
 from utils.image_files import write_rgb
 
@@ -19,7 +21,7 @@ def test_shiq_split_folder(tmp_path: Path) -> None:
     assert [pair.name for pair in found.pairs] == ["00001", "00002"]
     sample = found.pairs[1].load()
     assert np.array_equal(sample.image, draw(0)["A"])
-    assert np.array_equal(sample.truth, draw(0)["D"])
+    assert np.array_equal(sample.ground_truth, draw(0)["D"])
     assert np.array_equal(sample.mask, draw(0)["T"] > 0)
     assert find_pairs(tmp_path, limit=1).pairs[0].name == "00001"
 
@@ -89,10 +91,10 @@ def test_mit_intrinsic_is_linear_16_bit(tmp_path: Path, pattern: str) -> None:
     sample = pair.load()
     assert sample.image.dtype == np.uint16
     assert np.allclose(to_unit(sample.image), diffuse + specular, atol=1e-5)
-    assert np.allclose(sample.specular, srgb_encode(specular), atol=1e-3)
+    assert np.allclose(to_unit(sample.specular), srgb_encode(specular), atol=1e-3)
     assert np.array_equal(sample.object_mask, np.arange(42).reshape(6, 7) > 9)
     encoded = find_pairs(tmp_path, transfer="srgb").pairs[0].load()
-    assert np.allclose(to_unit(encoded.truth), srgb_encode(diffuse), atol=1e-3)
+    assert np.allclose(to_unit(encoded.ground_truth), srgb_encode(diffuse), atol=1e-3)
 
 
 def test_sshr_and_tone_corrected_truth(tmp_path: Path) -> None:
@@ -102,10 +104,10 @@ def test_sshr_and_tone_corrected_truth(tmp_path: Path) -> None:
     assert (found.name, found.pairs[0].name) == ("sshr", "007/0001")
     assert found.pairs[0].load().object_mask.all()
     with pytest.raises(UserError, match=r"python -m data\.tone_correction"):
-        find_pairs(tmp_path, truth="tone_corrected")
+        find_pairs(tmp_path, compared_layer="tone_corrected")
     write_rgb(tmp_path / "test" / "007" / "0001_d_tc.jpg", np.full((8, 8, 3), 0.25))
-    sample = find_pairs(tmp_path, truth="tone_corrected").pairs[0].load()
-    assert np.allclose(to_unit(sample.truth), 0.25, atol=0.01)
+    sample = find_pairs(tmp_path, compared_layer="tone_corrected").pairs[0].load()
+    assert np.allclose(to_unit(sample.ground_truth), 0.25, atol=0.01)
 
 
 def test_two_globs(tmp_path: Path) -> None:
@@ -130,7 +132,7 @@ def test_errors_tell_the_way_out(tmp_path: Path) -> None:
         find_pairs(tmp_path / "none")
     with pytest.raises(UserError, match="input_glob"):
         find_pairs(tmp_path)
-    with pytest.raises(UserError, match="--test_dir"):
+    with pytest.raises(UserError, match="test_dir"):
         find_pairs(tmp_path, test_dir="tset")
     with pytest.raises(UserError, match="is not known"):
         find_pairs(tmp_path, "shig")
@@ -142,15 +144,45 @@ def test_errors_tell_the_way_out(tmp_path: Path) -> None:
         find_pairs(tmp_path, transfer="srgb")
 
 
+def test_two_pictures_of_one_name_are_not_scored_as_one(tmp_path: Path) -> None:
+    write(tmp_path, ["1"], "ADS")
+    write_rgb(tmp_path / "1_A.bmp", np.zeros((24, 24, 3)))
+    (tmp_path / "a.lst").write_text("1_A.png 1_S.png 1_D.png 1_D.png\n1_A.bmp 1_S.png 1_D.png 1_D.png\n")
+    found = find_pairs(tmp_path, list_file=str(tmp_path / "a.lst"))
+    assert len(found.pairs) == 1
+    assert "1_A.bmp has the name of" in found.problems[0]
+
+
 def test_highlight_region_prefers_the_mask_then_s_then_the_difference() -> None:
-    layers = {letter: to_unit(layer) for letter, layer in draw(3).items()}
-    mask = layers["T"] > 0.5
-    assert highlight_region(layers["A"], layers["D"], mask, layers["S"])[1] == "T"
-    from_s, source = highlight_region(layers["A"], layers["D"], specular=layers["S"])
-    from_difference, other = highlight_region(layers["A"], layers["D"])
+    layers = draw(3)
+    mask = layers["T"] > 0
+    image, diffuse, specular = layers["A"], layers["D"], layers["S"]
+    assert highlight_region(Sample(image, diffuse, mask, specular))[1] == "T"
+    from_s, source = highlight_region(Sample(image, diffuse, specular=specular))
+    from_difference, other = highlight_region(Sample(image, diffuse))
     assert (source, other) == ("S", "A-D")
     assert from_s.any()
     assert np.array_equal(from_s, from_difference)
-    parts = split(from_s, mask)
-    assert list(parts) == ["whole", "highlight", "rest", "object"]
+    parts = split(Sample(image, diffuse, object_mask=mask), from_s)
+    assert list(parts) == ["whole", "highlight", "clipped", "rest", "object"]
     assert np.array_equal(parts["rest"], ~from_s)
+
+
+def test_the_highlight_region_is_one_pass_of_otsu() -> None:
+    levels = np.zeros((20, 20), np.uint8)  # a faint and a strong part: a second pass would drop the faint one
+    levels[4:10, 4:10], levels[12:16, 12:16] = 120, 255
+    region, _ = highlight_region(
+        Sample(
+            np.zeros((20, 20, 3), np.uint8),
+            np.zeros((20, 20, 3), np.uint8),
+            specular=np.repeat(levels[..., None], 3, 2),
+        )
+    )
+    assert np.array_equal(region, levels > 0)
+
+
+def test_clipped_is_254_of_255_in_any_channel() -> None:
+    image = np.array([[[254, 0, 0], [253, 253, 253], [0, 0, 255]]], np.uint8)
+    assert clipped(image).tolist() == [[True, False, True]]
+    deep = np.array([[[65279, 0, 0], [65278, 0, 0], [65277, 0, 0]]], np.uint16)
+    assert clipped(deep).tolist() == [[True, True, False]]

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import evaluate
-from evaluation import methods
+from evaluation import adapters
 from evaluation.datasets import find_pairs
-from evaluation.runner import Settings, run
+from evaluation.runner import run
+from evaluation.settings import Settings
 from tests.evaluation.shiq_pairs import draw, write
 from utils import cli
 from utils.image_files import read_rgb, write_rgb
@@ -121,13 +122,13 @@ def test_a_kept_result_that_was_replaced_is_computed_again(data: Path, monkeypat
 
 def count_calls(monkeypatch) -> list[str]:
     calls: list[str] = []
-    original = methods.Remover.__call__
+    original = adapters.Remover.__call__
 
     def counted(self, pair, sample):
         calls.append(pair.name)
         return original(self, pair, sample)
 
-    monkeypatch.setattr(methods.Remover, "__call__", counted)
+    monkeypatch.setattr(adapters.Remover, "__call__", counted)
     return calls
 
 
@@ -140,14 +141,14 @@ def test_workers_change_nothing(data: Path, tmp_path: Path) -> None:
 
 
 def test_a_method_that_fails_on_one_picture(data: Path, monkeypatch, capsys) -> None:
-    original = methods.Remover.__call__
+    original = adapters.Remover.__call__
 
     def failing(self, pair, sample):
         if pair.name == "b":
             raise ZeroDivisionError("division by zero")
         return original(self, pair, sample)
 
-    monkeypatch.setattr(methods.Remover, "__call__", failing)
+    monkeypatch.setattr(adapters.Remover, "__call__", failing)
     assert call(data, "--methods", "shen2013") == 1
     captured = capsys.readouterr()
     assert "shen2013 failed on b: ZeroDivisionError: division by zero" in captured.err
@@ -163,7 +164,7 @@ def test_missing_truth_is_named_and_counted(data: Path, capsys) -> None:
     assert call(data, "--no_sheets") == 1
     err = capsys.readouterr().err
     assert "c_A.png" in err
-    assert "1 inputs or truths without a partner" in err
+    assert "1 inputs or ground truths without a partner" in err
     assert call(data, "--no_sheets", "--allow_missing") == 0
     assert table(data)["input"]["n"] == 2
 
@@ -199,13 +200,28 @@ def test_no_highlight_pixels_are_not_applicable(data: Path) -> None:
     for name in "abc":
         write_rgb(data / f"{name}_T.png", np.zeros((24, 24), np.float32))
     assert call(data, "--no_sheets") == 0
-    found = table(data)["input"]["means"]
-    assert found["psnr.highlight"] is None
-    assert found["psnr.rest"]["value"] == pytest.approx(found["psnr.whole"]["value"])
-    assert found["ber"]["value"] == 0
-    assert found["iou"] is None
+    found = table(data)["input"]
+    assert (found["n"], found["clean"]) == (0, 3)
+    assert found["means"]["psnr.whole"] is None
+    values = next(row for row in rows(data) if row["name"] == "a")["values"]
+    assert values["psnr.highlight"] is None
+    assert values["psnr.rest"] == pytest.approx(values["psnr.whole"])
+    assert (values["ber"], values["iou"]) == (0, None)
     text = (data.parent / "out" / "table.txt").read_text()
     assert "n/a" in text.split("Highlight region")[1]
+    assert "Pictures without a highlight" in text
+
+
+def test_pictures_without_a_highlight_are_no_part_of_the_means(data: Path) -> None:
+    shutil.copy(data / "a_D.png", data / "a_A.png")
+    write_rgb(data / "a_T.png", np.zeros((24, 24), np.float32))
+    assert call(data, "--no_sheets") == 0
+    found = table(data)["input"]
+    assert (found["n"], found["clean"]) == (2, 1)
+    finite = [row["values"]["psnr.whole"] for row in rows(data) if row["name"] != "a"]
+    assert found["means"]["psnr.whole"]["value"] == pytest.approx(sum(finite) / 2)
+    assert found["clean_means"]["psnr.whole"]["infinite"] == 1
+    assert "1 without one are reported apart" in (data.parent / "out" / "table.txt").read_text()
 
 
 def test_identical_pictures(data: Path, capsys) -> None:
@@ -257,7 +273,9 @@ def test_reference_is_run_and_compared_with(data: Path) -> None:
         (["--metrics", "pnsr"], "choose from psnr"),
         (["--map_threshold", "2"], "(0, 1]"),
         (["--map_threshold", "otzu"], "otsu"),
-        (["--test_dir", "tset"], "--test_dir"),
+        (["--test_dir", "tset"], "test_dir"),
+        (["--regions", "middle"], "middle"),
+        (["--columns", "pnsr"], "pnsr"),
     ],
 )
 def test_wrong_options_exit_2_with_a_way_out(data: Path, words, expected: str, capsys) -> None:
@@ -279,7 +297,7 @@ def test_shiq_table_marks_published_rows_and_ranks_only_ours(data: Path) -> None
     assert call(data, "--table", "shiq", "--no_sheets") == 0
     text = (data.parent / "out" / "table.md").read_text()
     assert "Neural DRM solver [published]" in text
-    assert "| Shen & Zheng 2013 (shen2013) | 13.92 \\| " in text
+    assert "| Shen & Zheng 2013 (shen2013) * | 13.923 \\| " in text
     for line in text.splitlines():
         if "[published]" in line:
             assert "**" not in line

@@ -7,15 +7,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import peak_signal_noise_ratio as torch_psnr
 from torchmetrics.functional.image import structural_similarity_index_measure as torch_ssim
 
-from evaluation.datasets import srgb_encode
+from evaluation import metrics
 from evaluation.metrics import METRICS, score, ssim7_map, ssim_map
+from utils.colour import srgb_encode
 
-WHOLE = ("psnr", "psnr_channels", "ssim", "ssim7", "mse", "rmse", "delta_e")
+WHOLE = ("psnr", "psnr_channels", "ssim", "ssim7", "ssim3d", "mse", "rmse", "delta_e", "chroma_error")
 
 
 def pair(seed: int, shape=(37, 52), noise=0.08, levels=None) -> tuple[np.ndarray, np.ndarray]:
@@ -50,13 +52,45 @@ def test_equal_to_torchmetrics_and_scikit_image(seed: int, levels: int | None) -
         "ssim7": structural_similarity(a, b, channel_axis=2, data_range=1),
         "mse": np.mean((a - b) ** 2),
         "rmse": np.sqrt(np.mean((a - b) ** 2)),
+        "ssim3d": matlab_ssim(a, b),
         "delta_e": deltaE_ciede2000(rgb2lab(a), rgb2lab(b)).mean(),
+        "chroma_error": np.linalg.norm((rgb2lab(a) - rgb2lab(b))[..., 1:], axis=2).mean(),
     }
     for name, value in expected.items():
         # torchmetrics rounds its PSNR to float32 on the way.
         tolerance = 1e-6 if name == "psnr" else 1e-9
         assert ours[f"{name}.whole"] == pytest.approx(value, rel=tolerance), name
     assert ours["psnr.whole"] == pytest.approx(peak_signal_noise_ratio(b, a, data_range=1), rel=1e-9)
+
+
+def matlab_ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """MATLAB's ssim of a volume, by scipy: Gaussian of sigma 1.5 and radius 5 in all three directions."""
+
+    def smooth(x: np.ndarray) -> np.ndarray:
+        return gaussian_filter(x, 1.5, mode="nearest", radius=5)
+
+    mean_a, mean_b = smooth(a), smooth(b)
+    variances = smooth(a * a) - mean_a**2 + smooth(b * b) - mean_b**2
+    covariance = smooth(a * b) - mean_a * mean_b
+    ratio = (2 * mean_a * mean_b + 1e-4) * (2 * covariance + 9e-4)
+    return float((ratio / ((mean_a**2 + mean_b**2 + 1e-4) * (variances + 9e-4))).mean())
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 13])
+def test_strips_give_what_the_whole_picture_gives(rows: int, monkeypatch) -> None:
+    a, b = pair(11)
+    highlight = np.zeros(a.shape[:2], bool)
+    highlight[3:30, 10:30] = True
+    parts = whole(a) | {"highlight": highlight}
+    at_once = score(a, b, parts, WHOLE)
+    monkeypatch.setattr(metrics, "STRIP_PIXELS", rows * a.shape[1])
+    assert score(a, b, parts, WHOLE) == pytest.approx(at_once, rel=1e-10)
+
+
+def test_integers_are_scored_as_their_values() -> None:
+    a, b = pair(12, levels=255)
+    stored = [np.rint(x * 255).astype(np.uint8) for x in (a, b)]
+    assert score(*stored, whole(a), WHOLE) == pytest.approx(score(a, b, whole(a), WHOLE), rel=1e-9)
 
 
 def test_ssim_maps_equal_the_references_pixel_by_pixel() -> None:
@@ -81,7 +115,7 @@ def test_regions_average_their_own_pixels_and_add_up() -> None:
     assert scores["psnr.rest"] == pytest.approx(-10 * math.log10(squared[~highlight].mean()))
     assert scores["ssim.highlight"] == pytest.approx(ssim_map(a, b)[highlight].mean())
     share = highlight.mean()
-    for name in ("mse", "ssim", "delta_e"):
+    for name in ("mse", "ssim", "delta_e", "chroma_error"):
         mixed = share * scores[f"{name}.highlight"] + (1 - share) * scores[f"{name}.rest"]
         assert scores[f"{name}.whole"] == pytest.approx(mixed)
     inside = ssim7_map(a, b)[~highlight]
@@ -136,4 +170,8 @@ def test_delta_e_equals_scikit_image_on_any_8_bit_colours(colours) -> None:
 
 def test_every_metric_is_described() -> None:
     a, b = pair(10)
-    assert {key.partition(".")[0] for key in score(a, b, whole(a), WHOLE)} | {"lpips"} == set(METRICS)
+    assert {key.partition(".")[0] for key in score(a, b, whole(a), WHOLE)} | {
+        "lpips",
+        "greyer",
+        "residual",
+    } == set(METRICS)

@@ -4,15 +4,25 @@ import math
 
 from evaluation.paper_tables import published_table
 from evaluation.published import computable, published
-from evaluation.tables import Cell, Heading, Table, comma_separated, latex, markdown, side_by_side, terminal
+from evaluation.tables import (
+    Cell,
+    Heading,
+    Line,
+    Table,
+    comma_separated,
+    latex,
+    markdown,
+    side_by_side,
+    terminal,
+)
 
 
 def example(ranked: bool = True, title: str = "Whole & all") -> Table:
     rows = [
-        ("in_put", [Cell(30.0, None, 29.0, 31.0), Cell(0.5)]),
-        ("b", [Cell(31.234), Cell(0.3)]),
-        ("c", [Cell(31.231), Cell()]),
-        ("d", [Cell(12.0), Cell(text="-")]),
+        Line("in_put", [Cell(30.0, None, 29.0, 31.0), Cell(0.5)]),
+        Line("b", [Cell(31.234), Cell(0.3)]),
+        Line("c", [Cell(31.231), Cell()]),
+        Line("d", [Cell(12.0), Cell(text="-")]),
     ]
     return Table(title, [Heading("PSNR", "", 1, 2), Heading("MSE", "", -1, 1)], rows, ranked)
 
@@ -23,10 +33,16 @@ def test_best_and_second_by_direction_ties_as_printed() -> None:
 
 
 def test_one_row_or_equal_values_have_no_best() -> None:
-    table = Table("t", [Heading("x", "", 1)], [("a", [Cell(1.0)]), ("b", [Cell(1.0)])])
+    table = Table("t", [Heading("x", "", 1)], [Line("a", [Cell(1.0)]), Line("b", [Cell(1.0)])])
     assert table.ranks() == [[0], [0]]
     table.rows.pop()
     assert table.ranks() == [[0]]
+
+
+def test_a_row_that_is_not_ranked_leaves_the_best_to_the_others() -> None:
+    table = example()
+    table.rows.append(Line("partial", [Cell(99.0), Cell(0.0)], ranked=False))
+    assert table.ranks() == [[2, 2], [1, 1], [1, 0], [0, 0], [0, 0]]
 
 
 def test_markdown_and_terminal_show_intervals_and_what_is_missing() -> None:
@@ -34,16 +50,18 @@ def test_markdown_and_terminal_show_intervals_and_what_is_missing() -> None:
     assert "| in_put | <u>30.00</u> [29.0, 31.0] | <u>0.5</u> |" in text
     assert "| c | **31.23** | n/a |" in text
     assert "30.00 [29.0, 31.0]" in terminal(example())
-    widths = {len(line) for line in terminal(example()).splitlines() if line.startswith("-")}
-    assert len(widths) == 1
+    lines = terminal(example()).splitlines()
+    assert lines[0] == "Whole & all"
+    assert len({line.index("30.00") + len("30.00 [29.0, 31.0]") for line in lines if "30.00" in line}) == 1
+    assert "\x1b" not in terminal(example())
 
 
 def test_latex_is_booktabs_and_escaped() -> None:
-    text = latex(side_by_side("t", [example(), example(title="rest")]), "100 % of_all")
+    text = latex(side_by_side("t", [example(), example(title="rest")]), "100 % of_all | x", "tab:x")
     assert "\\multicolumn{2}{c}{Whole \\& all}" in text
     assert "in\\_put & \\underline{30.00} & \\underline{0.5} &" in text
     assert "\\textbf{31.23}" in text
-    assert "\\caption{100 \\% of\\_all}" in text
+    assert "\\caption[t]{100 \\% of\\_all \\textbar{} x}\n\\label{tab:x}" in text
     assert text.count("\\toprule") == text.count("\\bottomrule") == 1
     lines = [line for line in text.splitlines() if line.endswith("\\\\") and "multicolumn" not in line]
     assert {line.count(" & ") for line in lines} == {4}
@@ -63,7 +81,7 @@ def test_published_figures_have_sources() -> None:
             assert row.protocol
             assert row.psnr is not None or row.pictures
     figure = next(row for row in tables["laboratory"] if row.ours == "shen2013" and row.pictures)
-    assert figure.pictures == {"animals": 37.3, "cups": 39.3, "fruit": 38.9, "masks": 34.1}
+    assert figure.pictures == {"animals": "37.3", "cups": "39.3", "fruit": "38.9", "masks": "34.1"}
     assert computable("shiq") == ["input", "shen2013"]
 
 
@@ -71,4 +89,5 @@ def test_published_rows_are_never_ranked() -> None:
     table = published_table("psd")
     assert len(table.rows) == 13
     assert not any(any(ranks) for ranks in table.ranks())
-    assert all(label.endswith("[published]") for label, _ in table.rows)
+    assert all(row.label.endswith("[published]") for row in table.rows)
+    assert table.rows[0].cells[1].text == "0.970"  # the digits that were printed

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from evaluation.methods import weights_of
+from evaluation.adapters import weights_of
 from evaluation.summary import unique_labels
 from models import Separation, build_model
 from restoration import HighlightRemover, load_method

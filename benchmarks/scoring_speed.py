@@ -1,7 +1,7 @@
 """Time to score 1,000 results of 200x200: PSNR, SSIM and delta E 2000, every region.
 
-    python -m benchmarks.evaluation [--count 1000] [--workers 2]
-    python -m benchmarks.evaluation --workers 0     # CPU seconds that do not depend on what else runs
+    python -m benchmarks.scoring_speed [--count 1000] [--workers 2]
+    python -m benchmarks.scoring_speed --workers 0     # CPU seconds that do not depend on what else runs
 
 Draws pairs in SHIQ's layout (smooth colour, A = D + grey S, mask T) and results with noise, then runs
 evaluate.py on them as a user would: `input` and `results:FOLDER` are both scored, so 2 x count pictures.
@@ -39,7 +39,7 @@ class Options:
 
 def main(argv: list[str] | None = None) -> int:
     options = cli.parse(
-        Options, argv, prog="python -m benchmarks.evaluation", description=__doc__.splitlines()[0]
+        Options, argv, prog="python -m benchmarks.scoring_speed", description=__doc__.splitlines()[0]
     )
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

@@ -1,6 +1,6 @@
 """Seconds, memory and accuracy of the classical separations, each in a process of its own with one thread.
 
-    python -m benchmarks.classical [--size 640x480] [--dataroot FOLDER] [--methods NAME ...] [--out FILE.md]
+    python -m benchmarks.classical_methods [--size 640x480] [--dataroot FOLDER] [--out FILE.md]
 
 Time and memory are of a drawn picture of --size: bright all over, many colours, many highlights, so that
 nothing can be skipped. With --dataroot, every pair NAME.EXT / NAME_gt.EXT in that folder is separated too
@@ -30,8 +30,10 @@ from evaluation.metrics import score
 from evaluation.published import published
 from utils import cli
 from utils.atomic import write_text
+from utils.colour import quantise, srgb_decode, srgb_encode
 from utils.errors import UserError
-from utils.image_files import list_pictures, quantise, read_rgb
+from utils.image_files import list_pictures, read_rgb
+from utils.markdown import markdown_table
 
 
 @dataclass
@@ -45,7 +47,7 @@ class Options:
     methods: list[str] = field(default_factory=lambda: list(METHODS))
     """names in classical.METHODS"""
     out: Path | None = None
-    """also write the table to this Markdown file, e.g. benchmarks/classical_MACHINE.md"""
+    """also write the table to this Markdown file, e.g. benchmarks/classical_methods_MACHINE.md"""
 
 
 @dataclass
@@ -59,7 +61,7 @@ class Measurement:
 
 def main(argv: list[str] | None = None) -> int:
     options = cli.parse(
-        Options, argv, prog="python -m benchmarks.classical", description=__doc__.splitlines()[0]
+        Options, argv, prog="python -m benchmarks.classical_methods", description=__doc__.splitlines()[0]
     )
     if unknown := set(options.methods) - set(METHODS):
         raise UserError(f"no classical method {sorted(unknown)[0]!r}; there are {', '.join(METHODS)}")
@@ -90,7 +92,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def find_pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """(picture, truth) of each NAME.EXT that has a NAME_gt.EXT."""
+    """(picture, ground truth) of each NAME.EXT that has a NAME_gt.EXT."""
     pictures = {picture.stem: picture for picture in list_pictures(folder)}
     pairs = [(path, pictures[f"{stem}_gt"]) for stem, path in pictures.items() if f"{stem}_gt" in pictures]
     if not pairs:
@@ -119,7 +121,7 @@ def measure(method: str, scene: np.ndarray, pairs: list[tuple[Path, Path]]) -> M
     mebibytes = _mebibytes("VmHWM") - idle
     if seconds < 2:
         seconds = min(seconds, *(_seconds(separate, scene) for _ in range(4)))
-    scores = {picture.stem: _score(separate, picture, truth) for picture, truth in pairs}
+    scores = {picture.stem: _score(separate, picture, ground_truth) for picture, ground_truth in pairs}
     return Measurement(seconds, mebibytes, scores)
 
 
@@ -140,13 +142,10 @@ def _seconds(separate, image: np.ndarray) -> float:
     return time.process_time() - start
 
 
-def _score(separate, picture: Path, truth: Path) -> dict[str, float]:
-    # Imports torch, whose size and seconds have no place in a process that only measures.
-    from evaluation.datasets import srgb_encode
-
-    image, target = read_rgb(picture), read_rgb(truth).astype(np.float64)
+def _score(separate, picture: Path, ground_truth: Path) -> dict[str, float]:
+    image, target = read_rgb(picture), read_rgb(ground_truth).astype(np.float64)
     whole = {"whole": np.ones(target.shape[:2], bool)}
-    decoded = srgb_encode(separate(_srgb_decode(image)).astype(np.float64))
+    decoded = srgb_encode(separate(srgb_decode(image).astype(np.float32)).astype(np.float64))
     linear = score(_rounded(separate(image)), target, whole, ("psnr", "ssim7"))
     return {
         "psnr": linear["psnr.whole"],
@@ -155,56 +154,39 @@ def _score(separate, picture: Path, truth: Path) -> dict[str, float]:
     }
 
 
-def _srgb_decode(image: np.ndarray) -> np.ndarray:
-    """IEC 61966-2-1: display values to linear ones, both in [0, 1]."""
-    return np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
 def _rounded(image: np.ndarray) -> np.ndarray:
     return quantise(image, np.uint8) / 255.0
 
 
 def report(results: dict[str, Measurement], size: str, pictures: list[str]) -> str:
     """Markdown: time and memory, then reported | ours by picture."""
-    rows = [
-        f"Classical separations on {_machine()}, one thread, Python {platform.python_version()}, "
+    from utils.devices import processor_name  # brings torch, which has no place in a process that measures
+
+    times = [(name, f"{one.seconds:.3f}", f"{one.mebibytes:.0f}") for name, one in results.items()]
+    blocks = [
+        f"Classical separations on {processor_name()}, one thread, Python {platform.python_version()}, "
         f"numpy {np.__version__}, OpenCV {cv2.__version__}.",
-        "",
         f"Time (CPU, best run) and peak memory above the idle process for a drawn {size} picture:",
-        "",
-        "| method | seconds | peak MiB |",
-        "|---|---|---|",
-        *(f"| {name} | {one.seconds:.3f} | {one.mebibytes:.0f} |" for name, one in results.items()),
+        markdown_table(["method", "seconds", "peak MiB"], times),
     ]
     for picture in pictures:
-        rows += [
-            "",
+        blocks += [
             f"{picture}: PSNR dB and SSIM (7x7) over the whole 8-bit RGB picture, values taken as linear; "
             "last column: decoded by the sRGB curve first.",
-            "",
-            "| method | reported | ours | SSIM reported | SSIM ours | ours, sRGB decoded |",
-            "|---|---|---|---|---|---|",
-            *(_accuracy_row(name, picture, one.scores[picture]) for name, one in results.items()),
+            markdown_table(
+                ["method", "reported", "ours", "SSIM reported", "SSIM ours", "ours, sRGB decoded"],
+                [_accuracy_row(name, picture, one.scores[picture]) for name, one in results.items()],
+            ),
         ]
-    return "\n".join(rows) + "\n"
+    return "\n\n".join(blocks) + "\n"
 
 
-def _accuracy_row(method: str, picture: str, scores: dict[str, float]) -> str:
+def _accuracy_row(method: str, picture: str, scores: dict[str, float]) -> list[str]:
     rows = [row for row in published()["laboratory"] if row.ours == method and row.pictures]
     psnr = rows[0].pictures.get(picture) if rows else None
     ssim = rows[0].pictures_ssim.get(picture) if rows else None
-    return (
-        f"| {method} | {'-' if psnr is None else psnr} | {scores['psnr']:.2f} "
-        f"| {'-' if ssim is None else f'{ssim:.3f}'} | {scores['ssim']:.3f} | {scores['psnr_srgb']:.2f} |"
-    )
-
-
-def _machine() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    ours = [f"{scores['psnr']:.2f}", f"{scores['ssim']:.3f}", f"{scores['psnr_srgb']:.2f}"]
+    return [method, psnr or "-", ours[0], ssim or "-", ours[1], ours[2]]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks import classical as benchmark
+from benchmarks import classical_methods as benchmark
 from tests.classical.two_colours import two_colours
 from utils.errors import UserError
 from utils.image_files import write_rgb

@@ -1,4 +1,4 @@
-"""Sheets of the worst and the best pictures of a method: input, result, truth, error."""
+"""Sheets of the worst and the best pictures of a method: input, result, ground truth, error."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from evaluation.datasets import Pair, srgb_encode, to_unit
-from evaluation.runner import Row, Settings, result_file
+from evaluation.rows import Row
+from evaluation.runner import result_file
+from evaluation.scored_pairs import Pair
+from evaluation.settings import Settings
+from utils.colour import grey_to_rgb, srgb_encode, to_unit
 from utils.image_files import read_picture, write_rgb
 
 SIDE = 200
@@ -41,7 +44,7 @@ def write_sheet(
 def _line(title: str, row: Row, pair: Pair, result: Path) -> np.ndarray:
     sample = pair.load()
     pixels = read_picture(result).pixels if result != pair.input_file else sample.image
-    layers = [to_unit(x) for x in (sample.image, _rgb(pixels), sample.truth)]
+    layers = [to_unit(x) for x in (sample.image, grey_to_rgb(pixels), sample.ground_truth)]
     if pair.linear and not pair.encode:
         layers = [srgb_encode(layer) for layer in layers]
     layers.append(np.clip(GAIN * np.abs(layers[1] - layers[2]), 0, 1))
@@ -52,12 +55,10 @@ def _line(title: str, row: Row, pair: Pair, result: Path) -> np.ndarray:
         for label, key in (("whole", "psnr.whole"), ("highlight", "psnr.highlight"), ("rest", "psnr.rest"))
         if values.get(key) is not None
     )
-    text = f"{title}: {row.name}  PSNR {shown}   (input, result, truth, {GAIN} x |result - truth|)"
+    text = (
+        f"{title}: {row.name}  PSNR {shown}   (input, result, ground truth, {GAIN} x |result - ground truth|)"
+    )
     return np.vstack([_label(text, thumbnails.shape[1]), thumbnails])
-
-
-def _rgb(pixels: np.ndarray) -> np.ndarray:
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def _thumbnail(layer: np.ndarray) -> np.ndarray:

@@ -1,0 +1,205 @@
+"""Methods as the runner sees them: "input", results of another program, or a method of `restoration`.
+
+input                      the picture as it is
+shen2013, yang2010, ...    classical.METHODS
+aha:savedmodel/x.safetensors, or a bare path of weights; x.safetensors@4 with test-time augmentation
+results:FOLDER             pictures that some program wrote, found by the name of the input
+results:FOLDER:PATTERN     the same, named PATTERN, in which {} stands for the name: '{}_out.png', '{}_D'
+NAME=METHOD                METHOD under another name in the tables
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from evaluation.scored_pairs import Pair, Sample
+from restoration import HighlightRemover, load_method
+from restoration.methods import INPUT, MethodSpec
+from restoration.remover import Restored
+from utils.colour import FULL_SCALE, grey_to_rgb
+from utils.errors import UserError
+from utils.image_files import list_pictures, read_picture
+
+RESULTS = "results:"
+
+
+class Method(Protocol):
+    """What the runner asks of a method, in this order: `files` for each pair, `prepare` once if any pair has
+    to be computed, then a call for each of those pairs."""
+
+    timed: bool
+    """whether a computation is measured and its result kept"""
+
+    def prepare(self) -> None:
+        """Loads what is needed; raises UserError where that fails."""
+
+    def files(self, pair: Pair) -> dict[str, Path]:
+        """Files beside the pair's own that decide the result, by any key; "result" is the result itself."""
+
+    def __call__(self, pair: Pair, sample: Sample) -> Restored:
+        """Separates the picture of `sample`, which is `pair` in memory; the diffuse layer has its shape and
+        type. Raises UserError, or anything, where that fails for this picture."""
+
+
+class Input:
+    """`input`: nothing is removed."""
+
+    timed = False
+
+    def prepare(self) -> None:
+        pass
+
+    def files(self, pair: Pair) -> dict[str, Path]:
+        return {"result": pair.input_file}
+
+    def __call__(self, pair: Pair, sample: Sample) -> Restored:
+        return Restored(sample.image, np.zeros(sample.image.shape[:2], np.float32))
+
+
+@dataclass
+class Results:
+    """`results:FOLDER[:PATTERN]`: pictures on disk.
+
+    Without a pattern a picture is NAME-removed or NAME_removed, or else NAME, where NAME is the name of the
+    pair or of its input without suffix.
+    """
+
+    folder: Path
+    pattern: str | None = None
+    timed = False
+
+    def prepare(self) -> None:
+        pass
+
+    def files(self, pair: Pair) -> dict[str, Path]:
+        try:
+            return {"result": self.find(pair)}
+        except UserError:
+            return {}
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        """Pictures by path and by name, each with and without its suffix."""
+        by_name: dict[str, list[Path]] = {}
+        for path in list_pictures(self.folder, recursive=True):
+            relative = path.relative_to(self.folder)
+            for name in {relative.as_posix(), relative.with_suffix("").as_posix(), path.name, path.stem}:
+                by_name.setdefault(name, []).append(path)
+        return by_name
+
+    def find(self, pair: Pair) -> Path:
+        """The picture of `pair`. Raises UserError where there is none, or more than one."""
+        names = dict.fromkeys((pair.name, pair.input_file.stem, pair.name.replace("/", "_")))
+        patterns = [self.pattern] if self.pattern else ["{}-removed", "{}_removed", "{}"]
+        wanted = [pattern.replace("{}", name) for pattern in patterns for name in names]
+        for name in wanted:
+            paths = self._by_name.get(name, [])
+            if len(paths) > 1:
+                raise UserError(f"{self.folder} has several pictures for {pair.name}: {paths[0]}, {paths[1]}")
+            if paths:
+                return paths[0]
+        raise UserError(f"{self.folder} has no picture named {' or '.join(dict.fromkeys(wanted))}")
+
+    def __call__(self, pair: Pair, sample: Sample) -> Restored:
+        path = self.find(pair)
+        pixels = grey_to_rgb(read_picture(path).pixels)
+        if pixels.shape != sample.image.shape:
+            raise UserError(
+                f"{path} is {pixels.shape[1]}x{pixels.shape[0]} but {pair.input_file} is "
+                f"{sample.image.shape[1]}x{sample.image.shape[0]}: results must have the input's size"
+            )
+        return Restored(pixels, largest_change(sample.image, pixels))
+
+
+@dataclass
+class Remover:
+    """Any method of `restoration`; the highlight map is the network's own, or what was removed.
+
+    `output` is the stage that TSHRNet gives ("diffuse" or "tone_corrected").
+    """
+
+    spec: str
+    output: str = "tone_corrected"
+    options: dict = field(default_factory=dict)
+    timed = True
+
+    def prepare(self) -> None:
+        _ = self._remover
+
+    def files(self, pair: Pair) -> dict[str, Path]:
+        return {}
+
+    @cached_property
+    def _remover(self) -> HighlightRemover:
+        remover = load_method(self.spec, **self.options)
+        if hasattr(remover.network, "output"):
+            remover.network.output = self.output
+        return remover
+
+    def __call__(self, pair: Pair, sample: Sample) -> Restored:
+        return self._remover(sample.image)
+
+
+def largest_change(image: np.ndarray, diffuse: np.ndarray) -> np.ndarray:
+    """A highlight map for methods without one: the largest |image - diffuse| of the channels, (H, W) float32
+    in [0, 1]."""
+    change = np.zeros(image.shape[:2], np.float32)
+    white = [np.float32(FULL_SCALE[layer.dtype]) for layer in (image, diffuse)]
+    for channel in range(image.shape[2]):  # one at a time: large pictures would take gigabytes
+        difference = image[..., channel] / white[0] - diffuse[..., channel] / white[1]
+        np.maximum(change, np.abs(difference), out=change)
+    return change
+
+
+def load(spec: str, output: str = "tone_corrected", options: dict | None = None) -> Method:
+    """The method named `spec`. `options` go to restoration.load_method, `output` to TSHRNet."""
+    if spec == INPUT:
+        return Input()
+    if spec.startswith(RESULTS):
+        folder, pattern = split_results(spec)
+        if not folder.is_dir():
+            raise UserError(f"{spec}: there is no folder {folder}")
+        return Results(folder, pattern)
+    return Remover(spec, output, options or {})
+
+
+def split_name(text: str) -> tuple[str | None, str]:
+    """("mine", "results:DIR") of "mine=results:DIR"; (None, text) without a name."""
+    match = re.fullmatch(r"([^/\\:=@]+)=(.+)", text)
+    return (None, text) if match is None or Path(text).exists() else (match[1].strip(), match[2])
+
+
+def split_results(spec: str) -> tuple[Path, str | None]:
+    """Folder and pattern of "results:FOLDER[:PATTERN]"; the pattern holds {} once."""
+    rest = spec.removeprefix(RESULTS)
+    folder, separator, pattern = rest.rpartition(":")
+    if not separator or Path(rest).is_dir():
+        return Path(rest), None
+    if pattern.count("{}") != 1:
+        raise UserError(f"{spec}: the pattern {pattern!r} must hold {{}} once, which stands for the name")
+    return Path(folder), pattern
+
+
+def weights_of(spec: str) -> Path | None:
+    """The file or folder of weights in a method's name, or None."""
+    if spec.startswith(RESULTS):
+        return None
+    path = MethodSpec.parse(spec).weights
+    return path if path is not None and path.exists() else None
+
+
+def weights_hash(spec: str) -> str | None:
+    """First 12 hexadecimal digits of the SHA-256 of the weights (of all files of a folder, by name)."""
+    path = weights_of(spec)
+    if path is None:
+        return None
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        with open(file, "rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,146 @@
+"""What a user chooses for an evaluation, and the part of it that decides a score."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from utils.errors import UserError
+
+EPILOG = "docs/EVALUATION.md defines every number."
+DEFAULT_METRICS = ("psnr", "ssim", "ssim7", "mse", "rmse", "delta_e", "chroma_error", "greyer", "residual")
+METRIC_NAMES = (*DEFAULT_METRICS, "psnr_channels", "ssim3d", "lpips")
+DETECTION_NAMES = ("accuracy", "ber", "iou", "f1")
+REGION_NAMES = ("whole", "highlight", "clipped", "rest", "object")
+PROTOCOLS = {
+    "native": "original size; results rounded to the bit depth of the files",
+    "released": (
+        "released arithmetic (network at 224x224 or 448x448, bicubic back, truncated to 8 bit), "
+        "scored at original size"
+    ),
+    "256": "result at original size, then result and ground truth resized to 256x256, bilinear",
+}
+
+
+@dataclass
+class EvaluateOptions:
+    """Options of evaluate.py."""
+
+    dataroot: Path
+    """folder of the data set"""
+    test_dir: str | None = None
+    """split folder below dataroot (default: "test" where it exists, else dataroot itself)"""
+    dataset: Literal["auto", "shiq", "psd", "sshr", "laboratory", "mit_intrinsic", "psd-unaligned"] = "auto"
+    """layout of the data set; auto finds it from the names of the files"""
+    input_glob: str | None = None
+    """pairs by two patterns below dataroot: the inputs, where * stands for the name"""
+    target_glob: str | None = None
+    """the ground truth that belongs to input_glob"""
+    list_file: str | None = None
+    """pairs from a TSHRNet list file (4 or 7 columns, paths relative to dataroot)"""
+    output: Literal["tone_corrected", "diffuse"] = "tone_corrected"
+    """TSHRNet only: which of its stages is scored"""
+    ground_truth: Literal["diffuse", "tone_corrected"] | None = None
+    """the layer that results are compared with (default: diffuse; with --table sshr tone_corrected)"""
+    transfer: Literal["linear", "srgb"] | None = None
+    """linear data (MIT Intrinsic, two patterns): score the linear values as stored, or encoded as sRGB"""
+    methods: list[str] = field(default_factory=list)
+    """methods to score beside the input: classical ones, NETWORK:WEIGHTS, WEIGHTS, results:FOLDER[:PATTERN];
+    NAME=METHOD gives the method another name in the tables"""
+    out: Path = Path("results")
+    """folder for tables, scores and results; pictures that are finished there are not computed again"""
+    table: Literal["shiq", "psd", "sshr", "laboratory"] | None = None
+    """a paper's table: its methods that exist here are computed and shown beside the published figures"""
+    protocol: Literal["native", "released", "256"] = "native"
+    """native: original size; released: the released code's arithmetic; 256: scored at 256x256"""
+    metrics: list[str] = field(default_factory=lambda: list(DEFAULT_METRICS))
+    """any of psnr, psnr_channels, ssim (11x11 Gaussian), ssim7 (7x7 uniform), ssim3d (11x11x11 Gaussian),
+    mse, rmse, delta_e, chroma_error, greyer, residual, lpips"""
+    regions: list[str] = field(default_factory=list)
+    """only the tables of these regions: whole, highlight, clipped, rest, object (default: all)"""
+    columns: list[str] = field(default_factory=list)
+    """only these columns of the tables: names of metrics, accuracy, ber, iou, f1 (default: all)"""
+    lpips: bool = False
+    """also LPIPS (AlexNet; needs its ImageNet weights)"""
+    map_threshold: str = "0.5"
+    """threshold of predicted highlight maps: a number in (0, 1], or otsu"""
+    reference: str | None = None
+    """a method that the others are compared with picture by picture, beside the input"""
+    allow_missing: bool = False
+    """exit with 0 although some inputs have no ground truth or some pictures failed"""
+    fresh: bool = False
+    """compute finished pictures again"""
+    limit: int | None = None
+    """score only the first pictures by name"""
+    object_mask: bool | None = None
+    """multiply results by the object mask (default: for sshr and list files, as their authors do)"""
+    sheets: bool = True
+    """write contact sheets of each method's worst and best pictures"""
+    workers: int = 0
+    """number of processes; 0 works in this one"""
+    device: str = "auto"
+    """auto, cpu, cuda, or another of torch's names"""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """arithmetic of the networks"""
+    seed: int = 0
+    """seed of the bootstrap"""
+
+    @property
+    def compared_layer(self) -> str:
+        """The layer that results are compared with, "diffuse" or "tone_corrected"."""
+        return self.ground_truth or ("tone_corrected" if self.table == "sshr" else "diffuse")
+
+    def settings(self, mask_results: bool) -> "Settings":
+        """The settings of the scores. Raises UserError for an unknown metric or a threshold out of range."""
+        names = [*self.metrics, *(["lpips"] if self.lpips else [])]
+        unknown = [name for name in names if name not in METRIC_NAMES]
+        if unknown:
+            raise UserError(f"--metrics {unknown[0]} is not known; choose from {' '.join(METRIC_NAMES)}")
+        wrong = [name for name in self.regions if name not in REGION_NAMES]
+        wrong += [name for name in self.columns if name not in (*METRIC_NAMES, *DETECTION_NAMES)]
+        if wrong:
+            raise UserError(
+                f"{wrong[0]} is no region ({' '.join(REGION_NAMES)}) and no column "
+                f"({' '.join((*METRIC_NAMES, *DETECTION_NAMES))})"
+            )
+        if not _is_threshold(self.map_threshold):
+            raise UserError(f"--map_threshold {self.map_threshold}: give a number in (0, 1], or otsu")
+        return Settings(
+            protocol=self.protocol,
+            metrics=tuple(dict.fromkeys(names)),
+            map_threshold=self.map_threshold,
+            device=self.device,
+            precision=self.precision,
+            output=self.output,
+            mask_results=mask_results if self.object_mask is None else self.object_mask,
+        )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides a score beside the method and the files."""
+
+    protocol: str = "native"
+    metrics: tuple[str, ...] = DEFAULT_METRICS
+    map_threshold: str = "0.5"
+    device: str = "auto"
+    precision: str = "auto"
+    output: str = "tone_corrected"
+    """the stage of TSHRNet that is scored: tone_corrected or diffuse"""
+    mask_results: bool = False
+    """multiply what methods made (not the input, not other programs' results) by the object mask"""
+
+    @property
+    def remover_options(self) -> dict[str, str]:
+        """Keyword arguments of restoration.load_method."""
+        return {
+            "device": self.device,
+            "precision": self.precision,
+            "protocol": "released" if self.protocol == "released" else "native",
+        }
+
+
+def _is_threshold(text: str) -> bool:
+    try:
+        return text == "otsu" or 0 < float(text) <= 1
+    except ValueError:
+        return False

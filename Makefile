@@ -22,7 +22,7 @@ LITE_RUN ?= runs/aha-lite
 LITE_SPEED ?= --precision bf16 --channels_last --compile
 DATA ?= ../shared/data
 
-.PHONY: demo test test-fast lint install package clean train-lite real-score
+.PHONY: demo test test-fast lint docs install package clean train-lite real-score
 
 install: $(DEV)
 
@@ -60,6 +60,11 @@ test-fast: $(DEV)
 lint: $(DEV)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+# The pages of docs/ as a site, in site/.
+docs: requirements-docs.txt | $(PY)
+	$(PIP_INSTALL) requirements-docs.txt
+	$(PY) -m mkdocs build --strict --quiet
 
 # The wheel and the source archive, in dist/.
 package: $(DEV)
@@ -102,4 +107,4 @@ real-score: $(TRAIN)
 	$(PY) -m experiments.scoreboard --data $(DATA)
 
 clean:
-	rm -rf $(VENV) demo dist
+	rm -rf $(VENV) demo dist site

@@ -1,4 +1,7 @@
-"""NAME.bmp with NAME_gt.bmp in one folder, as Shen and Zheng's laboratory pictures are distributed."""
+"""NAME.bmp with NAME_gt.bmp in one folder, as Shen and Zheng's laboratory pictures are distributed.
+
+The ground truth of those was photographed through a polariser; of some pictures there is none.
+"""
 
 from pathlib import Path
 

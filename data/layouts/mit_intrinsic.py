@@ -1,5 +1,8 @@
 """MIT Intrinsic Images (Grosse et al., ICCV 2009): 16-bit *linear* values, original = diffuse + specular.
 
+    X_original.png, X_diffuse.png, X_specular.png, X_mask.png       all in one folder, or
+    X/original.png, X/diffuse.png, X/specular.png, X/mask.png       as downloaded
+
 For measuring: training refuses its 16-bit files, since the networks learn sRGB values.
 """
 
@@ -9,11 +12,16 @@ from data.layouts.layers import Layers
 from data.records import Found
 from utils.image_files import list_pictures
 
-LAYERS = {"original": "input", "diffuse": "diffuse", "specular": "specular", "mask": "object_mask"}
+LAYERS = {
+    "original": "input",
+    "diffuse": "diffuse",
+    "specular": "specular",
+    "mask": "object_mask",
+}
 
 
 def mit_intrinsic(folder: Path) -> Found:
-    """X_original with X_diffuse in one folder, or X/original with X/diffuse; the rest where it is."""
+    """The samples in `folder` and below; original and diffuse are required, the other two taken if there."""
     layers = Layers({layer: f"{{}}_{word}" for word, layer in LAYERS.items()})
     for path in list_pictures(folder, recursive=True):
         name, _, word = path.stem.rpartition("_")

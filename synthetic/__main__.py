@@ -3,16 +3,14 @@
 python -m synthetic --out SHIQ_tiny --train 200 --test 40 --layout shiq --seed 0
 """
 
-from __future__ import annotations
-
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from synthetic import SceneOptions, SyntheticScenes
-from synthetic.layout import SHEET, claim, contact_sheet, write_lists, write_split
-from synthetic.options import Composition
+from synthetic import AssetFolders, SceneOptions, SyntheticScenes
+from synthetic.scene_options import Composition
+from synthetic.writer import SHEET, claim, contact_sheet, write_lists, write_split
 from utils import cli
 from utils.errors import UserError
 from utils.image_files import write_rgb
@@ -22,8 +20,8 @@ SHEET_SCENES = 16
 
 
 @dataclass
-class WriteOptions:
-    """What to write and from what."""
+class _Output:
+    """What to write."""
 
     out: Path
     """folder of the new data set; running the same command again finishes one that was interrupted"""
@@ -39,19 +37,15 @@ class WriteOptions:
     """side of the pictures in pixels; 0 is that of the layout (200, 256)"""
     composition: Composition = "display"
     """display adds a grey highlight to the finished diffuse picture, as SHIQ's pairs do; linear adds light"""
-    textures: list[str] = field(default_factory=list)
-    """folders of pictures to use as tileable surface colour"""
-    photos: list[str] = field(default_factory=list)
-    """folders of photographs without highlights, used whole as diffuse layers; DIR/paper* picks
-    some of a folder"""
-    materials: list[str] = field(default_factory=list)
-    """folders of materials: NAME_albedo, NAME_normal (OpenGL), NAME_roughness"""
-    envmaps: list[str] = field(default_factory=list)
-    """folders of HDR environment maps: npz with linear "rgb", or .hdr"""
     num_workers: int = 2
     """processes that render"""
     device: str = "cpu"
     """where to render: cpu, cuda"""
+
+
+@dataclass
+class WriteOptions(AssetFolders, _Output):
+    """What to write and from what."""
 
 
 def main() -> int:
@@ -70,10 +64,7 @@ def main() -> int:
         options.train + options.test,
         size=facts["size"],
         seed=options.seed,
-        textures=options.textures or None,
-        photos=options.photos or None,
-        materials=options.materials or None,
-        envmaps=options.envmaps or None,
+        folders=AssetFolders.of(options),
         device=options.device,
         options=SceneOptions(composition=options.composition),
     )

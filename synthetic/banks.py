@@ -3,19 +3,25 @@
 Folders are decoded once, at a reduced size, into files of the user's cache folder (see `folders.cached`).
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from synthetic import environment, folders, procedural, tiles
-from synthetic.options import Folders
+from synthetic import environment, procedural, tiles
+from synthetic.folders import (
+    AssetFiles,
+    cached,
+    find_assets,
+    read_environment,
+    read_photo,
+    read_relief,
+    read_tile,
+)
+from synthetic.scene_options import AssetFolders
 
 RELIEF_STEP = 1 / 31
 """Slopes and roughness offsets of [-4, 4] in steps of a byte."""
@@ -44,76 +50,61 @@ class Banks:
     procedural_environments: int
 
 
-def load_banks(
-    textures: Folders = None,
-    photos: Folders = None,
-    materials: Folders = None,
-    envmaps: Folders = None,
-    device: str | torch.device = "cpu",
-) -> Banks:
-    """Banks of the given folders on `device`; decoded and built once, then kept."""
-    key = tuple(folders.as_folders(given) for given in (textures, photos, materials, envmaps))
+def load_banks(folders: AssetFolders | None = None, device: str | torch.device = "cpu") -> Banks:
+    """Banks of the given folders on `device`; decoded and built once, then kept.
+
+    Raises UserError where a folder is missing, holds nothing of its kind, or a file cannot be read.
+    """
+    assets = find_assets(folders or AssetFolders())
     device = torch.device(device)
-    host = _host_banks(*key)
-    return host if device.type == "cpu" else _device_banks(key, device)
+    return _host_banks(assets) if device.type == "cpu" else _device_banks(assets, device)
 
 
 @lru_cache(maxsize=2)
-def _device_banks(key: tuple[tuple[Path, ...], ...], device: torch.device) -> Banks:
-    host = _host_banks(*key)
-    moved = {
-        name: value.to(device) if isinstance(value, Tensor) else value for name, value in vars(host).items()
-    }
-    return Banks(**moved)
+def _device_banks(assets: AssetFiles, device: torch.device) -> Banks:
+    host = vars(_host_banks(assets))
+    return Banks(**{k: v.to(device) if isinstance(v, Tensor) else v for k, v in host.items()})
 
 
 @lru_cache(maxsize=2)
-def _host_banks(textures: tuple, photos: tuple, materials: tuple, envmaps: tuple) -> Banks:
-    sets = folders.material_sets(materials) if materials else []
-    reliefs = [(normal, rough) for _, normal, rough in sets if normal is not None]
-    albedo_files = [albedo for albedo, _, _ in sets] + (folders.pictures(textures) if textures else [])
-    relief_files = [path for pair in reliefs for path in pair if path is not None]
-    room_files = folders.files(envmaps, folders.ENVIRONMENTS, "environment maps") if envmaps else []
-    photo_files = folders.pictures(photos) if photos else []
-
+def _host_banks(assets: AssetFiles) -> Banks:
     def albedo_bank() -> np.ndarray:
         ours = [procedural.albedo_tiles()]
-        return tiles.pack(np.concatenate(ours + [folders.read_tile(path)[None] for path in albedo_files]))
+        return tiles.pack(np.concatenate(ours + [read_tile(path)[None] for path in assets.albedos]))
 
     def relief_bank() -> np.ndarray:
-        users = [folders.read_relief(*pair)[None] for pair in reliefs]
+        users = [read_relief(*pair)[None] for pair in assets.reliefs]
         stack = np.concatenate([procedural.relief_tiles(), *users])
         return tiles.pack((stack / RELIEF_STEP + 128.5).clip(0, 255).astype(np.uint8))
 
-    def rooms() -> np.ndarray:
+    def environment_bank() -> np.ndarray:
         ours = [environment.stack(radiance) for radiance in environment.procedural_maps()]
-        return np.stack(ours + [folders.read_environment(path) for path in room_files])
+        return np.stack(ours + [read_environment(path) for path in assets.envmaps])
 
-    albedo = folders.cached("albedo", albedo_files, albedo_bank)
-    relief = folders.cached("relief", relief_files, relief_bank)
+    def photo_bank() -> np.ndarray:
+        return np.stack([read_photo(path) for path in assets.photos])
+
+    relief_files = [path for pair in assets.reliefs for path in pair if path is not None]
+    albedo = cached("albedo", assets.albedos, albedo_bank)
+    relief = cached("relief", relief_files, relief_bank)
+    environments = cached("rooms", assets.envmaps, environment_bank)
     count, relief_count = len(albedo) // procedural.SIDE**2, len(relief) // procedural.SIDE**2
-    own_reliefs = relief_count - len(reliefs)
-    own_albedos = count - len(albedo_files)
-    numbers = iter(range(own_reliefs, relief_count))
-    links = [0] * own_albedos + [0 if normal is None else next(numbers) for _, normal, _ in sets]
-    environments = folders.cached("rooms", room_files, rooms)
-    pictures = None
-    if photo_files:
-        pictures = folders.cached(
-            "photos", photo_files, lambda: np.stack([folders.read_photo(path) for path in photo_files])
-        )
+    own_albedos, own_reliefs = count - len(assets.albedos), relief_count - len(assets.reliefs)
+    links = np.zeros(count, np.int64)
+    for material, number in enumerate(assets.relief_of):
+        links[own_albedos + material] = 0 if number is None else own_reliefs + number
     return Banks(
         albedo=_tensor(albedo),
         albedo_count=count,
-        albedo_mean=folders.cached("means", albedo_files, lambda: tiles.means(albedo)),
-        albedo_relief=np.array(links + [0] * (count - len(links)), np.int64),
+        albedo_mean=cached("means", assets.albedos, lambda: tiles.means(albedo)),
+        albedo_relief=links,
         procedural_albedos=own_albedos,
         relief=_tensor(relief),
         relief_count=relief_count,
         procedural_reliefs=own_reliefs,
-        photos=None if pictures is None else _tensor(pictures),
+        photos=_tensor(cached("photos", assets.photos, photo_bank)) if assets.photos else None,
         environments=_tensor(environments),
-        procedural_environments=len(environments) - len(room_files),
+        procedural_environments=len(environments) - len(assets.envmaps),
     )
 
 

@@ -1,21 +1,19 @@
 """Speed of the generator: `python -m synthetic.bench [--device cuda --batch 128]`."""
 
-from __future__ import annotations
-
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch.utils.data import DataLoader
 
-from synthetic import SyntheticScenes
+from synthetic import AssetFolders, SyntheticScenes
 from utils import cli
 from utils.errors import UserError
 
 
 @dataclass
-class BenchOptions:
+class _Measurement:
     """What to measure."""
 
     device: str = "cpu"
@@ -28,14 +26,11 @@ class BenchOptions:
     """batches a measurement"""
     num_workers: int = 2
     """worker processes of the second CPU measurement; 0 leaves it out"""
-    textures: list[str] = field(default_factory=list)
-    """as for python -m synthetic"""
-    photos: list[str] = field(default_factory=list)
-    """as for python -m synthetic"""
-    materials: list[str] = field(default_factory=list)
-    """as for python -m synthetic"""
-    envmaps: list[str] = field(default_factory=list)
-    """as for python -m synthetic"""
+
+
+@dataclass
+class BenchOptions(AssetFolders, _Measurement):
+    """What to measure and from what."""
 
 
 def main() -> int:
@@ -43,11 +38,10 @@ def main() -> int:
     options = cli.parse(BenchOptions, prog="python -m synthetic.bench", description="Speed of the generator.")
     if options.device != "cpu" and not torch.cuda.is_available():
         raise UserError(f"--device {options.device}: no such device here; use --device cpu")
-    folders = {
-        name: getattr(options, name) or None for name in ("textures", "photos", "materials", "envmaps")
-    }
     count = options.batch * options.batches
-    scenes = SyntheticScenes(count, size=options.size, device=options.device, **folders)
+    scenes = SyntheticScenes(
+        count, size=options.size, folders=AssetFolders.of(options), device=options.device
+    )
     if options.device != "cpu":
         print(f"{options.device}: {_on_device(scenes, options):.0f} scenes a second")
         return 0

@@ -6,14 +6,18 @@ drawn on the host for a whole batch at once, so the renderer can group scenes by
 GPU.
 """
 
-from __future__ import annotations
-
+import dataclasses
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from synthetic.subsets import column
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -67,6 +71,21 @@ class Draws:
     def integers(self, name: str, *shape: int, high: int | np.ndarray) -> np.ndarray:
         """int64 (B, *shape) in 0..high - 1."""
         return np.minimum((self.uniform(name, *shape) * high).astype(np.int64), np.asarray(high) - 1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was drawn for a batch of scenes: arrays whose first axis is the scene, or plans of their own."""
+
+    def __getitem__(self, scenes: slice) -> Self:
+        """The plan of some of the scenes."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return dataclasses.replace(self, **{name: getattr(self, name)[scenes] for name in names})
+
+    def tensors(self, device: torch.device) -> SimpleNamespace:
+        """The arrays as float32 tensors on the device, under the same names."""
+        arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return SimpleNamespace(**{name: column(values, device) for name, values in arrays.items()})
 
 
 def pixel_noise(keys: Tensor, height: int, width: int) -> Tensor:

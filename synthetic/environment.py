@@ -4,8 +4,6 @@ A map is equirectangular, rows from the zenith to the nadir. A stack holds LEVEL
 the other, level 0 sharp; only grey is kept, since the highlights of a white-balanced picture are near grey.
 """
 
-from __future__ import annotations
-
 import itertools
 from functools import lru_cache
 
@@ -25,8 +23,8 @@ def _directions(height: int) -> np.ndarray:
     theta = (np.arange(height) + 0.5) * np.pi / height
     phi = (np.arange(2 * height) + 0.5) * np.pi / height
     ring = np.sin(theta)[:, None]
-    return np.stack([ring * np.sin(phi), np.broadcast_to(np.cos(theta)[:, None], (height, 2 * height)),
-                     ring * np.cos(phi)], -1)  # fmt: skip
+    up = np.broadcast_to(np.cos(theta)[:, None], (height, 2 * height))
+    return np.stack([ring * np.sin(phi), up, ring * np.cos(phi)], -1)
 
 
 @lru_cache(maxsize=len(ROUGHNESS))

@@ -1,12 +1,12 @@
 """Smooth random fields with exact gradients: cubic B-splines over random grids, as matrix products."""
 
-from __future__ import annotations
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from synthetic.draws import Draws
+from synthetic.draws import Draws, Plan
 from synthetic.subsets import column
 
 GRID = 16
@@ -26,24 +26,36 @@ def _basis_slope(position: Tensor) -> Tensor:
     return torch.where(distance < 1, inner, outer) * position.sign()
 
 
-def plan(draws: Draws, name: str, frequency: np.ndarray) -> dict[str, np.ndarray]:
-    """Parameters of C fields per scene; `frequency` (B, C): control points across the picture, at most 12."""
+@dataclass(frozen=True)
+class FieldPlan(Plan):
+    """Parameters of C fields a scene."""
+
+    grid: np.ndarray
+    """(B, C, GRID, GRID) control points."""
+    phase: np.ndarray
+    """(B, C, 2) shift along x and y, in cells."""
+    frequency: np.ndarray
+    """(B, C) cells across the picture."""
+
+
+def draw_fields(draws: Draws, name: str, frequency: np.ndarray) -> FieldPlan:
+    """C fields a scene; `frequency` (B, C): control points across the picture, at most 12."""
     channels = frequency.shape[1]
-    return {
-        name + ".grid": draws.uniform(name + ".grid", channels, GRID, GRID, low=-3.6, high=3.6),
-        name + ".phase": draws.uniform(name + ".phase", channels, 2),
-        name + ".frequency": np.minimum(frequency, GRID - 4),
-    }
+    return FieldPlan(
+        grid=draws.uniform(name + ".grid", channels, GRID, GRID, low=-3.6, high=3.6),
+        phase=draws.uniform(name + ".phase", channels, 2),
+        frequency=np.minimum(frequency, GRID - 4),
+    )
 
 
 class Fields:
-    """C random fields (see `plan`) per scene on a square of side `size`: mean 0, deviation near 1."""
+    """C random fields a scene on a square of side `size`: mean 0, deviation near 1."""
 
-    def __init__(self, plan: dict[str, np.ndarray], name: str, size: int, device: torch.device) -> None:
-        self._grid = column(plan[name + ".grid"], device)
-        self._frequency = column(plan[name + ".frequency"], device)[..., None, None]
+    def __init__(self, plan: FieldPlan, size: int, device: torch.device) -> None:
+        self._grid = column(plan.grid, device)
+        self._frequency = column(plan.frequency, device)[..., None, None]
         pixel = (torch.arange(size, device=device, dtype=torch.float32) + 0.5) / size
-        place = pixel * self._frequency + 1 + column(plan[name + ".phase"], device).unsqueeze(-1)
+        place = pixel * self._frequency + 1 + column(plan.phase, device).unsqueeze(-1)
         knots = torch.arange(GRID, device=device, dtype=torch.float32)
         self._offset = place.unsqueeze(-1) - knots  # (B, C, 2, size, GRID)
 

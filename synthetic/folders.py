@@ -1,18 +1,18 @@
 """Reads a user's folders of textures, materials, photographs, environment maps, and caches the result."""
 
-from __future__ import annotations
-
 import hashlib
+import itertools
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from synthetic import environment, procedural, tiles
-from synthetic.options import Folders
+from synthetic.scene_options import AssetFolders
 from utils.atomic import atomic_path
 from utils.errors import UserError
 
@@ -22,13 +22,38 @@ ENVIRONMENTS = frozenset({".npz", ".npy", ".hdr", ".exr"})
 ALBEDO_NAMES = ("_albedo", "_basecolor", "_diffuse", "_color")
 
 
-def as_folders(folders: Folders) -> tuple[Path, ...]:
-    """The folders as absolute paths; single files and patterns that pick files of a folder
-    ("photos/cardboard*") are taken too. Raises UserError where one is missing.
-    """
-    if folders is None:
-        return ()
-    listed = [folders] if isinstance(folders, str | Path) else list(folders)
+@dataclass(frozen=True)
+class AssetFiles:
+    """The files below a user's folders; hashable."""
+
+    albedos: tuple[Path, ...] = ()
+    """Albedo maps of the materials, then textures."""
+    reliefs: tuple[tuple[Path, Path | None], ...] = ()
+    """Normal and roughness map of the materials that have a normal map."""
+    relief_of: tuple[int | None, ...] = ()
+    """Which of `reliefs` belongs to each material."""
+    photos: tuple[Path, ...] = ()
+    envmaps: tuple[Path, ...] = ()
+
+
+def find_assets(folders: AssetFolders) -> AssetFiles:
+    """The files; raises UserError where a folder is missing or holds nothing of its kind."""
+    textures, materials = resolved(folders.textures), resolved(folders.materials)
+    photos, envmaps = resolved(folders.photos), resolved(folders.envmaps)
+    sets = material_sets(materials) if materials else []
+    numbers = itertools.count()
+    return AssetFiles(
+        albedos=(*(albedo for albedo, _, _ in sets), *(pictures(textures) if textures else ())),
+        reliefs=tuple((normal, rough) for _, normal, rough in sets if normal is not None),
+        relief_of=tuple(None if normal is None else next(numbers) for _, normal, _ in sets),
+        photos=tuple(pictures(photos)) if photos else (),
+        envmaps=tuple(files(envmaps, ENVIRONMENTS, "environment maps")) if envmaps else (),
+    )
+
+
+def resolved(folders: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
+    """Folders, single files and patterns as absolute paths; raises UserError where one is missing."""
+    listed = [folders] if isinstance(folders, str | Path) else folders
     paths = tuple(Path(folder).expanduser().resolve() for folder in listed)
     for path in paths:
         if not path.exists() and not (_is_pattern(path) and path.parent.is_dir()):
@@ -38,12 +63,6 @@ def as_folders(folders: Folders) -> tuple[Path, ...]:
 
 def _is_pattern(path: Path) -> bool:
     return any(sign in path.name for sign in "*?[")
-
-
-def _within(path: Path) -> Iterable[Path]:
-    if path.is_dir():
-        return path.rglob("*")
-    return [path] if path.is_file() else path.parent.glob(path.name)
 
 
 def files(folders: Sequence[Path], suffixes: set[str] | frozenset[str], what: str) -> list[Path]:

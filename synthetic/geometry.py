@@ -1,24 +1,20 @@
 """Composes a background and several objects into per-pixel maps, by the painter's rule."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from synthetic import fields, shapes
-from synthetic.draws import Draws
-from synthetic.options import SceneOptions
+from synthetic import shapes
+from synthetic.draws import Draws, Plan
+from synthetic.fields import FieldPlan, Fields, draw_fields
+from synthetic.kinds import CLOSE_UP, PHOTO, STUDIO, TABLE, SceneKinds
 from synthetic.subsets import column, rows_of, take
 
 SLOTS = 7
-"""Surfaces of a scene: slots 0 and 1 are the two parts of the background, the others objects, back to
-front.
-"""
+"""Surfaces of a scene: 0 and 1 are the two parts of the background, the others objects, back to front."""
 
-STUDIO, CLOSE_UP, TABLE, PHOTO = range(4)
 SHADE = 6
 """Place of the contact shadow among the maps that `_paint` fills."""
 
@@ -39,30 +35,50 @@ class Geometry:
     height: Tensor
 
 
-def scene_kinds(draws: Draws, options: SceneOptions, have_photos: bool) -> np.ndarray:
-    """int64 (B,): which kind each scene is."""
-    photo = options.photo_share if have_photos else 0.0
-    rest = max(0.0, 1.0 - photo - options.studio_share - options.close_up_share)
-    return draws.choice("kind", weights=(options.studio_share, options.close_up_share, rest, photo))
+@dataclass(frozen=True)
+class BackgroundPlan(Plan):
+    """The wall and the table behind the objects, or the one surface that fills the picture."""
+
+    plane: np.ndarray
+    """(B, 8): height and lean of the horizon, sine and cosine of the table's tilt, cosine and sine of the
+    texture's turn, strength of the relief, fold (0 or 1)."""
+    wall: np.ndarray
+    """(B, 2): slope of the wall along x and y."""
+    mix: np.ndarray
+    """(B, 2): weights of the two fields of the relief."""
+    relief: FieldPlan
 
 
-def plan(draws: Draws, kinds: np.ndarray) -> dict[str, np.ndarray]:
-    """Parameters of the surfaces; the first axis is the scene."""
-    return _plan_background(draws, kinds) | _plan_objects(draws) | {"objects": _object_counts(draws, kinds)}
+@dataclass(frozen=True)
+class ObjectPlan(Plan):
+    """The objects; N = SLOTS - 2 of them at most."""
+
+    count: np.ndarray
+    """int64 (B,)."""
+    form: np.ndarray
+    """int64 (B, N): which of `shapes.FORMS`."""
+    parameters: np.ndarray
+    """(B, N, shapes.PARAMETERS)."""
+    frame: np.ndarray
+    """(B, N, 5): centre along x and y, cosine and sine of the turn in the picture, scale."""
+    shadow: np.ndarray
+    """(B, N, 3): strength of the contact shadow and its shift along x and y."""
+    texture: np.ndarray
+    """(B, N, 3): scale and shift of the texture coordinates."""
 
 
-def build(plan: dict[str, np.ndarray], size: int, device: torch.device) -> Geometry:
+def build(background: BackgroundPlan, objects: ObjectPlan, size: int, device: torch.device) -> Geometry:
     """The maps of a batch of scenes of side `size`."""
-    batch = len(plan["objects"])
+    batch = len(objects.count)
     axis = (torch.arange(size, device=device, dtype=torch.float32) + 0.5) * (2 / size) - 1
     x = axis.view(1, 1, size).expand(batch, size, size)
     y = -axis.view(1, size, 1).expand(batch, size, size)
-    maps = _background(plan, size, device, x, y)
+    maps = _background(background, size, device, x, y)
     for slot in range(2, SLOTS):
         for form in shapes.FORMS:
-            chosen = (plan["objects"] > slot - 2) & (plan["form"][:, slot - 2] == form)
+            chosen = (objects.count > slot - 2) & (objects.form[:, slot - 2] == form)
             if chosen.any():
-                _paint(maps, plan, chosen, slot, form, x, y)
+                _paint(maps, objects, chosen, slot, form, x, y)
     return Geometry(
         normal=(maps[0], maps[1], maps[2]),
         texture=(maps[3], maps[4]),
@@ -74,44 +90,36 @@ def build(plan: dict[str, np.ndarray], size: int, device: torch.device) -> Geome
     )
 
 
-def _object_counts(draws: Draws, kinds: np.ndarray) -> np.ndarray:
-    studio = 1 + draws.choice("objects.studio", weights=(0.35, 0.3, 0.2, 0.15))
-    table = 1 + draws.choice("objects.table", weights=(0.25, 0.25, 0.2, 0.15, 0.15))
-    close = draws.choice("objects.close", weights=(0.7, 0.2, 0.1))
-    photo = draws.choice("objects.photo", weights=(0.75, 0.15, 0.1))
-    return np.choose(kinds, (studio, close, table, photo))
-
-
-def _plan_background(draws: Draws, kinds: np.ndarray) -> dict[str, np.ndarray]:
+def draw_background(draws: Draws, kinds: SceneKinds) -> BackgroundPlan:
+    """Studio and table scenes have a level ground, close-ups and photographs a relief all over."""
+    kind = kinds.setting
     horizon = draws.uniform("bg.horizon", low=-0.3, high=1.3)
     flat = draws.chance("bg.flat", share=0.6)
-    horizon = np.where(kinds == TABLE, horizon, np.where(flat, 9.0, horizon))
-    tilt = np.where(kinds == STUDIO, 0.5, draws.uniform("bg.tilt", low=0.15, high=1.25))
+    horizon = np.where(kind == TABLE, horizon, np.where(flat, 9.0, horizon))
+    tilt = np.where(kind == STUDIO, 0.5, draws.uniform("bg.tilt", low=0.15, high=1.25))
     turn = draws.uniform("bg.turn", low=0, high=2 * np.pi)
-    relief = np.where(kinds == CLOSE_UP, draws.log_uniform("bg.relief", low=0.05, high=0.7), 0.04)
-    relief = np.where(kinds == PHOTO, draws.log_uniform("bg.relief.photo", low=0.1, high=1.2), relief)
+    relief = np.where(kind == CLOSE_UP, draws.log_uniform("bg.relief", low=0.05, high=0.7), 0.04)
+    relief = np.where(kind == PHOTO, draws.log_uniform("bg.relief.photo", low=0.1, high=1.2), relief)
     lean, fold = draws.uniform("bg.lean", low=-0.25, high=0.25), draws.chance("bg.fold", share=0.3)
     frequency = draws.log_uniform("bg.frequency", 2, low=1.2, high=9.0)
-    return {
-        "bg.plane": np.stack(
-            [horizon, lean, np.sin(tilt), np.cos(tilt), np.cos(turn), np.sin(turn), relief, fold], -1
-        ),
-        "bg.wall": draws.uniform("bg.wall", 2, low=-0.25, high=0.25),
-        "bg.mix": 1.4 * draws.uniform("bg.mix", 2) / np.maximum(frequency, 1.0),
-    } | fields.plan(draws, "bg.height", frequency)
+    columns = horizon, lean, np.sin(tilt), np.cos(tilt), np.cos(turn), np.sin(turn), relief, fold
+    return BackgroundPlan(
+        plane=np.stack(columns, -1),
+        wall=draws.uniform("bg.wall", 2, low=-0.25, high=0.25),
+        mix=1.4 * draws.uniform("bg.mix", 2) / np.maximum(frequency, 1.0),
+        relief=draw_fields(draws, "bg.height", frequency),
+    )
 
 
-def _background(
-    plan: dict[str, np.ndarray], size: int, device: torch.device, x: Tensor, y: Tensor
-) -> list[Tensor]:
+def _background(plan: BackgroundPlan, size: int, device: torch.device, x: Tensor, y: Tensor) -> list[Tensor]:
     """Wall above, table below a horizon (slots 0 and 1), with a relief over both."""
-    p = column(plan["bg.plane"], device)[..., None, None]
+    p = column(plan.plane, device)[..., None, None]
     horizon, lean, sine, cosine, turn_c, turn_s, relief, fold = p.unbind(1)
-    walls = column(plan["bg.wall"], device)[..., None, None]
-    field = fields.Fields(plan, "bg.height", size, device)
+    walls = column(plan.wall, device)[..., None, None]
+    field = Fields(plan.relief, size, device)
     slope_x, slope_y = field.slopes()
-    weights = column(plan["bg.mix"], device)[..., None, None]
-    if plan["bg.plane"][:, -1].any():
+    weights = column(plan.mix, device)[..., None, None]
+    if plan.plane[:, -1].any():
         # A fold is the absolute value of a field: creases of foil and wrap; its slope keeps the field's sign.
         sign = torch.lerp(torch.ones_like(slope_x), field.value().sign(), fold.unsqueeze(1))
         slope_x, slope_y = slope_x * sign, slope_y * sign
@@ -132,8 +140,8 @@ def _background(
     return [*normal, *texture, below, torch.ones_like(below), height]
 
 
-def _plan_objects(draws: Draws) -> dict[str, np.ndarray]:
-    """Parameters of the object slots, (B, SLOTS - 2, ...)."""
+def draw_objects(draws: Draws, kinds: SceneKinds) -> ObjectPlan:
+    """Forms, places and sizes; close-ups and photographs mostly have no object before them."""
     n = SLOTS - 2
     form = draws.choice("form", n, weights=(0.42, 0.25, 0.15, 0.18))
     first = np.arange(n)[None] == 0
@@ -145,24 +153,27 @@ def _plan_objects(draws: Draws) -> dict[str, np.ndarray]:
     )
     angle = np.where(form == shapes.DISH, draws.normal("lean", n) * 0.1, angle)
     parameters = np.zeros((draws.count, n, shapes.PARAMETERS), np.float32)
-    for kind, rows in _form_parameters(draws, n).items():
-        parameters = np.where((form == kind)[..., None], rows, parameters)
-    shadow = draws.uniform("contact", n, low=0.0, high=0.75)
-    return {
-        "form": form,
-        "parameters": parameters,
-        "frame": np.stack([place[..., 0], place[..., 1], np.cos(angle), np.sin(angle), scale], -1),
-        "shadow": np.stack(
-            [shadow, *np.moveaxis(draws.uniform("contact.at", n, 2, low=-0.3, high=0.3), -1, 0)], -1
-        ),
-        "texture": np.stack(
-            [
-                draws.log_uniform("uv.scale", n, low=0.35, high=1.3),
-                *np.moveaxis(draws.uniform("uv.at", n, 2), -1, 0),
-            ],
-            -1,
-        ),
-    }
+    for number, rows in _form_parameters(draws, n).items():
+        parameters = np.where((form == number)[..., None], rows, parameters)
+    shadow_at = draws.uniform("contact.at", n, 2, low=-0.3, high=0.3)
+    texture_at = draws.uniform("uv.at", n, 2)
+    studio = 1 + draws.choice("objects.studio", weights=(0.35, 0.3, 0.2, 0.15))
+    table = 1 + draws.choice("objects.table", weights=(0.25, 0.25, 0.2, 0.15, 0.15))
+    close = draws.choice("objects.close", weights=(0.7, 0.2, 0.1))
+    photo = draws.choice("objects.photo", weights=(0.75, 0.15, 0.1))
+    return ObjectPlan(
+        count=np.choose(kinds.setting, (studio, close, table, photo)),
+        form=form,
+        parameters=parameters,
+        frame=np.stack([place[..., 0], place[..., 1], np.cos(angle), np.sin(angle), scale], -1),
+        shadow=_joined(draws.uniform("contact", n, low=0.0, high=0.75), shadow_at),
+        texture=_joined(draws.log_uniform("uv.scale", n, low=0.35, high=1.3), texture_at),
+    )
+
+
+def _joined(first: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(B, N) before (B, N, 2): (B, N, 3)."""
+    return np.concatenate([first[..., None], others], -1)
 
 
 def _form_parameters(draws: Draws, n: int) -> dict[int, np.ndarray]:
@@ -202,9 +213,10 @@ def _form_parameters(draws: Draws, n: int) -> dict[int, np.ndarray]:
     )
     yaw, pitch = u("yaw", -0.75, 0.75), u("pitch", 0.1, 0.9)
     box = pad(
-        u("hx", 0.4, 1.0), u("hy", 0.3, 1.0), u("hz", 0.2, 0.8),
-        np.sin(yaw), np.cos(yaw), np.sin(pitch), np.cos(pitch), wide("sharp", 5.0, 50.0),
-    )  # fmt: skip
+        *(u("hx", 0.4, 1.0), u("hy", 0.3, 1.0), u("hz", 0.2, 0.8)),
+        *(np.sin(yaw), np.cos(yaw), np.sin(pitch), np.cos(pitch)),
+        wide("sharp", 5.0, 50.0),
+    )
     tilt = u("tilt", 0.0, 1.2)
     dish = pad(
         np.sin(tilt),
@@ -220,7 +232,7 @@ def _form_parameters(draws: Draws, n: int) -> dict[int, np.ndarray]:
 
 def _paint(
     maps: list[Tensor],
-    plan: dict[str, np.ndarray],
+    plan: ObjectPlan,
     chosen: np.ndarray,
     slot: int,
     form: int,
@@ -230,22 +242,22 @@ def _paint(
     """Paints object `slot` of the `chosen` scenes (bool (B,)) over the maps, in place."""
     device = x.device
     rows = rows_of(chosen, device)
-    box = _box(plan["frame"][chosen, slot - 2], plan["parameters"][chosen, slot - 2], form, x.shape[-1])
+    box = _box(plan.frame[chosen, slot - 2], plan.parameters[chosen, slot - 2], form, x.shape[-1])
     if box is None:
         return
 
-    def columns(name: str) -> Tensor:
-        return column(plan[name][chosen, slot - 2], device)[..., None, None]
+    def columns(values: np.ndarray) -> Tensor:
+        return column(values[chosen, slot - 2], device)[..., None, None]
 
-    centre_x, centre_y, cosine, sine, scale = columns("frame").unbind(1)
+    centre_x, centre_y, cosine, sine, scale = columns(plan.frame).unbind(1)
     dx, dy = (x[:1, *box] - centre_x) / scale, (y[:1, *box] - centre_y) / scale
     u, v = dx * cosine + dy * sine, dy * cosine - dx * sine
-    hit = shapes.FORMS[form](u, v, columns("parameters"))
-    strength, shift_x, shift_y = columns("shadow").unbind(1)
+    hit = shapes.FORMS[form](u, v, columns(plan.parameters))
+    strength, shift_x, shift_y = columns(plan.shadow).unbind(1)
     near = torch.exp(-1.2 * ((u - shift_x).square() + (v - shift_y).square()))
     inside = hit.inside.float()
     nx, ny, nz = hit.normal
-    uv_scale, uv_x, uv_y = columns("texture").unbind(1)
+    uv_scale, uv_x, uv_y = columns(plan.texture).unbind(1)
     painted = (
         nx * cosine - ny * sine,
         nx * sine + ny * cosine,

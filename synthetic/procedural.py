@@ -1,10 +1,7 @@
-"""Tiles made from nothing: albedo (print, wood, marble, fabric ...) and relief (scratches, orange peel,
-grain ...).
+"""Tiles made from nothing: albedo (print, wood, marble ...) and relief (scratches, orange peel, grain ...).
 
 Made once per process with numpy and OpenCV from a fixed seed. All tiles wrap around.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
@@ -194,10 +191,19 @@ def _plain(rng: np.random.Generator) -> np.ndarray:
 
 
 ALBEDOS: dict[str, tuple[Callable[[np.random.Generator], np.ndarray], int]] = {
-    "blotches": (_blotches, 12), "wood": (_wood, 16), "marble": (_marble, 10), "granite": (_granite, 10),
-    "fabric": (_fabric, 16), "print": (_print, 56), "pattern": (_pattern, 14), "skin": (_skin, 20),
-    "glaze": (_glaze, 14), "plain": (_plain, 24), "paint": (_paint, 40), "scribble": (_scribble, 14),
-}  # fmt: skip
+    "blotches": (_blotches, 12),
+    "wood": (_wood, 16),
+    "marble": (_marble, 10),
+    "granite": (_granite, 10),
+    "fabric": (_fabric, 16),
+    "print": (_print, 56),
+    "pattern": (_pattern, 14),
+    "skin": (_skin, 20),
+    "glaze": (_glaze, 14),
+    "plain": (_plain, 24),
+    "paint": (_paint, 40),
+    "scribble": (_scribble, 14),
+}
 
 
 def albedo_tiles() -> np.ndarray:
@@ -262,8 +268,7 @@ def numbers_of(made: Mapping[str, tuple[Callable, int]], *names: str) -> np.ndar
 
 
 def relief_tiles() -> np.ndarray:
-    """float16 (M, 3, SIDE, SIDE): slope of the surface along x and y (y upwards), roughness offset in [-1,
-    1].
+    """float16 (M, 3, SIDE, SIDE): slope along x, slope along y (upwards), roughness offset in [-1, 1].
 
     Tile 0 is flat. Slopes have a standard deviation of 1 each before a material's strength.
     """

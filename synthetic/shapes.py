@@ -6,8 +6,6 @@ the columns of its parameters shaped (b, 1, 1), and returns a `Hit` with fields 
 frame.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -22,9 +20,7 @@ PARAMETERS = 12
 
 
 class Hit(NamedTuple):
-    """What a form shows at each pixel: `inside` bool, unit normal, height, texture coordinates near [-1,
-    1].
-    """
+    """What a form shows at each pixel: `inside` bool, unit normal, height, texture coordinates about +-1."""
 
     inside: Tensor
     normal: tuple[Tensor, Tensor, Tensor]

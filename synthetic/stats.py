@@ -3,12 +3,10 @@
 python -m synthetic.stats --real DIR [--textures DIR] [--photos DIR] [--count 200]
 """
 
-from __future__ import annotations
-
 import itertools
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,8 +15,8 @@ from tqdm import tqdm
 
 from data.layouts import find
 from data.records import PictureSamples
-from synthetic import SceneOptions, SyntheticScenes
-from synthetic.options import Composition
+from synthetic import AssetFolders, SceneOptions, SyntheticScenes
+from synthetic.scene_options import Composition
 from utils import cli
 
 STRONG = 20 / 255
@@ -28,7 +26,7 @@ BINS = (1, 3, 9, 33, 97)
 
 
 @dataclass
-class StatsOptions:
+class _Comparison:
     """What to compare."""
 
     real: list[str]
@@ -41,20 +39,15 @@ class StatsOptions:
     """seed of the scenes"""
     composition: Composition = "display"
     """composition of the scenes"""
-    textures: list[str] = field(default_factory=list)
-    """as for python -m synthetic"""
-    photos: list[str] = field(default_factory=list)
-    """as for python -m synthetic"""
-    materials: list[str] = field(default_factory=list)
-    """as for python -m synthetic"""
-    envmaps: list[str] = field(default_factory=list)
-    """as for python -m synthetic"""
+
+
+@dataclass
+class StatsOptions(AssetFolders, _Comparison):
+    """What to compare and from what."""
 
 
 def measure(image: np.ndarray, diffuse: np.ndarray) -> dict[str, float]:
-    """Statistics of one pair, float (H, W, 3) in [0, 1]; the specular layer is what input has above
-    diffuse.
-    """
+    """Statistics of one pair, float (H, W, 3) in [0, 1]; S is input less diffuse, at least 0."""
     specular = (image - diffuse).clip(0, None).mean(-1)
     grey = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2GRAY)
     saturation = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2HSV)[..., 1]
@@ -112,18 +105,15 @@ def main() -> int:
         prog="python -m synthetic.stats",
         description="Prints statistics of synthetic scenes beside those of real pairs.",
     )
-    real = [facts for folder in options.real for record in find(folder).records
-            for facts in _all([PictureSamples([record])[0]])]  # fmt: skip
+    records = [record for folder in options.real for record in find(folder).records]
+    real = [facts for record in records for facts in _all([PictureSamples([record])[0]])]
     # A scene is a thousand small operations: threads would only wait for one another.
     torch.set_num_threads(1)
     scenes = SyntheticScenes(
         options.count,
         size=options.size,
         seed=options.seed,
-        textures=options.textures or None,
-        photos=options.photos or None,
-        materials=options.materials or None,
-        envmaps=options.envmaps or None,
+        folders=AssetFolders.of(options),
         options=SceneOptions(
             composition=options.composition, clipped_share=0.0, painted_share=0.0, sparkling_share=0.0
         ),

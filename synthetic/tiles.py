@@ -5,8 +5,6 @@ neighbours straight from the bank, where gathering whole tiles and converting th
 much memory.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from synthetic.scene_options import AssetFolders
+
 
 @dataclass
 class RunOptions:
@@ -116,7 +118,7 @@ class AugmentOptions:
 
 
 @dataclass
-class SceneOptionsOfTraining:
+class SceneOptionsOfTraining(AssetFolders):
     """The synthetic scenes (synthetic), used without --dataroot."""
 
     scenes_per_epoch: int = 10000
@@ -125,18 +127,10 @@ class SceneOptionsOfTraining:
     """side in pixels at which scenes are rendered; default: --crop, or --size, or 224"""
     val_scenes: int = 32
     """held-out scenes to validate on; with --val_dataroot they are reported too, but do not choose"""
-    textures: list[str] = field(default_factory=list)
-    """folders of tileable textures for the scenes"""
-    photos: list[str] = field(default_factory=list)
-    """folders of photographs without highlights for the scenes"""
-    materials: list[str] = field(default_factory=list)
-    """folders of materials (NAME_albedo, _normal, _roughness) for the scenes"""
-    envmaps: list[str] = field(default_factory=list)
-    """folders of environment maps for the scenes"""
     composition: Literal["display", "linear", "mixed"] = "display"
     """where diffuse and specular light are added: in display values, as in SHIQ, or in linear light"""
     scene_options: list[str] = field(default_factory=list)
-    """further options of the generator, NAME=VALUE (synthetic/options.py lists them)"""
+    """further options of the generator, NAME=VALUE (synthetic/scene_options.py lists them)"""
 
 
 @dataclass

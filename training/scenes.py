@@ -2,7 +2,7 @@
 
 from torch.utils.data import Dataset
 
-from synthetic import SceneOptions, SyntheticScenes
+from synthetic import AssetFolders, SceneOptions, SyntheticScenes
 from training.network import named_values
 from training.options import TrainOptions
 from utils.errors import UserError
@@ -26,10 +26,7 @@ def _scenes(options: TrainOptions, length: int, seed: int) -> Dataset:
         length,
         size=options.scene_size or options.crop or options.size or 224,
         seed=seed,
-        textures=options.textures or None,
-        photos=options.photos or None,
-        materials=options.materials or None,
-        envmaps=options.envmaps or None,
+        folders=AssetFolders.of(options),
         options=_scene_options(options),
     )
 

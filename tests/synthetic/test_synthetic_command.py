@@ -1,7 +1,5 @@
 """python -m synthetic: layouts that read back, resuming, refusals; the statistics command."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

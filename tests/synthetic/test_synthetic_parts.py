@@ -1,7 +1,5 @@
 """Parts of the scene generator: draws, fields, shapes, tiles, folders, camera, targets, statistics."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2
@@ -11,19 +9,21 @@ import torch
 
 from data.tone_correction import tone_correct
 from synthetic import (
+    AssetFolders,
     SceneOptions,
     SyntheticScenes,
     camera,
     compose,
     folders,
+    generator,
+    highlights,
     procedural,
-    scenes,
     shapes,
     stats,
     tiles,
 )
 from synthetic.draws import Draws, pixel_noise
-from synthetic.fields import Fields, plan
+from synthetic.fields import Fields, draw_fields
 from utils.errors import UserError
 
 
@@ -56,8 +56,8 @@ def test_noise_is_white_and_of_unit_variance() -> None:
 
 
 def test_slopes_of_fields_are_their_derivatives() -> None:
-    drawn = plan(Draws(1, [0, 1]), "f", np.full((2, 3), 4.0))
-    field = Fields(drawn, "f", 200, torch.device("cpu"))
+    drawn = draw_fields(Draws(1, [0, 1]), "f", np.full((2, 3), 4.0))
+    field = Fields(drawn, 200, torch.device("cpu"))
     value, (along_x, along_y) = field.value(), field.slopes()
     step = 2 / 200
     central_x = (value[..., 2:] - value[..., :-2]) / (2 * step)
@@ -109,7 +109,7 @@ def test_tiles_are_read_bilinearly_and_wrap() -> None:
         torch.tensor([[[2 / 8, 2.5 / 8, 1 + 2 / 8, 7.5 / 8]]]),
         torch.tensor([[[-3 / 8, -3 / 8, 5 / 8, -3 / 8]]]),
     )
-    (red, green, blue), = tiles.sample(((packed, torch.full((1, 1, 4), 2)),), 8, s, t)  # fmt: skip
+    ((red, green, blue),) = tiles.sample(((packed, torch.full((1, 1, 4), 2)),), 8, s, t)
     row = stack[2, :, 3].astype(np.float32)
     expected = np.stack([row[:, 2], (row[:, 2] + row[:, 3]) / 2, row[:, 2], (row[:, 7] + row[:, 0]) / 2])
     assert np.allclose(torch.stack([red, green, blue], -1)[0, 0], expected, atol=1e-3)
@@ -118,11 +118,11 @@ def test_tiles_are_read_bilinearly_and_wrap() -> None:
 
 def test_whole_batches_agree_with_single_scenes() -> None:
     """The way of a GPU, which renders a batch at once, on the CPU."""
-    data = SyntheticScenes(8, size=40, seed=2, composition="mixed")
-    plan_of = scenes.plan_scenes(range(8), data.seed, data.options, data.banks)
-    together = scenes.render_plan(plan_of, 40, data.options, torch.device("cpu"), data.banks)
+    data = SyntheticScenes(8, size=40, seed=2, options=SceneOptions(composition="mixed"))
+    plan = generator.plan_scenes(range(8), data.seed, data.options, data.banks)
+    together = generator.render_plan(plan, 40, data.options.mask_passes, torch.device("cpu"), data.banks)
     alone = data.render(range(8))
-    for key in scenes.KEYS:
+    for key in generator.KEYS:
         difference = (together[key] - alone[key]).abs()
         # A last bit may tip a JPEG coefficient, which changes its block by a few levels.
         assert (difference > 1.5 / 255).float().mean() < 0.01, key
@@ -132,12 +132,12 @@ def test_highlights_are_held_to_their_extent() -> None:
     raw = torch.full((2, 1, 64, 64), 1e-7)
     raw[:, :, :, :24] = 0.7  # a veil over three eighths
     raw[:, :, 20:28, 8:16] = 1.0
-    veiled, free = compose.confine(raw, torch.tensor([0.05, 1.0]).view(2, 1, 1, 1))
+    veiled, free = highlights.confine(raw, torch.tensor([0.05, 1.0]).view(2, 1, 1, 1))
     assert torch.equal(free, raw[1])
     assert veiled[0, 0, 0] / veiled[0, 24, 12] < 0.8 * 0.7
     assert veiled[0, 24, 12] > 0.7
     ramp = torch.linspace(1e-7, 1, 4096).view(1, 1, 64, 64)
-    held = compose.confine(ramp, torch.full((1, 1, 1, 1), 0.1)).flatten()
+    held = highlights.confine(ramp, torch.full((1, 1, 1, 1), 0.1)).flatten()
     assert (held.diff() >= 0).all()
     assert held[2048] < 0.5 * ramp.flatten()[2048]
     assert (held > 0.5).float().mean() < 0.25
@@ -185,8 +185,9 @@ def test_user_folders_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for path in ("textures/a.png", "photos/b.jpg", "materials/m_albedo.png", "materials/m_normal.png"):
         cv2.imwrite(str(tmp_path / path), picture)
     np.savez(tmp_path / "envmaps" / "e.npz", rgb=rng.random((16, 32, 3)).astype(np.float16))
-    given = {name: tmp_path / name for name in ("textures", "photos", "materials", "envmaps")}
-    data = SyntheticScenes(4, size=32, options=SceneOptions(photo_share=1.0, texture_share=1.0), **given)
+    given = {name: [str(tmp_path / name)] for name in ("textures", "photos", "materials", "envmaps")}
+    options = SceneOptions(photo_share=1.0, texture_share=1.0)
+    data = SyntheticScenes(4, size=32, folders=AssetFolders(**given), options=options)
     banks = data.banks
     assert banks.albedo_count == banks.procedural_albedos + 2
     assert banks.relief_count == banks.procedural_reliefs + 1
@@ -199,20 +200,20 @@ def test_user_folders_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_patterns_and_single_files_are_taken(tmp_path: Path) -> None:
     for name in ("paper1.png", "paper2.png", "foil1.png"):
         cv2.imwrite(str(tmp_path / name), np.zeros((32, 32, 3), np.uint8))
-    matte = folders.pictures(folders.as_folders(tmp_path / "paper*"))
+    matte = folders.pictures(folders.resolved(tmp_path / "paper*"))
     assert [path.name for path in matte] == ["paper1.png", "paper2.png"]
-    assert folders.pictures(folders.as_folders(matte)) == matte  # as a shell spells the pattern out
+    assert folders.pictures(folders.resolved(matte)) == matte  # as a shell spells the pattern out
     with pytest.raises(UserError, match="no_such"):
-        folders.as_folders(tmp_path / "no_such" / "paper*")
+        folders.resolved(tmp_path / "no_such" / "paper*")
     with pytest.raises(UserError, match="holds no pictures"):
-        folders.pictures(folders.as_folders(tmp_path / "wood*"))
+        folders.pictures(folders.resolved(tmp_path / "wood*"))
 
 
 def test_bad_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no_such"):
-        SyntheticScenes(1, textures=tmp_path / "no_such")
+        SyntheticScenes(1, folders=AssetFolders(textures=[str(tmp_path / "no_such")]))
     with pytest.raises(UserError, match="holds no pictures"):
-        SyntheticScenes(1, photos=[tmp_path])
+        SyntheticScenes(1, folders=AssetFolders(photos=[str(tmp_path)]))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Synthetic scenes: keys and ranges, dichromatic sums, determinism, hard negatives, GPU."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,7 @@ from torch.utils.data import DataLoader
 
 from synthetic import SceneOptions, SyntheticScenes, render_batch
 from synthetic.compose import UNSEEN
-from synthetic.scenes import KEYS
+from synthetic.generator import KEYS
 
 SIZE = 48
 ORDINARY = {"clipped_share": 0.0, "painted_share": 0.0, "sparkling_share": 0.0}
@@ -47,7 +45,7 @@ def test_a_network_can_learn_on_scenes_of_its_own_process(batch: dict) -> None:
 
 
 def test_linear_composition_has_coloured_highlights_and_never_less_light() -> None:
-    linear = render_batch(range(12), size=SIZE, composition="linear")
+    linear = render_batch(range(12), size=SIZE, options=SceneOptions(composition="linear"))
     assert (linear["input"] >= linear["diffuse"] - 1e-6).all()
     assert (linear["specular"][:, 0] - linear["specular"][:, 2]).abs().max() > 2 / 255
 
@@ -100,7 +98,7 @@ def test_untouched_share_follows_the_options() -> None:
 
 @pytest.mark.parametrize("composition", ["display", "mixed"])
 def test_a_scene_does_not_depend_on_its_batch(composition: str) -> None:
-    scenes = SyntheticScenes(50, size=SIZE, seed=3, composition=composition)
+    scenes = SyntheticScenes(50, size=SIZE, seed=3, options=SceneOptions(composition=composition))
     together = scenes.render([7, 30, 12])
     alone = scenes[12]
     for key in KEYS:

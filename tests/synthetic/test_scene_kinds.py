@@ -7,7 +7,7 @@ import torch
 
 from synthetic import SceneOptions, render_batch
 from synthetic.draws import Draws
-from synthetic.variants import CLIPPED, ORDINARY, PAINTED, SPARKLING, scene_variants
+from synthetic.kinds import CLIPPED, ORDINARY, PAINTED, SPARKLING, draw_kinds
 
 SIZE = 96
 SHARES = ("clipped_share", "painted_share", "sparkling_share")
@@ -70,7 +70,7 @@ def test_sparkling_scenes_have_many_small_highlights() -> None:
 
 def test_variants_follow_their_shares_and_leave_the_ordinary_scenes_alone() -> None:
     options = SceneOptions()
-    variants = scene_variants(Draws(3, range(20000)), options)
+    variants = draw_kinds(Draws(3, range(20000)), options, have_photos=False).variant
     shares = np.bincount(variants, minlength=4) / len(variants)
     assert np.allclose(
         shares[[CLIPPED, PAINTED, SPARKLING]], [getattr(options, s) for s in SHARES], atol=0.02

@@ -1,15 +1,8 @@
-"""What can be chosen about synthetic scenes; the defaults are tuned on real SHIQ pairs
-(`synthetic.stats`).
-"""
+"""What can be chosen about synthetic scenes; the defaults are tuned on real pairs (`synthetic.stats`)."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
-Folders = str | Path | Sequence[str | Path] | None
 Composition = Literal["display", "linear", "mixed"]
 
 
@@ -78,7 +71,7 @@ class SceneOptions:
     """
 
     def __post_init__(self) -> None:
-        for name in (field for field in self.__dataclass_fields__ if field.endswith("_share")):
+        for name in (known for known in self.__dataclass_fields__ if known.endswith("_share")):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be within [0, 1], got {getattr(self, name)}")
         for name in ("peak", "extent", "clipped_extent", "untouched", "noise", "blur", "jpeg_quality"):
@@ -95,3 +88,26 @@ class SceneOptions:
             raise ValueError(f"composition must be display, linear or mixed, got {self.composition!r}")
         if self.mask_passes < 1:
             raise ValueError(f"mask_passes must be at least 1, got {self.mask_passes}")
+
+
+@dataclass(kw_only=True)
+class AssetFolders:
+    """A user's own material for the scenes; what is left out the generator draws itself.
+
+    Folders are searched with their subfolders; single files and patterns such as DIR/paper* pick some.
+    """
+
+    textures: list[str] = field(default_factory=list)
+    """folders of pictures to use as tileable surface colour"""
+    photos: list[str] = field(default_factory=list)
+    """folders of photographs without highlights, used whole as diffuse layers; DIR/paper* picks
+    some of a folder"""
+    materials: list[str] = field(default_factory=list)
+    """folders of materials: NAME_albedo, NAME_normal (OpenGL), NAME_roughness"""
+    envmaps: list[str] = field(default_factory=list)
+    """folders of HDR environment maps: npz with linear "rgb", or .hdr"""
+
+    @classmethod
+    def of(cls, options: "AssetFolders") -> "AssetFolders":
+        """The folders alone, of options that hold others beside them."""
+        return cls(**{known.name: getattr(options, known.name) for known in fields(cls)})

@@ -1,12 +1,7 @@
-"""Writes scenes as a data set on disk in SHIQ's or SSHR's layout: atomically, resumable, with a contact
-sheet.
-"""
-
-from __future__ import annotations
+"""Writes scenes as a data set in SHIQ's or SSHR's layout: atomic, resumable, with a contact sheet."""
 
 import json
 import os
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 from tqdm import tqdm
 
-from synthetic.scenes import SyntheticScenes
+from synthetic.generator import SyntheticScenes
 from utils.atomic import write_text
 from utils.errors import UserError
 from utils.image_files import write_rgb
@@ -81,9 +76,7 @@ def claim(folder: Path, facts: dict) -> None:
 def write_split(
     scenes: SyntheticScenes, first: int, count: int, folder: Path, layout: str, split: str, workers: int
 ) -> int:
-    """Writes scenes first .. first + count - 1 as `split`, but those whose files exist; returns how many it
-    wrote.
-    """
+    """Writes scenes first .. first + count - 1 as `split`, but those whose files exist; returns how many."""
     wanted = [files_of(folder, layout, split, number) for number in range(count)]
     missing = [number for number, files in enumerate(wanted) if not all(path.exists() for path in files)]
     if scenes.device.type != "cpu":
@@ -128,23 +121,20 @@ def _finish(jobs: list[Future]) -> None:
 def write_lists(folder: Path, counts: dict[str, int]) -> None:
     """TSHRNet's list files of an SSHR layout: a line `i a s r d d_tc m` a scene, paths from the folder."""
     for split, count in counts.items():
-        lines = [" ".join(str(path.relative_to(folder)) for path in files_of(folder, "sshr", split, number))
-                 for number in range(count)]  # fmt: skip
+        scenes = (files_of(folder, "sshr", split, number) for number in range(count))
+        lines = [" ".join(str(path.relative_to(folder)) for path in files) for files in scenes]
         write_text(folder / f"{split}.lst", "".join(line + os.linesep for line in lines))
 
 
 def contact_sheet(scenes: SyntheticScenes, indices: list[int], columns: int = 2) -> np.ndarray:
     """uint8 (H, W, 3): per scene its input, diffuse, specular layer and mask, `columns` scenes in a row."""
-    rows = [torch.cat([sample[key].expand(3, -1, -1) for key in SHIQ.values()], 2)
-            for sample in _samples(scenes, indices)]  # fmt: skip
+    samples = (scenes[index] for index in indices)
+    rows = [
+        torch.cat([sample[key].cpu().expand(3, -1, -1) for key in SHIQ.values()], 2) for sample in samples
+    ]
     rows += [torch.ones_like(rows[0])] * (-len(rows) % columns)
     lines = [torch.cat(rows[start : start + columns], 2) for start in range(0, len(rows), columns)]
     return (torch.cat(lines, 1).permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
-
-
-def _samples(scenes: SyntheticScenes, indices: list[int]) -> Iterator[dict[str, Tensor]]:
-    for index in indices:
-        yield {key: value.cpu() for key, value in scenes[index].items() if isinstance(value, Tensor)}
 
 
 def _picture(layer: Tensor) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Per-pixel material of the visible surfaces: albedo, bumped normal, roughness, gloss."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +9,10 @@ from torch import Tensor
 
 from synthetic import shapes, tiles
 from synthetic.banks import RELIEF_STEP, Banks
+from synthetic.finishes import FinishPlan
 from synthetic.geometry import SLOTS, Geometry
 from synthetic.procedural import SIDE
+from synthetic.recolouring import ColourPlan
 
 
 @dataclass
@@ -40,43 +40,42 @@ class Surface:
     """1 on lamps, whose diffuse layer ignores shading."""
 
 
-def build(plan: dict[str, np.ndarray], geo: Geometry, banks: Banks) -> Surface:
-    """Materials of the visible surfaces; `plan` holds what `finishes.plan` drew."""
+def build(finish: FinishPlan, colour: ColourPlan, geo: Geometry, banks: Banks) -> Surface:
+    """Materials of the visible surfaces."""
     slot = geo.slot
     rows = torch.arange(len(slot), device=slot.device).view(-1, 1, 1) * SLOTS
     index = (slot + rows).flatten()
 
-    def of(name: str) -> Tensor:
-        values = plan[name]
+    def of(values: np.ndarray) -> Tensor:
         values = values if values.dtype == np.int64 else values.astype(np.float32)
         return torch.from_numpy(values).to(slot.device).flatten().index_select(0, index).view_as(slot)
 
     s, t = geo.texture
-    scale = of("tile_scale")
-    layers = ((banks.albedo, of("tile")), (banks.relief, of("relief_tile")))
+    scale = of(colour.tile_scale)
+    layers = ((banks.albedo, of(colour.tile)), (banks.relief, of(colour.relief_tile)))
     texels, relief = tiles.sample(layers, SIDE, s * scale, t * scale)
     recoloured = []
     for row in range(3):
-        mixed = sum(of(f"matrix{row}{column}") * texels[column] for column in range(3))
-        recoloured.append(mixed * (1 / 255) + of(f"offset{row}"))
+        mixed = sum(of(colour.matrix[..., row, column]) * texels[column] for column in range(3))
+        recoloured.append(mixed * (1 / 255) + of(colour.offset[..., row]))
     albedo = torch.stack(recoloured, 1).clamp(0.004, 1.0)
     slope_x, slope_y, rough = ((channel - 128) * RELIEF_STEP for channel in relief)
-    brightness, strength, bump = albedo.mean(1), of("relief"), of("bump")
+    brightness, strength, bump = albedo.mean(1), of(finish.relief), of(finish.bump)
     slope_x = slope_x * strength + bump * difference(brightness, 2)
     slope_y = slope_y * strength - bump * difference(brightness, 1)
     nx, ny, nz = geo.normal
-    rough = rough * of("wear")
-    worn, glow = (1 + rough).clamp(0.1, 2.0), of("glow")
+    rough = rough * of(finish.wear)
+    worn, glow = (1 + rough).clamp(0.1, 2.0), of(finish.glow)
     return Surface(
         albedo=torch.lerp(albedo.square(), torch.ones_like(albedo), glow.unsqueeze(1)),
         normal=shapes.unit(nx - slope_x * nz, ny - slope_y * nz, nz),
-        alpha=(of("alpha") * (1 + 0.4 * rough)).clamp(0.02, 0.9),
-        stretch=of("stretch"),
-        grain=(of("grain_x"), of("grain_y")),
-        gloss=of("gloss") * worn,
-        coat=of("coat"),
-        edge=of("edge"),
-        mirror=of("mirror") * worn,
+        alpha=(of(finish.alpha) * (1 + 0.4 * rough)).clamp(0.02, 0.9),
+        stretch=of(finish.stretch),
+        grain=(of(finish.grain_x), of(finish.grain_y)),
+        gloss=of(finish.gloss) * worn,
+        coat=of(finish.coat),
+        edge=of(finish.edge),
+        mirror=of(finish.mirror) * worn,
         glow=glow,
     )
 

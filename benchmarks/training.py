@@ -11,7 +11,6 @@ The moving average of the weights is no part of the comparison; it is measured a
 loading: a data set of --pairs pairs is written to a temporary folder and read by --num_workers.
 """
 
-import io
 import json
 import multiprocessing
 import platform
@@ -27,20 +26,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
-from recipes import resolve
-from training.journal import Journal
-from training.loop import Loop, train
-from training.machine import Machine
+from recipes.presets import resolve
+from training.build import build_run
+from training.distributed import Distributed
+from training.loop import TrainingLoop, train
 from training.options import TrainOptions
-from training.run import Run
-from training.samples import gather_samples
-from training.signals import StopSignals
+from training.stream import training_loader
 from utils import cli
 from utils.atomic import write_text
 from utils.errors import UserError
 from utils.image_files import write_rgb
+from utils.signals import StopSignals
 
 PAIR_SIDE = 200  # pixels, as SHIQ
 
@@ -157,23 +154,21 @@ def _training(options: Options, folder: Path, **changes: Any) -> TrainOptions:
 
 def _steps(options: Options, folder: Path, ema: bool) -> dict[str, Callable[[], None]]:
     """One step of our loop, and one of a plain loop over the same networks, losses and optimisers."""
-    chosen = _training(options, folder, runs_name=str(folder / f"run{ema}"), log_every=1)
-    resolve(chosen).ema_decay = 0.999 if ema else 0.0
-    run = Run(chosen, Machine(options.device, options.precision), gather_samples(chosen))
-    loop = Loop(run, StopSignals())
-    loop.keeper.open()
-    run.wrap()
-    loop.journal = Journal(run.folder, 0, tensorboard=True)
-    batches = iter(loop.loader())
-    bar = tqdm(total=10**6, file=io.StringIO())
+    changes = {"runs_name": str(folder / f"run{ema}"), "log_every": 1, "tensorboard": True}
+    chosen = resolve(_training(options, folder, ema_decay=0.999 if ema else 0.0, **changes))
+    run = build_run(chosen, Distributed(options.device, options.precision))
+    loop = TrainingLoop(run, StopSignals())
+    loop.checkpoints.open(None)
+    loop.logger.open()
+    batches = iter(training_loader(run.samples, chosen, run.distributed, 0, run.total))
 
     def ours() -> None:
-        loop.step(batches)
-        loop.log(bar)
+        loop.step(loop.next_batches(batches))
+        loop.log()
 
     def plain() -> None:
         batch = {
-            key: value.to(run.machine.device) if torch.is_tensor(value) else value
+            key: value.to(run.distributed.device) if torch.is_tensor(value) else value
             for key, value in next(batches).items()
         }
         for name, loss, _ in run.recipe.phases(batch):

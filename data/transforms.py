@@ -18,7 +18,8 @@ Sample = dict[str, Any]
 class Augmentation:
     """What is done to a training sample, in this order; call it with (sample, rng).
 
-    size                resize to a square of this side (bilinear; masks: nearest); 0: leave the size
+    size                resize (bilinear; masks: nearest); 0: leave the size
+    resize              "square": to size x size; "short_side": the short side to size, the ratio kept
     highlight_scaling   x: diffuse + alpha * specular with alpha in [1-x, 1+x], as SHIQ's authors did
     exposure_jitter     x: times 2^u, u in [-x, x]
     temperature_jitter  x: red times (1+u), blue times (1-u), u in [-x, x]
@@ -27,6 +28,7 @@ class Augmentation:
     """
 
     size: int = 224
+    resize: str = "square"
     crop: int = 0
     flips: bool = True
     rotate: bool = False
@@ -36,7 +38,7 @@ class Augmentation:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if self.size:
-            sample = resized(sample, self.size)
+            sample = resized(sample, *self._sides(sample))
         if self.crop:
             sample = _random_crop(sample, self.crop, rng)
         if self.highlight_scaling:
@@ -55,17 +57,25 @@ class Augmentation:
             sample = _map_layers(sample, lambda x, _: torch.rot90(x.flip(flip), turns, (-2, -1)).contiguous())
         return sample
 
+    def _sides(self, sample: Sample) -> tuple[int, int]:
+        if self.resize == "square":
+            return self.size, self.size
+        height, width = sample["input"].shape[-2:]
+        # The long side is cut to a whole number, as torchvision's Resize does.
+        short = min(height, width)
+        return int(self.size * height / short), int(self.size * width / short)
 
-def resized(sample: Sample, size: int) -> Sample:
-    """All layers at size x size: bilinear with antialiasing, masks by nearest pixel."""
-    if tuple(sample["input"].shape[-2:]) == (size, size):
+
+def resized(sample: Sample, height: int, width: int) -> Sample:
+    """All layers at height x width: bilinear with antialiasing, masks by nearest pixel."""
+    if tuple(sample["input"].shape[-2:]) == (height, width):
         return sample
 
     def resize(x: Tensor, key: str) -> Tensor:
         if key in PLANES:
-            return F.interpolate(x[None], size=(size, size), mode="nearest-exact")[0]
+            return F.interpolate(x[None], size=(height, width), mode="nearest-exact")[0]
         return F.interpolate(
-            x[None], size=(size, size), mode="bilinear", align_corners=False, antialias=True
+            x[None], size=(height, width), mode="bilinear", align_corners=False, antialias=True
         )[0].clamp(0, 1)
 
     return _map_layers(sample, resize)

@@ -1,21 +1,12 @@
-"""The losses: tensors in, scalars out. Each states its equation; each is a mean over samples and pixels."""
+"""The losses: tensors in, scalars out. Each states its equation; each is a mean over samples and pixels.
 
-from losses.adversarial import discriminator_hinge, generator_corrected, generator_released
-from losses.content import content, log_error, squared_error, untouched_pixels
-from losses.dichromatic import achromaticity, map_supervision, specular_supervision
-from losses.ssim import ssim, ssim_per_image
+A module is imported when it is first named, as in `losses.content.content(...)`, and torch with it: tables
+of losses must be there for --help, which does not wait for torch.
+"""
 
-__all__ = [
-    "achromaticity",
-    "content",
-    "discriminator_hinge",
-    "generator_corrected",
-    "generator_released",
-    "log_error",
-    "map_supervision",
-    "specular_supervision",
-    "squared_error",
-    "ssim",
-    "ssim_per_image",
-    "untouched_pixels",
-]
+import pkgutil
+
+import lazy_loader
+
+MODULES = [module.name for module in pkgutil.iter_modules(__path__)]
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=MODULES)

@@ -1,4 +1,4 @@
-"""Perceptual term: distance between VGG-16 activations of the estimate and of the truth."""
+"""Perceptual term: distance between VGG-16 activations of the estimate and of the ground truth."""
 
 import torch
 import torch.nn.functional as F
@@ -25,10 +25,10 @@ class PerceptualLoss(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, estimate: Tensor, truth: Tensor) -> Tensor:
+    def forward(self, estimate: Tensor, target: Tensor) -> Tensor:
         """Both (B, 3, H, W) in [0, 1]; the gradient goes to `estimate` only."""
         with torch.no_grad():
-            wanted = self.features(self._prepare(truth))
+            wanted = self.features(self._prepare(target))
         return F.l1_loss(self.features(self._prepare(estimate)), wanted)
 
     def _prepare(self, image: Tensor) -> Tensor:

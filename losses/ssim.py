@@ -23,7 +23,8 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 def ssim_per_image(x: Tensor, y: Tensor) -> Tensor:
     """`ssim` for each image of the batch: (B,)."""
     # In reduced precision the variances, differences of nearly equal numbers, would be noise.
-    x, y = x.float(), y.float()
+    at_least = torch.promote_types(x.dtype, torch.float32)
+    x, y = x.to(at_least), y.to(at_least)
     channels = x.shape[1]
     with torch.autocast(x.device.type, enabled=False):
         moments = _window(torch.cat([x, y, x * x, y * y, x * y], dim=1))

@@ -187,6 +187,8 @@ def build_model(name: str, **hyperparameters) -> nn.Module:
     return model
 
 
-def build_discriminator(widths: tuple[int, int, int, int, int] = (48, 96, 192, 192, 192)) -> Discriminator:
+def build_discriminator(
+    widths: tuple[int, int, int, int, int] = (48, 96, 192, 192, 192), normalised_output: bool = True
+) -> Discriminator:
     """The AHA networks' adversary with random weights."""
-    return Discriminator(widths)
+    return Discriminator(widths, normalised_output)

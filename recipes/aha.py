@@ -1,122 +1,142 @@
-"""The training of the AHA networks; `released` and `corrected` are two sets of its switches.
+"""The training of the AHA networks; `released` and `corrected` are two sets of its options (presets.py).
 
-L_G = lambda_content (|D_coarse - D| + |D_refined - D|) + lambda_perceptual L_perc(D_refined, D)
-      + lambda_squared (|D_coarse - D|^2 + |D_refined - D|^2)
-      + lambda_log (log10 (MSE(D_coarse, D) + floor) + log10 (MSE(D_refined, D) + floor))
-      + lambda_untouched (the same over the pixels with S = 0 alone)
-      + lambda_highlight (the same over the highlight T alone)
-      + lambda_ssim (1 - SSIM(., D)) + lambda_gan L_gan + lambda_specular |S_hat - S|
-      + lambda_direct (|N_coarse - D| + |N_refined - D|) + lambda_map w |A - T| + lambda_achromatic L_grey
-L_D = hinge(Disc(D, A), Disc(D_refined, A))
+A step, in the order of the authors' code:
+
+    G       D_hat_coarse, D_hat_refined, A = G(I)
+    D       L_D = mean relu(1 + Disc(D_hat_refined, A)) + mean relu(1 - Disc(D, A)), both detached; D's step
+    G       L_G = sum of the terms of recipes/aha_terms.py, the adversarial one by the new D; G's step
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from losses import (
-    achromaticity,
-    content,
-    discriminator_hinge,
-    generator_corrected,
-    generator_released,
-    log_error,
-    map_supervision,
-    specular_supervision,
-    squared_error,
-    ssim,
-    ssim_per_image,
-    untouched_pixels,
-)
+from losses import adversarial, content
 from losses.perceptual import PerceptualLoss
+from losses.ssim import ssim_per_image
 from models import Separation, build_discriminator
+from recipes.aha_terms import AHA_TERMS, AHAOptions
 from recipes.optimisers import build_optimiser
+from recipes.options import layers_of, weights_of
+from recipes.recipe import TrainedNetwork
 from recipes.schedules import LearningRates
-from recipes.values import psnr_per_image
+from recipes.scores import has_highlight, restoration_values
 from utils.errors import UserError
+
+SELECTIONS = {"gain": ("gain", "max"), "psnr": ("psnr", "max"), "coarse_loss": ("coarse_loss", "min")}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the terms of L_G are functions of: the network's result for a batch, and what they need beside.
+
+    layers  of the batch: "input", "diffuse", ..., (B, C, H, W) in [0, 1]
+    """
+
+    layers: dict[str, Any]
+    result: Separation
+    options: AHAOptions
+    perceptual: PerceptualLoss | None = None
+    discriminator: nn.Module | None = None
+
+    @property
+    def target(self) -> Tensor:
+        return self.layers["diffuse"]
+
+    @property
+    def coarse(self) -> Tensor:
+        return self.result.stages["coarse_diffuse"]
+
+    @property
+    def refined(self) -> Tensor:
+        return self.result.diffuse
+
+    @property
+    def coarse_network(self) -> Tensor:
+        """N_coarse, the coarse network's output before it is composed with the input."""
+        return self.result.stages["coarse"]
+
+    @property
+    def refine_network(self) -> Tensor:
+        """N_refined, likewise."""
+        return self.result.stages["refined"]
+
+    @property
+    def specular(self) -> Tensor:
+        return self.result.specular
+
+    @property
+    def highlight(self) -> Tensor:
+        return self.result.highlight
+
+    @property
+    def for_ssim(self) -> Tensor:
+        return {"coarse": self.coarse, "refined": self.refined}[self.options.ssim_on]
+
+    def log_error(self, where: Tensor | None) -> Tensor:
+        """L_log of both estimates over the pixels of `where` (B, 1, H, W), None: all."""
+        return content.log_error(self.coarse, self.refined, self.target, self.options.log_floor, where)
+
+    def adversarial(self) -> Tensor:
+        """L_gan. The discriminator is the bare one, its parameters frozen meanwhile, so that no process
+        waits for their gradients."""
+        self.discriminator.requires_grad_(False)
+        if self.options.gan_term == "released":
+            score = self.discriminator(self.refined.detach(), self.highlight)
+            term = adversarial.generator_released(score)
+        else:
+            term = adversarial.generator_corrected(self.discriminator(self.refined, self.highlight))
+        self.discriminator.requires_grad_(True)
+        return term
 
 
 class AHARecipe:
-    """Content, SSIM, perceptual, adversarial and dichromatic terms. See recipes/__init__.py."""
+    """Content, SSIM, perceptual, adversarial and dichromatic terms. See recipes/recipe.py for its parts."""
 
-    def __init__(self, model: nn.Module, options: Any):
-        self.options = options
-        self.weights = {
-            "content": options.lambda_content,
-            "ssim": options.lambda_ssim,
-            "perceptual": options.lambda_perceptual,
-            "gan": options.lambda_gan,
-            "squared": options.lambda_squared,
-            "log": options.lambda_log,
-            "untouched": options.lambda_untouched,
-            "highlight": options.lambda_highlight,
-            "specular": options.lambda_specular,
-            "direct": options.lambda_direct,
-            "map": options.lambda_map,
-            "achromatic": options.lambda_achromatic,
-        }
-        needed = {"specular": "specular", "untouched": "specular", "highlight": "mask", "map": "mask"}
-        self.required_keys = tuple(dict.fromkeys(key for term, key in needed.items() if self.weights[term]))
-        self.selection = {"psnr": ("psnr", "max"), "coarse_loss": ("coarse_loss", "min")}[options.select_by]
+    validation_layers = ()
 
-        self.model = model
-        self.networks: dict[str, nn.Module] = {"model": model}
+    def __init__(self, model: nn.Module, options: AHAOptions):
+        self.options, self.model = options, model
+        self.weights = weights_of(AHA_TERMS, options)
+        self.training_layers = layers_of(AHA_TERMS, options)
+        self.selection = SELECTIONS[options.select_by]
         if options.redraw_attention:
             # Drawn anew at every forward, so nothing is to be learned.
             _attention_projection(model).requires_grad_(False)
+        self.networks = {"model": TrainedNetwork(model)}
         self.optimisers = {"generator": build_optimiser(model.parameters(), options.lr_g, options)}
-        self.discriminator = build_discriminator() if self.weights["gan"] else None
-        if self.discriminator is not None:
-            self.networks["discriminator"] = self.discriminator
-            self.optimisers["discriminator"] = build_optimiser(
-                self.discriminator.parameters(), options.lr_d, options
-            )
+        self.discriminator = None
+        if self.weights["gan"]:
+            normalised = options.discriminator_output == "normalised"
+            self.discriminator = build_discriminator(normalised_output=normalised)
+            self.networks["discriminator"] = TrainedNetwork(self.discriminator)
+            parameters = self.discriminator.parameters()
+            self.optimisers["discriminator"] = build_optimiser(parameters, options.lr_d, options)
         self.perceptual = PerceptualLoss(options.perceptual_weights) if self.weights["perceptual"] else None
         self.rates = LearningRates(options.lr_schedule, options.warmup_steps)
 
     def phases(self, batch: dict[str, Any]) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
-        result = self._separate(self.networks["model"], batch["input"])
+        result = self._separate(self.networks["model"].wrapped, batch["input"])
+        if self.discriminator is not None:
+            score, highlight = self.networks["discriminator"].wrapped, result.highlight.detach()
+            # Each forward moves the spectral norms a step: the estimate comes first, as released.
+            fake = score(result.diffuse.detach(), highlight)
+            loss = adversarial.discriminator_hinge(score(batch["diffuse"], highlight), fake)
+            yield "discriminator", loss, {"discriminator": loss.detach()}
         terms = self.generator_terms(batch, result)
         loss = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
-        yield (
-            "generator",
-            loss,
-            {name: term.detach() for name, term in terms.items()} | {"loss": loss.detach()},
-        )
-        if self.discriminator is not None:
-            highlight = result.highlight.detach()
-            score = self.networks["discriminator"]
-            loss = discriminator_hinge(
-                score(batch["diffuse"], highlight), score(result.diffuse.detach(), highlight)
-            )
-            yield "discriminator", loss, {"discriminator": loss.detach()}
+        logged = {name: term.detach() for name, term in terms.items()} | {"loss": loss.detach()}
+        yield "generator", loss, logged
 
     def generator_terms(self, batch: dict[str, Any], result: Separation) -> dict[str, Tensor]:
         """The unweighted terms of L_G whose weight is not zero."""
-        image, truth = batch["input"], batch["diffuse"]
-        coarse = result.stages["coarse_diffuse"]
-        on = {"coarse": coarse, "refined": result.diffuse}[self.options.ssim_on]
-
-        def log_of(where: Tensor | None = None) -> Tensor:
-            return log_error(coarse, result.diffuse, truth, self.options.log_floor, where)
-
-        compute = {
-            "content": lambda: content(coarse, result.diffuse, truth),
-            "ssim": lambda: 1 - ssim(on, truth),
-            "perceptual": lambda: self._perceive(result.diffuse, truth),
-            "gan": lambda: self._gan(result),
-            "squared": lambda: squared_error(coarse, result.diffuse, truth),
-            "log": log_of,
-            "untouched": lambda: log_of(untouched_pixels(batch["specular"])),
-            "highlight": lambda: log_of(batch["mask"]),
-            "specular": lambda: specular_supervision(result.specular, batch["specular"]),
-            "direct": lambda: content(result.stages["coarse"], result.stages["refined"], truth),
-            "map": lambda: map_supervision(result.highlight, batch["mask"]),
-            "achromatic": lambda: achromaticity(result.specular, image),
-        }
-        return {name: term() for name, term in compute.items() if self.weights[name]}
+        if self.perceptual is not None:
+            self.perceptual.to(batch["input"].device)
+        estimate = Estimate(batch, result, self.options, self.perceptual, self.discriminator)
+        return {term.name: term.function(estimate) for term in AHA_TERMS if self.weights[term.name]}
 
     def _separate(self, model: nn.Module, image: Tensor) -> Separation:
         if self.options.redraw_attention:
@@ -124,40 +144,27 @@ class AHARecipe:
                 _attention_projection(getattr(model, "module", model)).reset_parameters()
         return model(image)
 
-    def _perceive(self, estimate: Tensor, truth: Tensor) -> Tensor:
-        self.perceptual.to(truth.device)
-        return self.perceptual(estimate, truth)
-
-    def _gan(self, result: Separation) -> Tensor:
-        # The bare discriminator: its parameters are frozen here, so no process waits for their gradients.
-        self.discriminator.requires_grad_(False)
-        if self.options.gan_term == "released":
-            term = generator_released(self.discriminator(result.diffuse.detach(), result.highlight))
-        else:
-            term = generator_corrected(self.discriminator(result.diffuse, result.highlight))
-        self.discriminator.requires_grad_(True)
-        return term
-
     def set_learning_rates(self, step: int, total: int) -> None:
         factor = self.rates.factor(step, total)
-        for name, base in (("generator", self.options.lr_g), ("discriminator", self.options.lr_d)):
-            if name in self.optimisers:
-                for group in self.optimisers[name].param_groups:
-                    group["lr"] = base * factor
+        bases = {"generator": self.options.lr_g, "discriminator": self.options.lr_d}
+        for name, optimiser in self.optimisers.items():
+            for group in optimiser.param_groups:
+                group["lr"] = bases[name] * factor
 
     def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Tensor]:
-        image, truth = batch["input"], batch["diffuse"]
+        """Beside `restoration_values`: ssim over pictures with highlights; over all pictures loss, the
+        weighted content loss, and what the authors' validation computes, unweighted: coarse_loss = MSE + L1
+        of the coarse estimate, and loss_plus_ssim, that plus its SSIM."""
+        image, target = batch["input"], batch["diffuse"]
         result = self._separate(model, image)
-        coarse = result.stages["coarse_diffuse"]
-        coarse_loss = _l1_per_image(coarse, truth)
-        loss = self.weights["content"] * (coarse_loss + _l1_per_image(result.diffuse, truth))
-        return {
-            "psnr": psnr_per_image(result.diffuse, truth),
-            "psnr_input": psnr_per_image(image, truth),
-            "ssim": ssim_per_image(result.diffuse.clamp(0, 1), truth),
-            "loss": loss,
-            "loss_plus_ssim": loss + ssim_per_image(coarse, truth),
+        coarse, highlight = result.stages["coarse_diffuse"], has_highlight(image, target)
+        coarse_loss = _per_image((coarse - target).square()) + _per_image((coarse - target).abs())
+        both = _per_image((coarse - target).abs()) + _per_image((result.diffuse - target).abs())
+        return restoration_values(result.diffuse, image, target, highlight) | {
+            "ssim": ssim_per_image(result.diffuse.clamp(0, 1), target)[highlight],
+            "loss": self.weights["content"] * both,
             "coarse_loss": coarse_loss,
+            "loss_plus_ssim": coarse_loss + ssim_per_image(coarse, target),
         }
 
     def after_validation(self, values: dict[str, float]) -> None:
@@ -170,7 +177,7 @@ class AHARecipe:
             "highlight map": result.highlight.expand(-1, 3, -1, -1),
             "coarse": result.stages["coarse_diffuse"],
             "refined": result.diffuse,
-            "truth": batch["diffuse"],
+            "ground truth": batch["diffuse"],
         }
         return {name: column.clamp(0, 1) for name, column in columns.items()}
 
@@ -181,8 +188,8 @@ class AHARecipe:
         self.rates.load_state_dict(state["rates"])
 
 
-def _l1_per_image(x: Tensor, y: Tensor) -> Tensor:
-    return (x - y).abs().mean(dim=(1, 2, 3))
+def _per_image(x: Tensor) -> Tensor:
+    return x.mean(dim=(1, 2, 3))
 
 
 def _attention_projection(model: nn.Module) -> nn.Module:

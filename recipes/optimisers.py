@@ -12,8 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from recipes.options import OptimiserOptions
 
-def build_optimiser(parameters: Iterable[nn.Parameter], rate: float, options: Any) -> torch.optim.Optimizer:
+
+def build_optimiser(
+    parameters: Iterable[nn.Parameter], rate: float, options: OptimiserOptions
+) -> torch.optim.Optimizer:
     """The optimiser `options.optimizer` with its `betas` and `weight_decay`, for those that can learn."""
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}
     learning = [parameter for parameter in parameters if parameter.requires_grad]
@@ -53,7 +57,7 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
         weights = self.param_groups[0]["params"]
-        self._look()
+        self._take_over_weights()
         for matrix, weight in zip(self._matrices, weights, strict=True):
             matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
         for outer, inner in zip(self.param_groups, self._inner(), strict=True):
@@ -68,11 +72,11 @@ class Muon(torch.optim.Optimizer):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Raises KeyError for the state of another optimiser."""
-        self._look()
+        self._take_over_weights()
         for inner, state in zip(self._inner(), state_dict["muon"], strict=True):
             inner.load_state_dict(state)
 
-    def _look(self) -> None:
+    def _take_over_weights(self) -> None:
         """Weights may have been moved (to a device, to channels_last) or filled since the last step."""
         for matrix, weight in zip(self._matrices, self.param_groups[0]["params"], strict=True):
             matrix.grad = None

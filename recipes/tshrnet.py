@@ -1,15 +1,11 @@
-"""The training of TSHRNet: Adam on a sum of mean squared errors, taken between values in [-1, 1].
+"""The training of TSHRNet, as its authors' code has it: Adam on a sum of mean squared errors.
 
-SSHR wiring  L = |a - A|^2 + |s - S|^2 + lambda_residue |r - R|^2 + |d - D|^2 + |d_tc - D_tc|^2
-mix wiring   L = |d0 - D|^2            + lambda_residue |r - R|^2 + |d - D|^2 + |d_tc - D_tc|^2
-
-Capitals are the albedo, shading, residue, diffuse and tone-corrected pictures of the data set. The authors
-suggest lambda_residue = 0.01 where clean albedo and shading are wanted: the wiring's r = I - a s and the
-stored residue do not quite agree. Their code divides a learning rate by 10 every 10 epochs that the
-optimiser never reads; `--lr_decay intended` applies it.
+Their code divides by 10 every 10 epochs a learning rate that the optimiser never reads; `--lr_decay intended`
+applies it.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,66 +13,51 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recipes.optimisers import build_optimiser
+from recipes.options import weights_of
+from recipes.recipe import TrainedNetwork
 from recipes.schedules import LearningRates
-from recipes.values import psnr_per_image
-
-MODELS = ("tshrnet",)
-
-DEFAULTS = {
-    "batch_size": 16,
-    "optimizer": "adam",
-    "betas": [0.5, 0.999],
-    "weight_decay": 0.0,
-    "lr_schedule": "constant",
-    "lr_decay": "released",
-    "seed": 1,
-    "size": 256,
-    "flips": False,
-}
+from recipes.scores import has_highlight, psnr_per_image, restoration_values
+from recipes.tshrnet_terms import TSHRNET_TERMS, TSHRNetOptions
 
 DECAY, DECAY_EPOCHS = 0.1, 10
 
-TARGETS = {
-    "tshrnet": {
-        "albedo": "albedo",
-        "shading": "shading",
-        "residue": "specular",
-        "refined_diffuse": "diffuse",
-        "tone_corrected": "tone_corrected",
-    },
-    "tshrnet-mix": {
-        "coarse_diffuse": "diffuse",
-        "residue": "specular",
-        "refined_diffuse": "diffuse",
-        "tone_corrected": "tone_corrected",
-    },
-}
-"""Network -> {stage: the sample key that it should equal}."""
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the terms are functions of: the outputs (B, 3, H, W) of the U-Nets in [-1, 1], by name, and the
+    layers of the data set in [0, 1]."""
+
+    stages: dict[str, Tensor]
+    layers: dict[str, Any]
+
+    def squared_error(self, stage: str, layer: str) -> Tensor:
+        return F.mse_loss(self.stages[stage], 2 * self.layers[layer] - 1)
 
 
-class Recipe:
-    """See the module's docstring, and recipes/__init__.py for the protocol."""
+class TSHRNetRecipe:
+    """Squared errors of all outputs (recipes/tshrnet_terms.py). See recipes/recipe.py for its parts."""
 
-    selection = ("psnr", "max")
+    selection = ("gain", "max")
 
-    def __init__(self, model: nn.Module, options: Any):
+    def __init__(self, model: nn.Module, options: TSHRNetOptions):
         self.options = options
-        self.targets = TARGETS[model.spec.name]
-        self.required_keys = tuple(sorted(set(self.targets.values()) - {"diffuse"}))
-        self.weights = dict.fromkeys(self.targets, 1.0) | {"residue": options.lambda_residue}
-        self.networks: dict[str, nn.Module] = {"model": model}
+        self.terms = TSHRNET_TERMS[model.spec.name]
+        self.weights = weights_of(self.terms, options)
+        # Every layer is asked for, whatever its weight: `validate` computes the whole loss.
+        self.training_layers = tuple(dict.fromkeys(layer for term in self.terms for layer in term.needs))
+        self.validation_layers = self.training_layers
+        self.networks = {"model": TrainedNetwork(model)}
         self.optimisers = {"generator": build_optimiser(model.parameters(), options.lr_g, options)}
         self.rates = LearningRates(options.lr_schedule, options.warmup_steps)
 
     def phases(self, batch: dict[str, Any]) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
-        stages = self.networks["model"](batch["input"]).stages
-        terms = {stage: F.mse_loss(stages[stage], 2 * batch[key] - 1) for stage, key in self.targets.items()}
+        terms = self._terms(Estimate(self.networks["model"].wrapped(batch["input"]).stages, batch))
         loss = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
-        yield (
-            "generator",
-            loss,
-            {name: term.detach() for name, term in terms.items()} | {"loss": loss.detach()},
-        )
+        logged = {name: term.detach() for name, term in terms.items()} | {"loss": loss.detach()}
+        yield "generator", loss, logged
+
+    def _terms(self, estimate: Estimate) -> dict[str, Tensor]:
+        return {term.name: term.function(estimate) for term in self.terms if self.weights[term.name]}
 
     def set_learning_rates(self, step: int, total: int) -> None:
         rate = self.options.lr_g * self.rates.factor(step, total)
@@ -88,18 +69,22 @@ class Recipe:
             group["lr"] = rate
 
     def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Tensor]:
-        """PSNR of d_tc against D_tc, of d against D, of the input against D_tc; the background counts too,
-        which the authors' tests on SSHR (and evaluate.py's) blacken by the object mask."""
+        """`restoration_values` of d_tc against D_tc; psnr_diffuse, of d against D over pictures with
+        highlights; loss, over all. The background counts too, which the authors' tests on SSHR (and
+        evaluate.py's) blacken by the object mask."""
         stages = model(batch["input"]).stages
         corrected, refined = (stages["tone_corrected"] + 1) / 2, (stages["refined_diffuse"] + 1) / 2
+        highlight = has_highlight(batch["input"], batch["diffuse"])
         loss = torch.zeros(len(corrected), device=corrected.device)
-        for stage, key in self.targets.items():
-            error = (stages[stage] - (2 * batch[key] - 1)).square().mean(dim=(1, 2, 3))
-            loss = loss + self.weights[stage] * error
-        return {
-            "psnr": psnr_per_image(corrected, batch["tone_corrected"]),
-            "psnr_diffuse": psnr_per_image(refined, batch["diffuse"]),
-            "psnr_input": psnr_per_image(batch["input"], batch["tone_corrected"]),
+        for i in range(len(loss)):
+            one = Estimate(
+                {name: stage[i : i + 1] for name, stage in stages.items()},
+                {layer: batch[layer][i : i + 1] for layer in ("diffuse", *self.validation_layers)},
+            )
+            loss[i] = sum(self.weights[name] * term for name, term in self._terms(one).items())
+        values = restoration_values(corrected, batch["input"], batch["tone_corrected"], highlight)
+        return values | {
+            "psnr_diffuse": psnr_per_image(refined, batch["diffuse"])[highlight],
             "loss": loss,
         }
 
@@ -109,8 +94,11 @@ class Recipe:
     def pictures(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Tensor]:
         stages = model(batch["input"]).stages
         columns = {name: (stage.clamp(-1, 1) + 1) / 2 for name, stage in stages.items()}
-        truth = {"truth": batch["diffuse"], "tone-corrected truth": batch["tone_corrected"]}
-        return {"input": batch["input"]} | columns | truth
+        targets = {
+            "ground truth": batch["diffuse"],
+            "tone-corrected ground truth": batch["tone_corrected"],
+        }
+        return {"input": batch["input"]} | columns | targets
 
     def state_dict(self) -> dict[str, Any]:
         return {"rates": self.rates.state_dict()}

@@ -1,221 +1,225 @@
 """The training loop.
 
-step:        batches -> recipe.phases -> backward -> optimisers -> moving average
+a step:      batches -> recipe.phases -> backward -> optimisers -> moving average
 after it:    log line, validation, checkpoint, each at its own interval
 """
 
 import contextlib
-import os
+import dataclasses
 import signal
-import sys
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
-from torchvision.utils import make_grid
-from tqdm import tqdm
 
-from recipes import resolve
-from training import checkpoint
-from training.dry_run import describe
-from training.journal import Journal
-from training.keeper import WAY_ON, Keeper
-from training.machine import Machine
+from recipes.presets import resolve
+from training.build import build_run, without_downloads
+from training.checkpoints import DIVERGED, CheckpointManager, checkpoint_to_resume, load_checkpoint
+from training.distributed import Distributed
+from training.logger import RunLogger, gpu_memory, plan
+from training.option_checks import validate_options
 from training.options import TrainOptions
-from training.refusals import refuse_senseless
-from training.run import Run
-from training.samples import gather_samples
-from training.signals import StopSignals
-from training.stream import SampleStream, StepSampler, collate, quiet_worker
-from training.validation import Interrupted, to_device, validate, validation_loader
+from training.samples import warning_about
+from training.state import Run
+from training.stream import batches_of, checked, to_device, training_loader, workers_for
+from training.validation import Interrupted, picture_grids, validate
 from utils import seeds
-from utils.errors import UserError
+from utils.errors import UserError, WriteError, reason
+from utils.folder_lock import locked
+from utils.signals import StopSignals
 
 DRAWS_OF_STEPS, DRAWS_OF_VALIDATION = 11, 12  # purposes of random draws
-GRID_ROWS = 4
+WORKER_DIED = "DataLoader worker (pid"  # torch raises a plain RuntimeError for a killed worker
 
 
 def train(options: TrainOptions) -> int:
-    """Trains as `options` say. Returns the exit code: 0 done, 130 or 143 stopped by Ctrl-C or SIGTERM.
+    """Trains as `options` say. Returns the exit code: 0 done, 128 + its number after Ctrl-C, SIGTERM, SIGHUP.
 
-    Raises UserError for whatever the user can put right.
+    Raises UserError for whatever the user can put right, WriteError where a file cannot be written.
     """
-    with StopSignals() as signals:
+    resolved = resolve(options)
+    validate_options(resolved)
+    folder = Path(options.runs_name)
+    with StopSignals() as signals, contextlib.ExitStack() as stack:
+        distributed = Distributed(options.device, options.precision)
+        if distributed.is_main and not options.dry_run:
+            stack.enter_context(locked(folder))
         path = checkpoint_to_resume(options)
-        state = checkpoint.load(path) if path else None
-        if state and options.seed is None:
-            options.seed = state["seed"]
-        refuse_senseless(resolve(options))
+        if distributed.from_main(bool(path)) != bool(path):
+            raise UserError(
+                f"{folder} holds a checkpoint on some machines only: all must see the same folder"
+            )
+        state = load_checkpoint(path) if path else None
+        seed = state.get("seed") if state and options.seed is None else None
+        seed = distributed.from_main(resolved.seed if seed is None else seed)
+        resolved = dataclasses.replace(resolved, seed=seed)
         if options.deterministic:
             seeds.make_deterministic()
-        machine = Machine(options.device, options.precision)
-        if machine.same(bool(path)) != bool(path):
-            raise UserError(
-                f"{options.runs_name} holds a checkpoint on some machines only: all must see the same folder"
-            )
-        options.seed = machine.same(options.seed)
-        run = Run(options, machine, gather_samples(options))
-        if state:
-            run.load_state(state, path)
         if options.dry_run:
-            print(describe(run))
+            resolved = without_downloads(resolved)
+        run = build_run(resolved, distributed)
+        notes = run.load_state_dict(state, path) if state else []
+        if options.dry_run:
+            print(plan(run))
             return 0
-        code = Loop(run, signals).go()
-    machine.close()
+        try:
+            code = TrainingLoop(run, signals, notes).run_to_end(path)
+        except OSError as error:
+            raise WriteError(f"{error.filename or folder}: {reason(error)}; training stopped") from error
+        distributed.close()
     return code
 
 
-def checkpoint_to_resume(options: TrainOptions) -> Path | None:
-    """What --resume means for --runs_name."""
-    folder = Path(options.runs_name)
-    last = folder / checkpoint.LAST
-    if options.resume == "auto":
-        return last if last.exists() else None
-    if options.resume != "no":
-        return Path(options.resume)
-    if last.exists() and not options.dry_run:
-        raise UserError(
-            f"{folder} already holds a run: choose another --runs_name, remove the folder, or pass "
-            "--resume auto"
-        )
-    return None
+class TrainingLoop:
+    """Takes `run` to its end, or to a signal.
 
+    notes  what the user should know of how it was resumed
+    """
 
-class Loop:
-    """Takes `run` to its end, or to a signal."""
-
-    def __init__(self, run: Run, signals: StopSignals):
-        self.run, self.signals = run, signals
-        self.options, self.machine, self.recipe = run.options, run.machine, run.recipe
-        self.keeper = Keeper(run)
-        self.journal: Journal | None = None
+    def __init__(self, run: Run, signals: StopSignals, notes: list[str] | None = None):
+        self.run, self.signals, self.notes = run, signals, notes or []
+        self.options, self.distributed, self.recipe = run.options, run.distributed, run.recipe
+        self.checkpoints, self.logger = CheckpointManager(run), RunLogger(run)
         self.seconds = {"step": 0.0, "data": 0.0}
         self.skipped: set[str] = set()
 
-    def go(self) -> int:
-        """Returns 0, or 128 + the number of the signal that stopped the run."""
-        run, progress = self.run, self.run.progress
+    def run_to_end(self, resumed: Path | None) -> int:
+        """Returns 0, or 128 + the number of the signal that stopped the run.
+
+        resumed  the checkpoint that it was taken from
+        """
+        run, progress, logger = self.run, self.run.progress, self.logger
         if progress.step >= run.total and not progress.validation_due:
-            run.say(
+            logger.say(
                 f"{run.folder} is complete: {progress.step} steps; raise --max_steps or --epochs to go on"
             )
             return 0
-        if self._given_up():
+        if self._stops_early():
             return 0
-        self.keeper.open()
-        run.wrap()
-        if self.machine.is_main:
-            self.journal = Journal(run.folder, progress.step, self.options.tensorboard)
-        bar = tqdm(
-            total=run.total,
-            initial=progress.step,
-            unit="step",
-            disable=not self.machine.is_main or not sys.stderr.isatty(),
-            dynamic_ncols=True,
-        )
-        with bar, contextlib.closing(self.journal or contextlib.ExitStack()):
-            stopped = self._steps(bar)
+        self.checkpoints.open(resumed)
+        logger.open()
+        logger.write_start(resumed is not None)
+        for note in [*self.notes, warning_about(run.samples)]:
+            if note:
+                logger.say(note)
+        with contextlib.closing(logger):
+            stopped = self._take_steps()
         if not stopped:
-            self.keeper.finish()
+            self.checkpoints.finish()
+            logger.write_end()
             return 0
-        if self.keeper.saved_step != progress.step or progress.validation_due:
-            self.keeper.save_last()
-        run.say(
+        if self.checkpoints.saved_step != progress.step or progress.validation_due:
+            self.checkpoints.save_last()
+        logger.say(
             f"{signal.Signals(stopped).name}: stopped after step {progress.step} of {run.total} and saved to "
             f"{run.folder}; the same command goes on from there"
         )
         return 128 + stopped
 
-    def _steps(self, bar: tqdm) -> int:
+    def _take_steps(self) -> int:
         """Returns 0, or the signal."""
         run, progress, options = self.run, self.run.progress, self.options
         if progress.validation_due and not self._validate():
             return self.signals.received
-        batches = iter(self.loader())
-        while progress.step < run.total:
-            self.step(batches)
-            self.log(bar)
-            progress.validation_due = progress.step % run.val_every == 0 or progress.step == run.total
-            if progress.validation_due and not self._validate():
-                return self.signals.received
-            if self._given_up():
-                return 0
-            received = self.machine.largest(self.signals.received)
-            if received and progress.step < run.total:
-                return received
-            if progress.step % options.checkpoint_every == 0 and self.keeper.saved_step != progress.step:
-                self.keeper.save_last()
+        loader = training_loader(run.samples, options, self.distributed, progress.step, run.total)
+        if run.samples.shuffle == "once":
+            self.checkpoints.list_pairs(loader.dataset)
+        with batches_of(loader) as batches:
+            while progress.step < run.total:
+                parts = self.next_batches(batches)
+                self.step(parts)
+                self.log()
+                progress.validation_due = progress.step % run.val_every == 0 or progress.step == run.total
+                if progress.validation_due and not self._validate():
+                    return self.signals.received
+                if self._stops_early():
+                    return 0
+                received = self.distributed.largest(self.signals.received)
+                if received and progress.step < run.total:
+                    return received
+                due = progress.step % options.checkpoint_every == 0
+                if due and self.checkpoints.saved_step != progress.step:
+                    self.checkpoints.save_last()
         return 0
 
-    def _given_up(self) -> bool:
+    def _stops_early(self) -> bool:
         """True when --early_stop says so."""
         progress = self.run.progress
         if not self.options.early_stop or progress.stale < self.options.early_stop:
             return False
-        self.run.say(f"stopped early after step {progress.step}: no better in {progress.stale} validations")
+        self.logger.say(
+            f"stopped early after step {progress.step}: no better in {progress.stale} validations"
+        )
         return True
 
     # ---- one step
 
-    def step(self, batches: Iterator) -> None:
-        options, recipe, progress = self.options, self.recipe, self.run.progress
-        began = time.perf_counter()
-        seeds.seed_torch(options.seed, DRAWS_OF_STEPS, progress.step)
-        recipe.set_learning_rates(progress.step, self.run.total)
-        for network in self.run.bare.values():
-            network.train()
-        for optimiser in self.run.optimisers.values():
-            optimiser.zero_grad(set_to_none=True)
-        for part in range(options.grad_accumulation):
-            batch = self._next(batches)
-            last = part == options.grad_accumulation - 1
-            with self.machine.gradients_stay(recipe.networks, stay=not last):
-                for name, loss, terms in recipe.phases(batch):
-                    self._check_finite(loss, batch)
-                    self.machine.backward(loss / options.grad_accumulation)
-                    self._remember(terms)
-                    if last:
-                        self._update(name)
-        if self.run.average:
-            self.run.average.update(self.run.model, progress.step)
-        progress.step += 1
-        self.seconds["step"] += time.perf_counter() - began
-
-    def _next(self, batches: Iterator) -> dict[str, Any]:
-        waiting = time.perf_counter()
-        batch = next(batches)
+    def next_batches(self, batches: Iterator) -> list[dict[str, Any]]:
+        """The batches of one optimiser step, all read before the first is used: where one cannot be had, the
+        weights are those of a whole step, and are saved before the error goes on."""
+        waiting, parts, error = time.perf_counter(), [], None
+        try:
+            for _ in range(self.options.grad_accumulation):
+                parts.append(checked(next(batches)))
+        except Exception as caught:
+            error = caught
         self.seconds["data"] += time.perf_counter() - waiting
-        batch = to_device(batch, self.machine.device, channels_last=self.options.channels_last)
+        if self.distributed.largest(int(error is not None)):
+            self.checkpoints.save_last()
+            where = f"after step {self.run.progress.step}, which is saved in {self.checkpoints.last}"
+            if error is None:
+                raise UserError(f"another process could not read its pictures {where}")
+            if isinstance(error, UserError | OSError) or WORKER_DIED in str(error):
+                raise UserError(f"{error} ({where})") from error
+            raise error
+        for batch in parts:
+            self._report_skipped(batch)
+        return parts
+
+    def _report_skipped(self, batch: dict[str, Any]) -> None:
         for message in "\n".join(batch["skipped"]).splitlines():
             if message and message not in self.skipped:
                 self.skipped.add(message)
-                self.run.say(f"skipped: {message}")
-        return batch
+                self.logger.say(f"skipped: {message}")
+
+    def step(self, parts: list[dict[str, Any]]) -> None:
+        """An optimiser step (of each optimiser) over the batches `parts`."""
+        run, options, recipe, progress = self.run, self.options, self.recipe, self.run.progress
+        began = time.perf_counter()
+        seeds.seed_torch(options.seed, DRAWS_OF_STEPS, progress.step)
+        recipe.set_learning_rates(progress.step, run.total)
+        for network in recipe.networks.values():
+            network.bare.train()
+        for optimiser in recipe.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        for index, part in enumerate(parts):
+            batch = to_device(part, self.distributed.device, channels_last=options.channels_last)
+            last = index == len(parts) - 1
+            with self.distributed.accumulating(recipe.networks, enabled=not last):
+                for name, loss, terms in recipe.phases(batch):
+                    self._check_finite(loss, batch)
+                    self.distributed.backward(loss / len(parts))
+                    self._remember(terms)
+                    if last:
+                        self.distributed.step(recipe.optimisers[name], options.clip_grad)
+        self.distributed.end_step()
+        if run.average:
+            run.average.update_parameters(run.model)
+        progress.step += 1
+        self.seconds["step"] += time.perf_counter() - began
 
     def _check_finite(self, loss: Tensor, batch: dict[str, Any]) -> None:
         if not torch.isfinite(loss):
             raise UserError(
                 f"the loss is {loss.item()} at step {self.run.progress.step + 1}, pictures "
-                f"{', '.join(batch['name'])}; the last good checkpoint is untouched ({self.keeper.last}): "
-                f"{WAY_ON}"
+                f"{', '.join(batch['name'])}; {self.checkpoints.untouched()}: {DIVERGED}"
             )
 
-    def _update(self, name: str) -> None:
-        optimiser = self.run.optimisers[name]
-        if self.options.clip_grad:
-            if self.machine.scaler:
-                self.machine.scaler.unscale_(self.recipe.optimisers[name])
-            parameters = [p for group in optimiser.param_groups for p in group["params"]]
-            torch.nn.utils.clip_grad_norm_(parameters, self.options.clip_grad)
-        optimiser.step()
-
     def _remember(self, terms: dict[str, Tensor]) -> None:
-        means = self.machine.mean(torch.stack([term.double() for term in terms.values()]))
+        means = self.distributed.mean(torch.stack([term.double() for term in terms.values()]))
         for name, mean in zip(terms, means.unbind(), strict=True):
             entry = self.run.progress.window.setdefault(name, [0.0, 0])
             entry[0] += mean
@@ -223,50 +227,41 @@ class Loop:
 
     # ---- after a step
 
-    def log(self, bar: tqdm) -> None:
-        bar.update()
+    def log(self) -> None:
+        """The progress bar, and every --log_every steps a line."""
         run, progress, seconds = self.run, self.run.progress, self.seconds
+        self.logger.bar.update()
         if progress.step % self.options.log_every and progress.step != run.total:
             return
         means = {name: float(total) / count for name, (total, count) in progress.window.items()}
         rates = {f"lr_{name}": opt.param_groups[0]["lr"] for name, opt in self.recipe.optimisers.items()}
         parts = max(count for _, count in progress.window.values())
-        images = parts * self.options.batch_size * self.machine.world / seconds["step"]
-        timing = {"images_per_second": images, "share_waiting_for_data": seconds["data"] / seconds["step"]}
-        if self.machine.device.type == "cuda":
-            timing["peak_gpu_bytes"] = float(torch.cuda.max_memory_allocated())
+        spent = seconds["step"] + seconds["data"]
+        timing = {
+            "images_per_second": parts * self.options.batch_size * self.distributed.world / spent,
+            "share_waiting_for_data": seconds["data"] / spent,
+        }
         progress.window, self.seconds = {}, {"step": 0.0, "data": 0.0}
-        shown = {name: f"{mean:.4g}" for name, mean in means.items()} | {"images/s": f"{images:.1f}"}
-        bar.set_postfix(shown)
-        if bar.disable:
-            left = timedelta(seconds=round((run.total - progress.step) * run.joint_batch / images))
-            numbers = ", ".join(f"{name} {value}" for name, value in shown.items())
-            run.say(f"step {progress.step} of {run.total}: {numbers}, {left} left")
-        if self.journal:
-            epoch = round(progress.step * run.joint_batch / run.samples.epoch, 4)
-            self.journal.write(progress.step, "train", {"epoch": epoch, **means, **rates})
-            self.journal.write_timing(progress.step, timing)
+        self.logger.write_step(means, rates, timing | gpu_memory(self.distributed.device))
 
     def _validate(self) -> bool:
         """Validates, logs and saves; False when a signal came first."""
-        run, progress = self.run, self.run.progress
-        seeds.seed_torch(self.options.seed, DRAWS_OF_VALIDATION, progress.step)
-        # In mode "train" half a validation would leave half its mark on the batch statistics; several
-        # processes would have to agree on where to stop.
-        whole = self.options.validation_mode == "train" or self.machine.world > 1
+        run, progress, options = self.run, self.run.progress, self.options
+        seeds.seed_torch(options.seed, DRAWS_OF_VALIDATION, progress.step)
+        # Several processes would have to agree on where to stop.
+        alone = self.distributed.world == 1
         results = {}
         try:
             for name, samples in run.samples.validation.items():
                 results[name] = validate(
                     self.recipe,
-                    run.judged,
+                    run.evaluated,
                     samples,
-                    self.machine,
-                    mode=self.options.validation_mode,
-                    flips=self.options.validation_flips,
-                    skip_bad=self.options.skip_bad_files,
-                    workers=self._workers(len(samples)),
-                    interrupted=lambda: bool(self.signals.received) and not whole,
+                    self.distributed,
+                    flips=options.validation_flips,
+                    skip_bad=options.skip_bad_files,
+                    workers=workers_for(options, self.distributed, len(samples)),
+                    interrupted=lambda: bool(self.signals.received) and alone,
                 )
         except Interrupted:
             return False
@@ -274,63 +269,11 @@ class Loop:
         chosen = results[run.samples.selection]
         self.recipe.after_validation(chosen)
         for name, values in results.items():
-            numbers = " ".join(f"{key} {value:.4g}" for key, value in values.items())
-            run.say(f"step {progress.step}, {name}: {numbers}")
-            if self.journal:
-                self.journal.write(progress.step, f"validation/{name}", values)
-        self._draw()
-        self.keeper.save_validated(chosen[self.recipe.selection[0]])
+            self.logger.write_validation(name, values)
+        if self.logger.wants_pictures:
+            for name, grid in picture_grids(
+                self.recipe, run.evaluated, run.samples.validation[run.samples.selection], self.distributed
+            ):
+                self.logger.write_pictures(name, grid)
+        self.checkpoints.save_validated(chosen[self.recipe.selection[0]])
         return True
-
-    def _draw(self) -> None:
-        """Picture grids of the first pictures that choose, a row each."""
-        if self.journal is None or self.journal.board is None:
-            return
-        judged = self.run.judged
-        was_training = judged.training
-        samples = self.run.samples.validation[self.run.samples.selection]
-        with torch.no_grad():
-            for row, batch in enumerate(validation_loader(samples, range(min(GRID_ROWS, len(samples))))):
-                columns = self.recipe.pictures(to_device(batch, self.machine.device), judged.eval())
-                grid = make_grid(
-                    torch.cat([column.float().cpu() for column in columns.values()]), len(columns)
-                )
-                self.journal.write_pictures(self.run.progress.step, f"{row}: {' | '.join(columns)}", grid)
-        judged.train(was_training)
-
-    # ---- data
-
-    def loader(self) -> DataLoader:
-        options, machine, samples = self.options, self.machine, self.run.samples
-        stream = SampleStream(
-            samples.training,
-            samples.augmentation,
-            seed=options.seed,
-            shuffle=samples.shuffle,
-            skip_bad=options.skip_bad_files,
-        )
-        if samples.shuffle == "once":
-            self.keeper.list_pairs(stream)
-        sampler = StepSampler(
-            self.run.progress.step,
-            self.run.total,
-            batch_size=options.batch_size,
-            accumulation=options.grad_accumulation,
-            rank=machine.rank,
-            world=machine.world,
-        )
-        return DataLoader(
-            stream,
-            batch_sampler=sampler,
-            num_workers=self._workers(),
-            collate_fn=collate,
-            worker_init_fn=quiet_worker,
-            pin_memory=machine.device.type == "cuda",
-        )
-
-    def _workers(self, samples: int | None = None) -> int:
-        wanted = self.options.num_workers
-        if wanted is None:
-            wanted = min(8, max(1, (os.cpu_count() or 1) // self.machine.world))
-        # A process takes longer to start than a few pictures to read.
-        return wanted if samples is None else min(wanted, samples // 16)

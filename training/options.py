@@ -1,26 +1,34 @@
-"""The options of train.py. None means: what the recipe says (`DEFAULTS` in recipes/), or as described."""
+"""The options of train.py, in the groups that --help prints; those of the losses are in recipes/.
+
+None means: what the recipe says (recipes/presets.py), or as described.
+"""
 
 from dataclasses import dataclass, field
 from typing import Literal
 
+import yaml
+
+from recipes.aha_terms import AHAOptions
+from recipes.options import OptimiserOptions
+from recipes.tshrnet_terms import TSHRNetOptions
 from synthetic.scene_options import AssetFolders
+from utils.errors import UserError
 
 
 @dataclass
 class RunOptions:
-    """Where the run lives and how long it takes."""
+    """The run: its folder, its length, and where it starts."""
 
     runs_name: str = "./myruns"
     """folder of the run: configuration, logs, checkpoints, weights"""
-    epochs: int = 100
-    """passes over the training pictures"""
     max_steps: int | None = None
     """stop after this many optimiser steps; given, it takes the place of --epochs"""
     resume: str = "auto"
     """auto: go on where the run in --runs_name stopped, or start it; PATH: go on from that checkpoint;
     no: start, and refuse a folder that already holds a run"""
     resume_state: Literal["everything", "weights"] | None = None
-    """what a resumed run takes from the checkpoint; weights: optimisers start afresh, as released"""
+    """what a resumed run takes from the checkpoint; weights: networks only, as released; optimisers, learning
+    rates, the moving average and the ranking of checkpoints start afresh"""
     init_from: str | None = None
     """start from these weights (a .safetensors of ours or the authors' .mdl), nothing else is taken over"""
     seed: int | None = None
@@ -30,12 +38,12 @@ class RunOptions:
     overfit: int = 0
     """train on the first N samples, validate on the same ones, augment nothing"""
     dry_run: bool = False
-    """print the resolved configuration, the data, parameters and memory, and stop"""
+    """print the resolved configuration, the data, parameters and memory, and stop; downloads nothing"""
 
 
 @dataclass
-class JournalOptions:
-    """What is written down, and when."""
+class LoggingOptions:
+    """Logs, validations and checkpoints."""
 
     log_every: int = 20
     """steps between lines of log.jsonl"""
@@ -45,22 +53,25 @@ class JournalOptions:
     """steps between checkpoints; validations and the end save one too"""
     keep_checkpoints: int = 1
     """how many of the best checkpoints stay, besides the last one"""
+    authors_checkpoint: bool | None = None
+    """also write checkpoints as the authors' code does: Nature.mdl and, for each improvement and for epochs
+    1, 11, 21, ..., Nature-EPOCH.mdl with the discriminator beside it; none is deleted"""
     early_stop: int = 0
     """stop after this many validations in a row without improvement; 0: never"""
     tensorboard: bool = True
-    """write TensorBoard scalars and picture grids (input, highlight map, coarse, refined, truth)"""
+    """write TensorBoard scalars and picture grids (input, highlight map, coarse, refined, ground truth)"""
 
 
 @dataclass
 class DataOptions:
-    """The training pictures. Without --dataroot, synthetic scenes."""
+    """Training and validation pictures. Without --dataroot, synthetic scenes."""
 
     dataroot: str | None = None
     """folder of the data set; left out, training draws synthetic scenes without end"""
     train_dir: str = "train"
     """folder of the training pictures, inside --dataroot"""
     test_dir: str = "test"
-    """folder of the test pictures, inside --dataroot; only recipe released looks at them in training"""
+    """folder of the test pictures, inside --dataroot; only the recipe released looks at them in training"""
     layout: str = "auto"
     """auto, shiq (NNNNN_A.png, NNNNN_D.png), psd, sshr, gt (NAME.png, NAME_gt.png), pairs (with --input_glob
     and --target_glob)"""
@@ -85,7 +96,10 @@ class DataOptions:
     num_workers: int | None = None
     """processes that load or render samples; default: one a core, at most 8"""
     shuffle: Literal["every_epoch", "once"] | None = None
-    """once: the order drawn at the start is kept, as in the released code, and written to pairs.csv"""
+    """once: the order drawn at the start is kept, and written to pairs.csv"""
+    drop_last: bool | None = None
+    """leave out the pictures of an epoch that fill no whole batch, as the released code does; default: they
+    share a batch with the next epoch's first"""
     skip_bad_files: bool = False
     """replace unreadable samples by the next one and report them, in place of stopping"""
     sixteen_bit: Literal["refuse", "scale"] = "refuse"
@@ -94,11 +108,14 @@ class DataOptions:
 
 @dataclass
 class AugmentOptions:
-    """What happens to a training sample. Validation pictures are never changed in recipe corrected."""
+    """Augmentation of training pictures. In the recipe corrected validation pictures are never changed."""
 
     size: int | None = None
-    """side in pixels to which samples are resized, squashed to a square; 0: native size. Default 224, with
-    --crop 0, for TSHRNet 256"""
+    """side in pixels to which samples are resized (--resize); 0: native size. Default 224, with --crop 0,
+    for TSHRNet 256"""
+    resize: Literal["square", "short_side"] | None = None
+    """square (default): to --size x --size, without keeping the aspect ratio; short_side: the short side to
+    --size, keeping it, as the authors of TSHRNet do and as its default"""
     crop: int = 0
     """side of a random crop, after --size; 0: none"""
     flips: bool | None = None
@@ -118,8 +135,8 @@ class AugmentOptions:
 
 
 @dataclass
-class SceneOptionsOfTraining(AssetFolders):
-    """The synthetic scenes (synthetic), used without --dataroot."""
+class TrainingSceneOptions(AssetFolders):
+    """Synthetic scenes, used without --dataroot."""
 
     scenes_per_epoch: int = 10000
     """what counts as an epoch; every epoch brings new scenes"""
@@ -135,8 +152,10 @@ class SceneOptionsOfTraining(AssetFolders):
 
 @dataclass
 class ModelOptions:
-    """The network."""
+    """The network, and the recipe that trains it."""
 
+    recipe: str | None = None
+    """corrected (default): what the paper means; released: the authors' code with its deviations; tshrnet"""
     model: str = "aha"
     """aha (the authors' code), aha-figure (the paper's figure), aha-lite (small, for CPUs), tshrnet,
     tshrnet-mix"""
@@ -149,100 +168,11 @@ class ModelOptions:
     """width c of the coarse and refine networks (c, 2c, 4c channels); default: 48, narrower for aha-lite"""
     hyperparameters: list[str] = field(default_factory=list)
     """any others of models/build.py, NAME=VALUE, such as widths=[8,24,64] achromatic=false"""
-    redraw_attention: bool | None = None
-    """draw the attention's projection anew at every forward, as the released code does (model aha only)"""
 
 
 @dataclass
-class LossOptions:
-    """The weights of the losses; at 0 a term, and the network that it needs, is not computed at all."""
-
-    recipe: str | None = None
-    """corrected (default; what the paper means), released (the authors' code, slips included), tshrnet"""
-    lambda_content: float = 10.0
-    """|D_coarse - D| + |D_refined - D|"""
-    lambda_perceptual: float = 1.0
-    """VGG-16 conv3_3"""
-    lambda_gan: float = 1.0
-    """adversarial term"""
-    lambda_ssim: float = 0.1
-    """1 - SSIM"""
-    lambda_squared: float = 0.0
-    """|D_coarse - D|^2 + |D_refined - D|^2, beside or in place of content: rare highlights are learned
-    sooner"""
-    lambda_log: float = 0.0
-    """mean over pictures of log10(MSE + --log_floor), coarse and refined: every picture counts alike, as in a
-    mean PSNR"""
-    log_floor: float = 3e-4
-    """squared error below which a picture's share of that term no longer grows (3e-4: 35 dB); low floors
-    favour leaving faint highlights alone"""
-    lambda_untouched: float = 0.0
-    """the same over the pixels without specular light alone, so that a strong highlight does not excuse
-    errors beside it; needs the specular layer (SHIQ's _S)"""
-    lambda_highlight: float = 0.0
-    """the same over the highlight alone, so that all else does not hide a highlight that is left; needs the
-    highlight mask (SHIQ's _T)"""
-    lambda_direct: float = 0.0
-    """|N_coarse - D| + |N_refined - D|: the networks' own outputs, before they are composed. Where the map is
-    bounded and zero they get no other gradient"""
-    lambda_specular: float = 0.0
-    """|S_hat - S|; needs the specular layer (SHIQ's _S)"""
-    lambda_map: float = 0.0
-    """|A - T|; needs the highlight mask (SHIQ's _T)"""
-    lambda_residue: float = 1.0
-    """TSHRNet: |r - R|^2; its authors suggest 0.01 where clean albedo and shading are wanted"""
-    lambda_achromatic: float = 0.0
-    """colour of S_hat on unsaturated pixels"""
-    ssim_on: Literal["coarse", "refined"] | None = None
-    """which estimate the SSIM term sees"""
-    perceptual_weights: str = "imagenet"
-    """imagenet, none (then --lambda_perceptual must be 0), random, or PATH of a state dict of torchvision's
-    vgg16"""
-    gan_term: Literal["corrected", "released"] | None = None
-    """corrected: -mean Disc(D_hat); released: |mean Disc(D_hat.detach())|, which reaches the map only"""
-
-
-@dataclass
-class OptimiserOptions:
-    """Steps."""
-
-    lr_g: float = 1e-4
-    """learning rate of the generator"""
-    lr_d: float = 1e-4
-    """learning rate of the discriminator"""
-    optimizer: Literal["adam", "adamw", "muon"] | None = None
-    """default: adamw, for TSHRNet adam, as their authors have it; muon learns in fewer steps"""
-    weight_decay: float | None = None
-    """default: 0.002, for TSHRNet 0"""
-    betas: list[float] | None = None
-    """of Adam and AdamW; default: 0.9 0.999, for TSHRNet 0.5 0.999"""
-    lr_schedule: Literal["plateau", "cosine", "constant"] | None = None
-    """plateau (default): times 0.8 after 4 epochs without improvement; cosine: to zero at the last step;
-    constant: default for TSHRNet"""
-    lr_decay: Literal["released", "intended"] | None = None
-    """TSHRNet; intended: a tenth of the learning rate every 10 epochs; released (default): none, as the decay
-    in their code has no effect"""
-    warmup_steps: int = 0
-    """steps over which the learning rate grows linearly from zero"""
-    plateau_metric: Literal["loss", "loss_plus_ssim"] | None = None
-    """what the plateau is judged by; loss_plus_ssim is the released code's, SSIM with the wrong sign"""
-    select_by: Literal["psnr", "coarse_loss"] | None = None
-    """what chooses the best checkpoint; coarse_loss is the released code's"""
-    clip_grad: float = 0.0
-    """largest norm of an optimiser's gradients; 0: unlimited"""
-    grad_accumulation: int = 1
-    """batches added up to one optimiser step"""
-    ema_decay: float | None = None
-    """decay of the moving average of the weights, which is validated and saved; 0: off"""
-    validation_mode: Literal["eval", "train"] | None = None
-    """train: batch norm sees the validation pictures, as in the released code, which never calls eval()"""
-    authors_checkpoint: bool | None = None
-    """also write Nature.mdl in the authors' format, names with `module.`"""
-
-
-@dataclass
-class MachineOptions:
-    """The hardware."""
+class HardwareOptions:
+    """Hardware and arithmetic."""
 
     device: str = "auto"
     """auto, cpu, cuda"""
@@ -256,7 +186,7 @@ class MachineOptions:
 
 @dataclass
 class RefusedOptions:
-    """Options of the released script that it parses and does not use."""
+    """Options that the released script parses and does not use."""
 
     gan_type: str = "hinge"
     """only hinge, as the paper"""
@@ -269,14 +199,30 @@ class RefusedOptions:
 @dataclass
 class TrainOptions(
     RefusedOptions,
-    MachineOptions,
+    HardwareOptions,
+    TSHRNetOptions,
+    AHAOptions,
     OptimiserOptions,
-    LossOptions,
     ModelOptions,
-    SceneOptionsOfTraining,
+    TrainingSceneOptions,
     AugmentOptions,
     DataOptions,
-    JournalOptions,
+    LoggingOptions,
     RunOptions,
 ):
     """All options, in the order in which --help prints them."""
+
+
+def named_values(words: list[str], option: str) -> dict:
+    """["a=1", "b=[2,3]"] -> {"a": 1, "b": (2, 3)}; raises UserError naming `option`."""
+    values = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            equals = ""
+        if not (name and equals):
+            raise UserError(f"--{option} {word}: give NAME=VALUE")
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return values

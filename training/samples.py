@@ -1,5 +1,6 @@
-"""From options to samples: what a run trains on and what judges it."""
+"""From options to samples: what a run trains on, and what it is validated on."""
 
+import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,16 @@ from data.lists import read_list
 from data.records import PictureSamples, Record, ResidueSamples, partial_layers
 from data.splits import carve_validation, official_split
 from data.transforms import Augmentation
-from recipes import Recipe
-from training.options import TrainOptions
-from training.refusals import training_size
-from training.scenes import held_out_scenes, scenes
+from recipes.recipe import Recipe
+from recipes.scores import has_highlight
+from synthetic import AssetFolders, SceneOptions, SyntheticScenes
+from training.option_checks import training_size
+from training.options import TrainOptions, named_values
 from utils.errors import UserError
+
+ENDLESS = 2**40  # scenes: more than any run draws
+HELD_OUT = 1_000_003  # added to the seed; scenes of two seeds have nothing in common
+FEW = 8  # pictures below which a mean over them hardly tells two checkpoints apart
 
 WAYS_OUT = {
     "specular": "add the files (SHIQ's _S), or set the weight of that loss to 0",
@@ -28,11 +34,12 @@ WAYS_OUT = {
 """Layer that a loss needs -> what to do where it is missing."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Samples:
     """training      map-style data set
     augmentation  what the training stream does to a sample
     epoch         how many samples count as an epoch
+    per_pass      how many of the training samples each pass over them takes
     shuffle       see training.stream.SampleStream
     validation    name -> data set; the first chooses the best checkpoint
     """
@@ -40,18 +47,33 @@ class Samples:
     training: Dataset
     augmentation: Augmentation
     epoch: int
+    per_pass: int
     shuffle: str
     validation: dict[str, Dataset]
 
     @property
     def selection(self) -> str:
+        """The name of the validation pictures that choose the best checkpoint."""
         return next(iter(self.validation))
+
+    def in_whole_batches(self, batch: int) -> "Samples":
+        """The same without what fills no whole batch at the end of an epoch; scenes have no end."""
+        if self.per_pass == ENDLESS:
+            return self
+        whole = self.per_pass // batch * batch
+        if not whole:
+            raise UserError(
+                f"{self.per_pass} training pictures fill no batch of {batch}, and others are dropped: "
+                "pass --no_drop_last, or a smaller --batch_size"
+            )
+        return dataclasses.replace(self, epoch=whole, per_pass=whole)
 
 
 def gather_samples(options: TrainOptions) -> Samples:
     """The samples of `options`; raises UserError where folders or pairs are missing."""
     augmentation = Augmentation(
         size=training_size(options),
+        resize=options.resize,
         crop=options.crop,
         flips=options.flips,
         rotate=options.rotate,
@@ -60,8 +82,9 @@ def gather_samples(options: TrainOptions) -> Samples:
         temperature_jitter=options.temperature_jitter,
     )
     if options.dataroot is None:
-        training, epoch, shuffle = scenes(options), options.scenes_per_epoch, "none"
-        own = {"scenes": held_out_scenes(options)}
+        training, epoch, shuffle = _scenes(options, ENDLESS, options.seed), options.scenes_per_epoch, "none"
+        # Scenes that training never sees.
+        own = {"scenes": _scenes(options, options.val_scenes, options.seed + HELD_OUT)}
     else:
         training, held_out = (_pictures(records, options) for records in _split(options))
         epoch, shuffle = len(training), options.shuffle
@@ -69,34 +92,71 @@ def gather_samples(options: TrainOptions) -> Samples:
     if options.overfit:
         return _overfit(options, training)
     validation = _folders(options) | own
-    validation = {
-        name: _sized(samples, options.val_size) for name, samples in validation.items() if len(samples)
-    }
+    validation = {name: _sized(samples, options) for name, samples in validation.items() if len(samples)}
     if not validation:
         raise UserError("there is nothing to validate on; pass --val_dataroot, or a --val_share above 0")
-    return Samples(training, augmentation, epoch, shuffle, validation)
+    return Samples(training, augmentation, epoch, len(training), shuffle, validation)
 
 
-def check_keys(recipe: Recipe, samples: Samples) -> None:
-    """Raises UserError where the recipe's losses need a layer that the training samples do not have."""
-    if not recipe.required_keys:
+def check_samples(recipe: Recipe, samples: Samples) -> None:
+    """Raises UserError where pictures lack a layer that the recipe needs, or a highlight to be judged by."""
+    _check_layers(samples.training, recipe.training_layers, "the losses need", "training")
+    for name, pictures in samples.validation.items():
+        _check_layers(pictures, recipe.validation_layers, "validation needs", name)
+    chosen = samples.validation[samples.selection]
+    if recipe.selection[0] in ("gain", "psnr") and not _any_highlight(chosen):
+        raise UserError(
+            f"none of the {len(chosen)} pictures of {samples.selection} has a highlight (input and diffuse "
+            "are equal), so that nothing tells a good checkpoint from a bad one; pass --val_dataroot, or a "
+            "larger --val_share"
+        )
+
+
+def warning_about(samples: Samples) -> str | None:
+    """What a user should know of the pictures that choose the best checkpoint."""
+    count = len(samples.validation[samples.selection])
+    if count >= FEW:
+        return None
+    return (
+        f"warning: the best checkpoint is chosen on {count} picture{'s' * (count > 1)} "
+        f"({samples.selection}); "
+        f"with fewer than {FEW}, which one it is depends on chance more than on the network; pass "
+        "--val_dataroot, or a larger --val_share"
+    )
+
+
+def _check_layers(samples: Dataset, layers: tuple[str, ...], who: str, where: str) -> None:
+    if not layers:
         return
-    sample = _first_readable(samples.training)
-    missing = [key for key in recipe.required_keys if key not in sample]
+    sample = _first_readable(samples)
+    missing = [key for key in layers if key not in sample]
     if missing:
         raise UserError(
-            f"the losses need the layers {', '.join(missing)}, which not every training sample has: "
+            f"{who} the layers {', '.join(missing)}, which not every {where} sample has: "
             + "; ".join(dict.fromkeys(WAYS_OUT[key] for key in missing))
         )
 
 
 def _first_readable(samples: Dataset) -> dict[str, Any]:
+    problem = UserError("there are no samples")
     for index in range(len(samples)):
         try:
             return samples[index]
         except UserError as error:
             problem = error
     raise problem
+
+
+def _any_highlight(samples: Dataset) -> bool:
+    for index in range(len(samples)):
+        try:
+            sample = samples[index]
+        except UserError:
+            # Whether it may be left out is decided when it is its turn.
+            return True
+        if has_highlight(sample["input"][None], sample["diffuse"][None]):
+            return True
+    return False
 
 
 class Changed(Dataset):
@@ -112,14 +172,15 @@ class Changed(Dataset):
         return self.change(self.samples[index], None)
 
 
-def _sized(samples: Dataset, size: int) -> Dataset:
-    return Changed(samples, Augmentation(size=size, flips=False)) if size else samples
+def _sized(samples: Dataset, options: TrainOptions) -> Dataset:
+    change = Augmentation(size=options.val_size, resize=options.resize, flips=False)
+    return Changed(samples, change) if options.val_size else samples
 
 
 def _overfit(options: TrainOptions, training: Dataset) -> Samples:
     few = Subset(training, range(min(options.overfit, len(training))))
-    plain = Augmentation(size=training_size(options), flips=False)
-    return Samples(few, plain, len(few), "every_epoch", {"overfit": Changed(few, plain)})
+    plain = Augmentation(size=training_size(options), resize=options.resize, flips=False)
+    return Samples(few, plain, len(few), len(few), "every_epoch", {"overfit": Changed(few, plain)})
 
 
 def _folders(options: TrainOptions) -> dict[str, Dataset]:
@@ -193,3 +254,26 @@ def _pictures(records: list[Record], options: TrainOptions) -> PictureSamples:
         )
     kind = ResidueSamples if options.recipe == "tshrnet" else PictureSamples
     return kind(records, options.sixteen_bit)
+
+
+def _scenes(options: TrainOptions, length: int, seed: int) -> Dataset:
+    """Synthetic scenes: item i is scene i of the seed."""
+    return SyntheticScenes(
+        length,
+        size=options.scene_size or options.crop or options.size or 224,
+        seed=seed,
+        folders=AssetFolders.of(options),
+        options=_scene_options(options),
+    )
+
+
+def _scene_options(options: TrainOptions) -> SceneOptions:
+    chosen = {"composition": options.composition} | named_values(options.scene_options, "scene_options")
+    unknown = chosen.keys() - SceneOptions.__dataclass_fields__.keys()
+    if unknown:
+        known = ", ".join(SceneOptions.__dataclass_fields__)
+        raise UserError(f"--scene_options: there is no {sorted(unknown)[0]}; choose among {known}")
+    try:
+        return SceneOptions(**chosen)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"--scene_options: {error}") from error

@@ -6,16 +6,22 @@ stop anywhere and go on bit for bit, with any number of workers. Optimiser step 
 follow each other without a gap, so every batch is full.
 """
 
+import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from training.distributed import Distributed
+from training.options import TrainOptions
+from training.samples import Samples
 from utils import seeds
 from utils.errors import UserError
+from utils.signals import STOPPING
 
 ORDER, AUGMENTATION = 1, 2  # purposes of random draws
 
@@ -26,6 +32,7 @@ class SampleStream(Dataset):
     """`stream[p]` is sample p: one of `samples`, changed by `augment(sample, rng)`.
 
     shuffle    "every_epoch": a new order each pass; "once": the first order every time; "none": as they come
+    per_pass   how many samples each pass takes; default: all
     skip_bad   replace a sample that raises UserError by the next one; its message goes into "skipped"
     """
 
@@ -36,12 +43,14 @@ class SampleStream(Dataset):
         *,
         seed: int,
         shuffle: str = "every_epoch",
+        per_pass: int | None = None,
         skip_bad: bool = False,
     ):
         self.samples = samples
         self.augment = augment
         self.seed = seed
         self.shuffle = shuffle
+        self.per_pass = len(samples) if per_pass is None else per_pass
         self.skip_bad = skip_bad
         self._order: tuple[int, np.ndarray] | None = None
 
@@ -52,36 +61,34 @@ class SampleStream(Dataset):
             return [self[position] for position in positions]
         try:
             samples = render([self.index(position) for position in positions])
+            return [self._changed(sample, place) for sample, place in zip(samples, positions, strict=True)]
         except UserError as error:
             return [error]
-        return [self._changed(sample, position) for sample, position in zip(samples, positions, strict=True)]
 
     def __getitem__(self, position: int) -> Sample | UserError:
         # An exception would lose its words on the way out of a worker process, so it travels as a value.
         skipped = []
         for shift in range(len(self.samples)):
             try:
-                sample = self.samples[self.index(position, shift)]
-                break
+                sample = self._changed(self.samples[self.index(position, shift)], position)
+                return sample | {"skipped": "\n".join(skipped)}
             except UserError as error:
                 if not self.skip_bad:
                     return error
                 skipped.append(str(error))
-        else:
-            return UserError(f"none of the {len(self.samples)} samples can be read; the first: {skipped[0]}")
-        return self._changed(sample, position) | {"skipped": "\n".join(skipped)}
+        return UserError(f"none of the {len(self.samples)} samples can be used; the first: {skipped[0]}")
 
     def _changed(self, sample: Sample, position: int) -> Sample:
         return self.augment(sample, seeds.rng(self.seed, AUGMENTATION, position)) | {"skipped": ""}
 
     def index(self, position: int, shift: int = 0) -> int:
         """Which of the samples stands at `position`; `shift` counts on from there within the pass."""
-        epoch, place = divmod(position, len(self.samples))
+        epoch, place = divmod(position, self.per_pass)
         place = (place + shift) % len(self.samples)
         return place if self.shuffle == "none" else int(self.order(epoch)[place])
 
     def order(self, epoch: int) -> np.ndarray:
-        """The permutation of pass `epoch`."""
+        """The permutation of pass `epoch`, of which it takes the first `per_pass`."""
         epoch = 0 if self.shuffle == "once" else epoch
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, seeds.rng(self.seed, ORDER, epoch).permutation(len(self.samples))
@@ -132,12 +139,82 @@ def collate(samples: Sequence[Sample | UserError]) -> Sample | UserError:
     )
 
 
+def training_loader(
+    samples: Samples, options: TrainOptions, distributed: Distributed, first: int, total: int
+) -> DataLoader:
+    """The batches of this process for the optimiser steps from `first` (0-based) to `total` (exclusive)."""
+    stream = SampleStream(
+        samples.training,
+        samples.augmentation,
+        seed=options.seed,
+        shuffle=samples.shuffle,
+        per_pass=samples.per_pass,
+        skip_bad=options.skip_bad_files,
+    )
+    sampler = StepSampler(
+        first,
+        total,
+        batch_size=options.batch_size,
+        accumulation=options.grad_accumulation,
+        rank=distributed.rank,
+        world=distributed.world,
+    )
+    return DataLoader(
+        stream,
+        batch_sampler=sampler,
+        num_workers=workers_for(options, distributed),
+        collate_fn=collate,
+        worker_init_fn=quiet_worker,
+        pin_memory=distributed.device.type == "cuda",
+    )
+
+
+def workers_for(options: TrainOptions, distributed: Distributed, samples: int | None = None) -> int:
+    """How many processes load; fewer for a loader that only passes over `samples` samples."""
+    wanted = options.num_workers
+    if wanted is None:
+        wanted = min(8, max(1, (os.cpu_count() or 1) // distributed.world))
+    # A process takes longer to start than a few pictures to read.
+    return wanted if samples is None else min(wanted, samples // 16)
+
+
 def quiet_worker(_: int) -> None:
     """Set-up of a worker process: one thread, and signals are the training process's business.
 
     Terminals send Ctrl-C, and batch systems SIGTERM, to every process of a job. A worker that died of it
     would leave the training process without the batch that it needs to finish the step.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
+
+
+@contextlib.contextmanager
+def batches_of(loader: DataLoader) -> Iterator[Iterator]:
+    """An iterator over the batches of `loader`, whose worker processes end with the block however it is left.
+
+    torch ends them when the iterator is collected, which the traceback of an error puts off; at its own end
+    Python would then wait for processes that ignore its signals, for ever.
+    """
+    iterator = iter(loader)
+    try:
+        yield iterator
+    finally:
+        if loader.num_workers:
+            iterator._shutdown_workers()
+
+
+def checked(batch: Sample | UserError) -> Sample:
+    """The batch; raises it where it is an error."""
+    if isinstance(batch, UserError):
+        raise batch
+    return batch
+
+
+def to_device(batch: Sample, device: torch.device, *, channels_last: bool = False) -> Sample:
+    """The batch with its tensors on `device`."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return {
+        key: value.to(device, non_blocking=True, memory_format=layout) if torch.is_tensor(value) else value
+        for key, value in batch.items()
+    }

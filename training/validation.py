@@ -1,16 +1,20 @@
-"""Judging a network on whole pictures, at their own size, one at a time."""
+"""Validating a network on whole pictures, at their own size, one at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from accelerate.utils import gather_object
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
+from torchvision.utils import make_grid
 
-from recipes import Recipe
-from training.machine import Machine
-from training.stream import collate, quiet_worker
+from recipes.recipe import Recipe
+from training.distributed import Distributed
+from training.stream import batches_of, checked, collate, quiet_worker, to_device
 from utils.errors import UserError
+
+GRID_ROWS = 4
 
 
 class Interrupted(Exception):
@@ -21,50 +25,52 @@ def validate(
     recipe: Recipe,
     model: nn.Module,
     samples: Dataset,
-    machine: Machine,
+    distributed: Distributed,
     *,
-    mode: str = "eval",
     flips: bool = False,
     skip_bad: bool = False,
     workers: int = 0,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
-    """Means of `recipe.validate` over `samples`, the same in every process.
+    """Means of `recipe.validate` over `samples`, which the processes share; the same in every process.
 
-    mode      "train" leaves batch norm learning from these pictures, as the released code does; every process
-              then sees them all, otherwise they share them
     flips     turns pictures over at random (torch's generator), as the released code does
     skip_bad  leaves unreadable pictures out of the means
 
     Raises UserError at an unreadable picture, Interrupted when `interrupted()` turns true.
     """
-    shared = machine.world > 1 and mode == "eval"
-    mine = range(machine.rank, len(samples), machine.world) if shared else range(len(samples))
-    sums, count = {}, 0
+    mine = range(distributed.rank, len(samples), distributed.world)
+    sums: dict[str, tuple[float, int]] = {}
     was_training = model.training
-    model.train(mode == "train")
+    model.eval()
     try:
-        with torch.no_grad():
-            for batch in validation_loader(samples, mine, workers):
+        with torch.no_grad(), batches_of(validation_loader(samples, mine, workers)) as batches:
+            for batch in batches:
                 if interrupted():
                     raise Interrupted
                 if skip_bad and isinstance(batch, UserError):
                     continue
-                batch = to_device(batch, machine.device)
+                batch = to_device(checked(batch), distributed.device)
                 values = recipe.validate(_flipped(batch) if flips else batch, model)
-                for name, value in values.items():
-                    sums[name] = sums.get(name, 0.0) + float(value.double().sum())
-                count += len(batch["name"])
+                _add_up(sums, {name: (float(x.double().sum()), len(x)) for name, x in values.items()})
     finally:
         model.train(was_training)
-    if shared:
-        sums, count = _add_up(sums, count, machine)
-    if not count:
+    total: dict[str, tuple[float, int]] = {}
+    for part in gather_object([sums]):
+        _add_up(total, part)
+    if not total:
         raise UserError("none of the validation pictures can be read; pass another --val_dataroot")
-    return {name: value / count for name, value in sums.items()}
+    # A value that none of the pictures has, such as the PSNR of clean ones, is left out.
+    return {name: value / count for name, (value, count) in total.items() if count}
 
 
-def validation_loader(samples: Dataset, indices: Any, workers: int = 0) -> DataLoader:
+def _add_up(total: dict[str, tuple[float, int]], part: dict[str, tuple[float, int]]) -> None:
+    for name, (value, count) in part.items():
+        before, counted = total.get(name, (0.0, 0))
+        total[name] = before + value, counted + count
+
+
+def validation_loader(samples: Dataset, indices: Iterable[int], workers: int = 0) -> DataLoader:
     """Batches of one picture, in order: sizes may differ."""
     return DataLoader(
         _Reporting(samples),
@@ -76,15 +82,18 @@ def validation_loader(samples: Dataset, indices: Any, workers: int = 0) -> DataL
     )
 
 
-def to_device(batch: dict[str, Any] | UserError, device: torch.device, *, channels_last: bool = False):
-    """The batch with its tensors on `device`; raises it where it is a UserError."""
-    if isinstance(batch, UserError):
-        raise batch
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    return {
-        key: value.to(device, non_blocking=True, memory_format=layout) if torch.is_tensor(value) else value
-        for key, value in batch.items()
-    }
+def picture_grids(
+    recipe: Recipe, model: nn.Module, samples: Dataset, distributed: Distributed
+) -> Iterator[tuple[str, Tensor]]:
+    """(columns, grid (3, H, W) in [0, 1]) of the first pictures, one by one."""
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        for row, batch in enumerate(validation_loader(samples, range(min(GRID_ROWS, len(samples))))):
+            columns = recipe.pictures(to_device(checked(batch), distributed.device), model)
+            grid = make_grid(torch.cat([column.float().cpu() for column in columns.values()]), len(columns))
+            yield f"{row}: {' | '.join(columns)}", grid
+    model.train(was_training)
 
 
 class _Reporting(Dataset):
@@ -106,10 +115,3 @@ class _Reporting(Dataset):
 def _flipped(batch: dict[str, Any]) -> dict[str, Any]:
     axes = [axis for axis in (-1, -2) if torch.rand(()) < 0.5]
     return {key: value.flip(axes) if torch.is_tensor(value) else value for key, value in batch.items()}
-
-
-def _add_up(sums: dict[str, float], count: int, machine: Machine) -> tuple[dict[str, float], int]:
-    boxes: list = [None] * machine.world
-    torch.distributed.all_gather_object(boxes, (sums, count))
-    names = next((box for box, n in boxes if n), {})
-    return {name: sum(box.get(name, 0.0) for box, _ in boxes) for name in names}, sum(n for _, n in boxes)

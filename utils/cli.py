@@ -6,7 +6,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Sequence
-from typing import Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 import docstring_parser
 from jsonargparse import ActionConfigFile, ActionYesNo
@@ -44,7 +44,7 @@ def parse(
 
 
 def build_parser(options: type, *, prog: str, description: str, epilog: str = "") -> Parser:
-    """The parser behind `parse`."""
+    """The parser behind `parse`; the options of each base class of `options` are a group of --help."""
     required = [f"--{f.name} {f.name.upper()}" for f in dataclasses.fields(options) if _is_required(f)]
     parser = Parser(
         prog=prog,
@@ -59,8 +59,13 @@ def build_parser(options: type, *, prog: str, description: str, epilog: str = ""
     )
     types, helps = typing.get_type_hints(options), _field_docstrings(options)
     parser.kinds = types
+    groups: dict[type, Any] = {}
     for field in dataclasses.fields(options):
-        _add_field(parser, field, types[field.name], helps.get(field.name, ""))
+        owner = next(cls for cls in options.__mro__ if field.name in inspect.get_annotations(cls))
+        if owner is not options and owner not in groups:
+            title = inspect.cleandoc(owner.__doc__ or "").partition("\n\n")[0]
+            groups[owner] = parser.add_argument_group(" ".join(title.split()).rstrip("."))
+        _add_field(groups.get(owner, parser), field, types[field.name], helps.get(field.name, ""))
     return parser
 
 
@@ -97,7 +102,7 @@ def _field_docstrings(options: type) -> dict[str, str]:
     return {param.arg_name: inspect.cleandoc(param.description or "") for param in params}
 
 
-def _add_field(parser: Parser, field: dataclasses.Field, kind: type, text: str) -> None:
+def _add_field(parser: Any, field: dataclasses.Field, kind: type, text: str) -> None:
     keywords: dict = {"help": text.replace("%", "%%")}
     if _is_required(field):
         keywords["required"] = True

@@ -9,8 +9,16 @@ from contextlib import contextmanager
 class UserError(Exception):
     """Something the user can put right: the message names the file or option and the way out.
 
-    Entry points print it as one line on stderr and exit with code 2, without a traceback.
+    Entry points print it as one line on stderr and exit with `code`, without a traceback.
     """
+
+    code = 2
+
+
+class WriteError(UserError):
+    """What could not be written: no room, no permission, no folder; the same command may work later."""
+
+    code = 1
 
 
 def reason(error: OSError) -> str:
@@ -19,13 +27,13 @@ def reason(error: OSError) -> str:
 
 
 def run(main: Callable[[], int]) -> int:
-    """Calls `main` and returns its exit code; UserError becomes a line on stderr and code 2, Ctrl-C 130."""
+    """Calls `main` and returns its exit code; UserError becomes a line on stderr and its code, Ctrl-C 130."""
     try:
         with _warnings_as_lines():
             return main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -6,7 +6,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import NoReturn
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    STOPPING += (signal.SIGHUP,)
 
 
 @contextmanager
@@ -23,11 +28,40 @@ def ended_at_once() -> Iterator[None]:
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Here Ctrl-C, SIGTERM (schedulers, torchrun) and SIGHUP (a closed terminal) raise KeyboardInterrupt."""
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP"):  # not on Windows
-        numbers.append(signal.SIGHUP)
-    with _handlers(dict.fromkeys(numbers, signal.default_int_handler)):
+    with _handlers(dict.fromkeys(STOPPING, signal.default_int_handler)):
         yield
+
+
+class StopSignals:
+    """A wish to stop, granted when it suits: a context in which these signals are noted in `received`.
+
+    A second signal raises KeyboardInterrupt. A process of torchrun whose agent was killed counts as one
+    that received SIGTERM: nothing else would ever end it.
+    """
+
+    def __init__(self) -> None:
+        self._received = 0
+        self._agent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
+        self._context = _handlers(dict.fromkeys(STOPPING, self._note))
+
+    @property
+    def received(self) -> int:
+        """Number of the signal, 0 before there is one."""
+        if not self._received and self._agent not in (None, os.getppid()):
+            self._received = signal.SIGTERM
+        return self._received
+
+    def __enter__(self) -> "StopSignals":
+        self._context.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._context.__exit__(*error)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self._received:
+            raise KeyboardInterrupt
+        self._received = number
 
 
 @contextmanager

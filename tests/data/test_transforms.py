@@ -61,13 +61,13 @@ def test_light_scales_pictures_and_not_masks():
 
 
 def test_resizing():
-    out = resized(_sample(), 8)
+    out = resized(_sample(), 8, 8)
     assert out["input"].shape == (3, 8, 8)
     assert set(out["mask"].unique().tolist()) <= {0.0, 1.0}
     constant = {"input": torch.full((3, 5, 9), 0.25), "diffuse": torch.full((3, 5, 9), 0.25), "name": "x"}
-    assert torch.allclose(resized(constant, 7)["input"], torch.tensor(0.25))
-    square = resized(constant, 7)
-    assert resized(square, 7) is square
+    assert torch.allclose(resized(constant, 7, 7)["input"], torch.tensor(0.25))
+    square = resized(constant, 7, 7)
+    assert resized(square, 7, 7) is square
 
 
 def test_jitters_stay_in_range_and_move_both_pictures():

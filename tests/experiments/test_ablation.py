@@ -5,9 +5,9 @@ import torch
 
 from experiments import ablation
 from models import build_model
-from recipes import resolve
+from recipes.presets import resolve
 from tests.evaluation import shiq_pairs
-from training.network import build_network
+from training.build import build_network
 from training.options import TrainOptions
 from utils import cli
 from utils.errors import UserError

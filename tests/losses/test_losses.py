@@ -9,21 +9,11 @@ import torchvision
 from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 
-from losses import (
-    achromaticity,
-    content,
-    discriminator_hinge,
-    generator_corrected,
-    generator_released,
-    log_error,
-    map_supervision,
-    specular_supervision,
-    squared_error,
-    ssim,
-    ssim_per_image,
-    untouched_pixels,
-)
+from losses.adversarial import discriminator_hinge, generator_corrected, generator_released
+from losses.content import content, log_error, squared_error, untouched_pixels
+from losses.dichromatic import achromaticity, map_supervision, specular_supervision
 from losses.perceptual import PerceptualLoss
+from losses.ssim import ssim, ssim_per_image
 from utils.errors import UserError
 
 

@@ -5,10 +5,14 @@ import math
 import pytest
 import torch
 
+from losses.ssim import ssim_per_image
 from models import Separation, build_model
-from recipes import build_recipe, resolve
+from recipes.aha_terms import AHA_TERMS
+from recipes.build import build_recipe
+from recipes.presets import resolve
 from recipes.schedules import LearningRates
-from recipes.values import psnr_per_image
+from recipes.scores import psnr_per_image
+from recipes.tshrnet_terms import TSHRNET_TERMS
 from training.options import TrainOptions
 from utils.errors import UserError
 
@@ -50,8 +54,7 @@ def test_corrected_reaches_every_generator_parameter():
 
 def test_the_corrected_adversarial_term_reaches_coarse_and_refine_networks():
     reached = _with_gradient(_recipe(recipe="corrected", **PLAIN | {"lambda_gan": 1.0}))
-    rooms = {name.split(".")[0] for name in reached}
-    assert {"HFE", "coarse", "refine"} <= rooms
+    assert {"HFE", "coarse", "refine"} <= {name.split(".")[0] for name in reached}
 
 
 def test_the_released_adversarial_term_reaches_the_aha_module_only():
@@ -64,16 +67,17 @@ def test_the_released_adversarial_term_reaches_the_aha_module_only():
 def test_the_discriminator_learns_from_its_own_phase_only():
     recipe = _recipe(recipe="corrected", **PLAIN | {"lambda_gan": 1.0})
     phases = recipe.phases(_batch())
-    _, loss, terms = next(phases)
-    loss.backward()
-    assert set(terms) == {"gan", "loss"}
-    assert all(p.grad is None for p in recipe.discriminator.parameters())
-    recipe.model.zero_grad()
     name, loss, _ = next(phases)
     loss.backward()
     assert name == "discriminator"
     assert all(p.grad is not None for p in recipe.discriminator.parameters())
     assert all(p.grad is None for p in recipe.model.parameters())
+    recipe.discriminator.zero_grad()
+    name, loss, terms = next(phases)
+    loss.backward()
+    assert name == "generator"
+    assert set(terms) == {"gan", "loss"}
+    assert all(p.grad is None for p in recipe.discriminator.parameters())
 
 
 def test_a_weight_of_zero_builds_nothing(monkeypatch):
@@ -83,7 +87,7 @@ def test_a_weight_of_zero_builds_nothing(monkeypatch):
     ((_, _, terms),) = recipe.phases(_batch(32))
     assert set(terms) == {"content", "loss"}
     assert set(recipe.networks) == set(recipe.optimisers) - {"generator"} | {"model"}
-    assert recipe.required_keys == ()
+    assert recipe.training_layers == ()
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms():
@@ -94,17 +98,17 @@ def test_the_loss_is_the_weighted_sum_of_its_terms():
         "lambda_perceptual": 0.125,
     }
     recipe = _recipe(**weights)
-    _, loss, terms = next(recipe.phases(_batch()))
+    _, loss, terms = list(recipe.phases(_batch()))[-1]
     expected = sum(recipe.weights[name] * term for name, term in terms.items() if name != "loss")
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    assert set(recipe.required_keys) == {"specular", "mask"}
+    assert set(recipe.training_layers) == {"specular", "mask"}
     assert len(terms) == 8
 
 
 def test_log_terms_look_where_they_are_told():
     weights = PLAIN | {"lambda_log": 1.0, "lambda_untouched": 1.0, "lambda_highlight": 1.0, "log_floor": 1e-4}
     recipe = _recipe(**weights)
-    assert set(recipe.required_keys) == {"specular", "mask"}
+    assert set(recipe.training_layers) == {"specular", "mask"}
     batch = _batch(32)
     inside = torch.zeros(2, 1, 32, 32)
     inside[..., :8, :8] = 1
@@ -143,8 +147,8 @@ def test_presets_and_their_overrides():
     released, corrected = _options(recipe="released"), _options()
     assert corrected.recipe == "corrected"
     assert (released.selection_split, corrected.selection_split) == ("test", "validation")
-    assert (released.validation_mode, corrected.validation_mode) == ("train", "eval")
-    assert (released.shuffle, corrected.shuffle) == ("once", "every_epoch")
+    assert (released.drop_last, corrected.drop_last) == (True, False)
+    assert (released.shuffle, corrected.shuffle) == ("every_epoch", "every_epoch")
     assert (released.resume_state, corrected.resume_state) == ("weights", "everything")
     assert (released.authors_checkpoint, corrected.authors_checkpoint) == (True, False)
     assert corrected.seed == 0
@@ -179,14 +183,68 @@ def test_validation_values():
     with torch.no_grad():
         values = recipe.validate(batch, recipe.model)
         result = recipe.model(batch["input"])
-    coarse = (result.stages["coarse_diffuse"] - batch["diffuse"]).abs().mean(dim=(1, 2, 3))
+    error = result.stages["coarse_diffuse"] - batch["diffuse"]
+    coarse = error.abs().mean(dim=(1, 2, 3))
     refined = (result.diffuse - batch["diffuse"]).abs().mean(dim=(1, 2, 3))
-    assert torch.allclose(values["coarse_loss"], coarse)
+    # As the authors' validation: MSE + L1 of the coarse estimate, and that plus its SSIM.
+    assert torch.allclose(values["coarse_loss"], coarse + error.square().mean(dim=(1, 2, 3)))
+    ssim = ssim_per_image(result.stages["coarse_diffuse"], batch["diffuse"])
+    assert torch.allclose(values["loss_plus_ssim"], values["coarse_loss"] + ssim)
     assert torch.allclose(values["loss"], 10 * (coarse + refined))
+    assert torch.allclose(values["gain"], values["psnr"] - values["psnr_input"])
     assert values["psnr"].shape == (2,)
     pictures = recipe.pictures(batch, recipe.model)
-    assert list(pictures) == ["input", "highlight map", "coarse", "refined", "truth"]
+    assert list(pictures) == ["input", "highlight map", "coarse", "refined", "ground truth"]
     assert all(p.min() >= 0 and p.max() <= 1 and p.shape == (2, 3, 32, 32) for p in pictures.values())
+
+
+def test_pictures_without_a_highlight_are_judged_apart():
+    recipe = _recipe(**PLAIN | {"lambda_content": 10.0})
+    batch = _batch(32)
+    batch["input"] = torch.stack([batch["input"][0], batch["diffuse"][1]])
+    with torch.no_grad():
+        values = recipe.validate(batch, recipe.model.eval())
+        result = recipe.model(batch["input"])
+    psnr = psnr_per_image(result.diffuse, batch["diffuse"])
+    assert [float(value) for value in values["psnr"]] == pytest.approx([float(psnr[0])])
+    assert [float(value) for value in values["psnr_clean"]] == pytest.approx([float(psnr[1])])
+    assert values["share_clean"].tolist() == [0, 1]
+    assert all(len(values[name]) == 1 for name in ("gain", "psnr_input", "ssim"))
+    assert len(values["loss"]) == 2
+
+
+def test_every_term_names_an_option_and_every_weight_is_a_term():
+    for terms in (AHA_TERMS, *TSHRNET_TERMS.values()):
+        assert len({term.name for term in terms}) == len(terms)
+        for term in terms:
+            assert isinstance(getattr(_options(), term.weight), float)
+    weights = {term.weight for terms in (AHA_TERMS, *TSHRNET_TERMS.values()) for term in terms}
+    assert weights == {name for name in vars(_options()) if name.startswith("lambda_")}
+
+
+def test_the_discriminator_ends_in_a_norm_when_released_only():
+    batch = _batch()
+    for name, constant in (("released", True), ("corrected", False)):
+        recipe = _recipe(recipe=name, **PLAIN | {"lambda_gan": 1.0})
+        with torch.no_grad():
+            scores = recipe.discriminator(torch.rand(2, 3, 128, 128), torch.rand(2, 1, 128, 128))
+            doubled = recipe.discriminator(5 * batch["input"], 5 * batch["mask"])
+        assert recipe.discriminator.normalised_output is constant
+        # A norm gives every image a mean of zero before the LeakyReLU: nothing is below -0.2 sqrt(n).
+        negative = torch.where(scores < 0, scores / 0.2, scores) if constant else scores
+        assert torch.allclose(negative.mean(dim=(1, 2, 3)), torch.zeros(2), atol=1e-5) is constant
+        assert doubled.shape == (2, 1, 2, 2)
+
+
+def test_released_presets_do_not_ask_the_other_networks_for_attention():
+    assert _options(recipe="released", model="aha").redraw_attention
+    assert not _options(recipe="released", model="aha-figure").redraw_attention
+
+
+def test_resolving_leaves_the_options_alone():
+    options = TrainOptions()
+    assert resolve(options) is not options
+    assert options == TrainOptions()
 
 
 def test_psnr():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from recipes import resolve
 from recipes.optimisers import Muon, build_optimiser
+from recipes.presets import resolve
 from training.options import TrainOptions
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from models import build_model
-from recipes import build_recipe, resolve
+from recipes.build import build_recipe
+from recipes.presets import resolve
 from training.loop import train
 from training.options import TrainOptions
 from utils.errors import UserError
@@ -34,7 +35,7 @@ def batch_of(size=64, count=2):
 @pytest.mark.parametrize("name", ["tshrnet", "tshrnet-mix"])
 def test_the_loss_is_the_sum_of_squared_errors_in_network_range(name):
     recipe, batch = recipe_of(name, lambda_residue=0.01), batch_of()
-    model = recipe.networks["model"].eval()
+    model = recipe.networks["model"].bare.eval()
     with torch.no_grad():
         ((optimiser, loss, terms),) = recipe.phases(batch)
         stages = model(batch["input"]).stages
@@ -51,7 +52,7 @@ def test_the_loss_is_the_sum_of_squared_errors_in_network_range(name):
     rest = [error("refined_diffuse", "diffuse"), error("tone_corrected", "tone_corrected")]
     assert float(loss) == pytest.approx(sum(first + rest) + 0.01 * error("residue", "specular"), rel=1e-5)
     assert float(terms["residue"]) == pytest.approx(error("residue", "specular"), rel=1e-5)
-    assert set(recipe.required_keys) == {"specular", "tone_corrected"} | (
+    assert set(recipe.training_layers) == {"specular", "tone_corrected"} | (
         {"albedo", "shading"} if name == "tshrnet" else set()
     )
 
@@ -63,7 +64,7 @@ def test_the_optimiser_is_the_authors():
     group = optimiser.param_groups[0]
     assert (group["lr"], tuple(group["betas"]), group["weight_decay"]) == (1e-4, (0.5, 0.999), 0)
     assert sum(len(g["params"]) for g in optimiser.param_groups) == len(
-        list(recipe.networks["model"].parameters())
+        list(recipe.networks["model"].bare.parameters())
     )
     options = recipe.options
     assert (options.batch_size, options.size, options.epochs, options.seed) == (16, 256, 100, 1)
@@ -82,7 +83,7 @@ def test_learning_rates(decay, rates):
 
 def test_validation_scores_each_picture():
     recipe, batch = recipe_of("tshrnet"), batch_of(count=2)
-    model = recipe.networks["model"].eval()
+    model = recipe.networks["model"].bare.eval()
     with torch.no_grad():
         values = recipe.validate(batch, model)
         result = model(batch["input"])

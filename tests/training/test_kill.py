@@ -11,7 +11,7 @@ import pytest
 
 from tests.training.compare import assert_same_run
 
-PRELOADED = ["training.loop", "recipes.corrected", "models", "data.transforms"]
+PRELOADED = ["training.loop", "recipes.build", "models", "data.transforms"]
 
 
 @pytest.fixture(scope="module")

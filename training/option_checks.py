@@ -1,10 +1,26 @@
 """Options that contradict each other, or that nothing can honour, each with the way out."""
 
+import math
+
+from recipes.aha_terms import AHA_TERMS
+from recipes.tshrnet_terms import TSHRNET_TERMS
 from training.options import TrainOptions
 from utils.errors import UserError
 
-SMALLEST = 64  # sides below leave the discriminator one score a picture, which its norm turns into zero
+# Sides below leave the discriminator without a score, or with one that its norm turns into zero.
+SMALLEST = {"plain": 32, "normalised": 64}
 DEFAULT_SIZE = 224  # of the paper's training pictures
+
+AT_LEAST_ONE = (
+    *("batch_size", "grad_accumulation", "epochs", "log_every", "checkpoint_every", "scenes_per_epoch"),
+    *("val_every", "max_steps", "latent_channels", "scene_size"),
+)
+LOSS_WEIGHTS = {term.weight for terms in (AHA_TERMS, *TSHRNET_TERMS.values()) for term in terms}
+NOT_NEGATIVE = (
+    *("keep_checkpoints", "early_stop", "overfit", "crop", "size", "val_size", "num_workers", "val_scenes"),
+    *("clip_grad", "warmup_steps", "lr_g", "lr_d", "weight_decay", *sorted(LOSS_WEIGHTS)),
+)
+BELOW_ONE = ("val_share", "ema_decay")
 
 
 def training_size(options: TrainOptions) -> int:
@@ -14,10 +30,10 @@ def training_size(options: TrainOptions) -> int:
     return 0 if options.crop else DEFAULT_SIZE
 
 
-def refuse_senseless(options: TrainOptions) -> None:
-    """Raises UserError; `options` as returned by `recipes.resolve`."""
-    _refuse_released(options)
-    _refuse_out_of_range(options)
+def validate_options(options: TrainOptions) -> None:
+    """Raises UserError; `options` as returned by `recipes.presets.resolve`."""
+    _check_released(options)
+    _check_numbers(options)
     if options.perceptual_weights == "none" and options.lambda_perceptual:
         raise UserError(
             "--perceptual_weights none leaves nothing to compare; pass --lambda_perceptual 0 as well"
@@ -34,14 +50,16 @@ def refuse_senseless(options: TrainOptions) -> None:
             "out (--recipe released asks for the first)"
         )
     side = options.crop or training_size(options)
-    if options.recipe != "tshrnet" and options.lambda_gan and 0 < side < SMALLEST:
-        raise UserError(
-            f"pictures of {side} pixels are too small for the discriminator: train at {SMALLEST} or more, "
-            "or pass --lambda_gan 0"
-        )
+    if options.recipe != "tshrnet" and options.lambda_gan:
+        smallest = SMALLEST[options.discriminator_output]
+        if 0 < side < smallest:
+            raise UserError(
+                f"pictures of {side} pixels are too small for the discriminator: train at {smallest} or "
+                "more, or pass --lambda_gan 0"
+            )
 
 
-def _refuse_released(options: TrainOptions) -> None:
+def _check_released(options: TrainOptions) -> None:
     """Options of the released script that it parses and does not use."""
     if options.n_class != 3:
         raise UserError(
@@ -62,28 +80,16 @@ def _refuse_released(options: TrainOptions) -> None:
         raise UserError("--mixed_precision: say which one, --precision bf16 or --precision fp16")
 
 
-def _refuse_out_of_range(options: TrainOptions) -> None:
-    at_least_one = ("batch_size", "grad_accumulation", "epochs", "log_every", "checkpoint_every")
-    at_least_one += ("scenes_per_epoch", "val_every", "max_steps", "latent_channels")
-    for name in at_least_one:
+def _check_numbers(options: TrainOptions) -> None:
+    for name in AT_LEAST_ONE:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} must be at least 1, got {value}")
-    not_negative = (
-        "keep_checkpoints",
-        "early_stop",
-        "overfit",
-        "crop",
-        "clip_grad",
-        "warmup_steps",
-        "val_scenes",
-    )
-    not_negative += tuple(name for name in vars(options) if name.startswith(("lambda_", "lr_g", "lr_d")))
-    for name in not_negative:
+    for name in NOT_NEGATIVE:
         value = getattr(options, name)
-        if isinstance(value, int | float) and not value >= 0:
-            raise UserError(f"--{name} must not be negative, got {value}")
-    for name in ("val_share", "ema_decay"):
+        if value is not None and not (value >= 0 and math.isfinite(value)):
+            raise UserError(f"--{name} must be a number that is not negative, got {value}")
+    for name in BELOW_ONE:
         if not 0 <= getattr(options, name) < 1:
             raise UserError(f"--{name} must be within [0, 1), got {getattr(options, name)}")
     if len(options.betas) != 2 or not all(0 <= beta < 1 for beta in options.betas):

@@ -1,0 +1,23 @@
+"""From the name of a recipe to the recipe."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from recipes.aha import AHARecipe
+from recipes.presets import RecipeOptions
+from recipes.recipe import Recipe
+from recipes.tshrnet import TSHRNetRecipe
+
+RECIPES: dict[str, Callable[[nn.Module, Any], Recipe]] = {
+    "corrected": AHARecipe,
+    "released": AHARecipe,
+    "tshrnet": TSHRNetRecipe,
+}
+"""The two recipes of the AHA networks differ in their presets only (recipes/presets.py)."""
+
+
+def build_recipe(model: nn.Module, options: RecipeOptions) -> Recipe:
+    """The recipe `options.recipe` around `model`; `options` as returned by `recipes.presets.resolve`."""
+    return RECIPES[options.recipe](model, options)

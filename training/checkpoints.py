@@ -1,0 +1,286 @@
+"""The files of a run: the last and the best checkpoints, and weights for infer.py.
+
+config.yaml code.yaml      what was asked, with which code
+log.jsonl timing.jsonl     see training/logger.py
+tensorboard/               scalars and picture grids
+last.pt best-STEP.pt       checkpoints, to resume from
+best.safetensors           the best weights so far (averaged, where averaging is on)
+last.safetensors           those at the end
+pairs.csv                  --shuffle once: the order of the samples
+Nature.mdl Nature-*.mdl    --authors_checkpoint: weights as the authors' code stores them
+run.lock                   names the process that trains here
+"""
+
+import contextlib
+import copy
+import csv
+import io
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from training.options import TrainOptions
+from training.state import Run
+from training.stream import SampleStream
+from utils import runs
+from utils.atomic import atomic_path, write_text
+from utils.errors import UserError, WriteError
+from weights.model_files import OPTIONAL, read_metadata, save_model
+from weights.pickled import read_pickled
+
+FORMAT = 1
+LAST = "last.pt"
+DIVERGED = "lower --lr_g or pass --clip_grad 1, and give the same command again"
+AUTHORS_INTERVAL = 10  # the authors' code keeps epochs 1, 11, 21, ...
+
+
+def checkpoint_to_resume(options: TrainOptions) -> Path | None:
+    """What --resume means for --runs_name; None: start. Raises UserError where a run would be overwritten."""
+    folder = Path(options.runs_name)
+    last = folder / LAST
+    if options.resume not in ("auto", "no"):
+        return Path(options.resume)
+    if last.exists() and options.resume == "no" and not options.dry_run:
+        raise UserError(
+            f"{folder} already holds a run: choose another --runs_name, remove the folder, or pass "
+            "--resume auto"
+        )
+    if last.exists():
+        return last if options.resume == "auto" else None
+    # Every run has a last.pt from its first moment on, before it logs anything.
+    best = sorted(folder.glob("best-*.pt"))
+    if (best or (folder / "log.jsonl").exists()) and not options.dry_run:
+        others = f"--resume {best[-1]} to go on from there, " if best else ""
+        raise UserError(
+            f"{folder} holds a run without its {LAST}, and starting anew would overwrite it: pass {others}"
+            "another --runs_name, or remove the folder"
+        )
+    return None
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Writes `state` atomically: a run killed meanwhile leaves the file that was there before."""
+    with _room_for(path, state), atomic_path(path) as temporary:
+        torch.save({"format": FORMAT} | state, temporary)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint onto the CPU, without unpickling code. Raises UserError naming the file."""
+    if not path.is_file():
+        raise UserError(
+            f"{path}: there is no such checkpoint; --resume auto starts or goes on with --runs_name"
+        )
+    try:
+        state = read_pickled(path)
+    except UserError as error:
+        raise UserError(f"not a readable checkpoint: {error}; resume from another one") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise UserError(
+            f"{path} is not a checkpoint of train.py; to start from bare weights pass --init_from {path}"
+        )
+    return state
+
+
+class CheckpointManager:
+    """Writes the files of `run`, in its main process only."""
+
+    def __init__(self, run: Run):
+        self.run, self.folder = run, run.folder
+        self.last = self.folder / LAST
+        self.saved_step = run.progress.step
+
+    def open(self, resumed: Path | None) -> None:
+        """Clears what a killed run left, finishes what it began, writes the configuration.
+
+        resumed  the checkpoint that the run was taken from
+        """
+        if self.run.distributed.is_main:
+            for path in self.folder.glob(".tmp*"):
+                path.unlink(missing_ok=True)
+            if resumed == self.last and self.run.options.resume_state == "everything":
+                self._finish_publishing()
+            runs.write_configuration(self.folder, self.run.options)
+        if not self.last.exists() or resumed is None:
+            self.save_last()
+
+    def list_pairs(self, stream: SampleStream) -> None:
+        """pairs.csv: the names of the samples in the order in which every epoch takes them."""
+        names = getattr(stream.samples, "name", None)
+        if not self.run.distributed.is_main or names is None:
+            return
+        table = io.StringIO()
+        csv.writer(table).writerows([names(int(index))] for index in stream.order(0))
+        write_text(self.folder / "pairs.csv", table.getvalue())
+
+    def save_last(self) -> None:
+        """The checkpoint to resume from; raises UserError where weights are not finite any more."""
+        self.saved_step = self.run.progress.step
+        if self.run.distributed.is_main:
+            self._check_finite()
+            save_checkpoint(self.last, self.run.state_dict())
+
+    def save_validated(self, value: float) -> None:
+        """Ranks the current step by its validation, saves it, and drops what is no more among the best.
+
+        last.pt comes after the files that it names, and before those go that it no longer names. Killed at
+        any moment, the run goes on from the previous last.pt, whose files are all there, or from this one.
+        """
+        run, progress = self.run, self.run.progress
+        if math.isnan(value):
+            raise UserError(
+                f"the validation after step {progress.step} gives no number; {self.untouched()}: {DIVERGED}"
+            )
+        sign = 1 if run.recipe.selection[1] == "max" else -1
+        entry = [value, progress.step, f"best-{progress.step:08d}.pt"]
+        improved = not progress.best or sign * value > sign * progress.best[0][0]
+        ranked = sorted([*progress.best, entry], key=lambda other: -sign * other[0])
+        # Without any kept checkpoint the best value must still be known.
+        kept = ranked[: max(1, run.options.keep_checkpoints)]
+        dropped = [name for _, _, name in ranked[len(kept) :]]
+        progress.best, progress.best_by = kept, run.recipe.selection[0]
+        progress.stale = 0 if improved else progress.stale + 1
+        if run.distributed.is_main:
+            self._publish(entry if entry in kept else None, improved, dropped)
+        self.saved_step = progress.step
+        run.distributed.wait()
+
+    def _publish(self, entry: list | None, improved: bool, dropped: list[str]) -> None:
+        self._check_finite()
+        best = self.folder / entry[2] if entry and self.run.options.keep_checkpoints else None
+        if best:
+            save_checkpoint(best, self.run.state_dict())
+        if improved:
+            self._save_weights("best", self.run.describe())
+        if self.run.options.authors_checkpoint:
+            self._save_for_authors(improved)
+        if best:
+            _alias(best, self.last)
+        else:
+            save_checkpoint(self.last, self.run.state_dict())
+        for name in dropped:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """At the end of the run."""
+        if self.saved_step != self.run.progress.step:
+            self.save_last()
+        if self.run.distributed.is_main:
+            self._save_weights("last", self.run.describe())
+
+    def untouched(self) -> str:
+        """What is left of a run that failed, in words."""
+        if not self.last.exists():
+            return "nothing was saved yet"
+        return f"the last good checkpoint, of step {self.saved_step}, is untouched ({self.last})"
+
+    def _finish_publishing(self) -> None:
+        """What `save_validated` had not done yet when the run was killed."""
+        progress = self.run.progress
+        for _, step, name in progress.best:
+            missing = self.run.options.keep_checkpoints and not (self.folder / name).exists()
+            if missing and step == progress.step:
+                _alias(self.last, self.folder / name)
+        known = {name for _, _, name in progress.best}
+        for path in self.folder.glob("best-*.pt"):
+            # Where the ranking started afresh, the best of before are no leftovers.
+            later = path.stem.removeprefix("best-") > f"{progress.step:08d}"
+            if path.name not in known and (known or later):
+                path.unlink()
+        if not progress.best:
+            return
+        _, step, name = progress.best[0]
+        if _step_of(self.folder / "best.safetensors") != step and (self.folder / name).exists():
+            state = load_checkpoint(self.folder / name)
+            self._save_weights(
+                "best",
+                self.run.describe() | {"steps": step},
+                state.get("average") or state["networks"]["model"],
+            )
+
+    def _save_weights(self, name: str, training: dict, weights: dict[str, Tensor] | None = None) -> None:
+        """NAME.safetensors: the evaluated network, or that network with other weights."""
+        network = self.run.evaluated
+        if weights is not None:
+            network = copy.deepcopy(network)
+            network.load_state_dict(weights)
+        path = self.folder / f"{name}.safetensors"
+        with _room_for(path, network.state_dict()):
+            save_model(network, path, training=training)
+
+    def _save_for_authors(self, improved: bool) -> None:
+        run = self.run
+        epoch = max(1, round(run.epoch))
+        if not improved and epoch % AUTHORS_INTERVAL != 1:
+            return
+        generator = {k: v for k, v in run.evaluated.state_dict().items() if k not in OPTIONAL}
+        path = self.folder / f"Nature-{epoch}.mdl"
+        self._save_authors_file(path, epoch, generator, "generator")
+        if improved:
+            _alias(path, self.folder / "Nature.mdl")
+            if "discriminator" in run.recipe.networks:
+                weights = run.recipe.networks["discriminator"].bare.state_dict()
+                path = self.folder / f"Nature-{epoch}-discriminator.mdl"
+                self._save_authors_file(path, epoch, weights, "discriminator")
+
+    def _save_authors_file(self, path: Path, epoch: int, weights: dict[str, Tensor], name: str) -> None:
+        model = {f"module.{key}": value for key, value in weights.items()}
+        content = {"epoch": epoch, "model": model, "optimizer": self.run.recipe.optimisers[name].state_dict()}
+        with _room_for(path, content), atomic_path(path) as temporary:
+            torch.save(content, temporary)
+
+    def _check_finite(self) -> None:
+        for name, network in self.run.recipe.networks.items():
+            for entry, value in network.bare.state_dict().items():
+                if not torch.isfinite(value).all():
+                    raise UserError(
+                        f"{entry} of the {name} is not finite after step {self.run.progress.step}; "
+                        f"{self.untouched()}: {DIVERGED}"
+                    )
+
+
+def _alias(path: Path, name: Path) -> None:
+    """Makes `name` another name of the file `path`, as a hard link where the file system has them."""
+    with atomic_path(name) as temporary:
+        try:
+            os.link(path, temporary)
+        except OSError:
+            shutil.copyfile(path, temporary)
+
+
+def _step_of(weights: Path) -> int | None:
+    """The step that a weight file says; None where it is missing or damaged."""
+    with contextlib.suppress(UserError):
+        return read_metadata(weights)["training"].get("steps")
+    return None
+
+
+@contextlib.contextmanager
+def _room_for(path: Path, content: Any) -> Iterator[None]:
+    """Turns whatever stops a file from being written into a WriteError that says how much room it needs."""
+    try:
+        yield
+    # torch raises RuntimeError at a full disk.
+    except (UserError, OSError, RuntimeError, SafetensorError) as error:
+        needed, free = _bytes(content) / 2**20, shutil.disk_usage(_existing(path)).free / 2**20
+        raise WriteError(
+            f"cannot write {path}, which takes {needed:,.1f} MiB where {free:,.1f} MiB are free ({error}); "
+            "the file of before is untouched: make room, and give the same command again"
+        ) from error
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in path.absolute().parents if folder.exists())
+
+
+def _bytes(content: Any) -> int:
+    if isinstance(content, Tensor):
+        return content.numel() * content.element_size()
+    values = content.values() if isinstance(content, dict) else content
+    return sum(_bytes(value) for value in values) if isinstance(content, dict | list | tuple) else 0

@@ -1,0 +1,142 @@
+"""Devices and processes, by accelerate: one process, several GPUs or machines, or processes on a CPU."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.distributed.nn.functional as differentiable
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
+from torch import Tensor, nn
+
+from recipes.recipe import TrainedNetwork
+from utils.errors import UserError
+
+
+class Distributed:
+    """Where a run computes: `rank` of `world` processes, each with `device`.
+
+    Optimisers stay as they are: accelerate's wrapper around one changes the loss scale of fp16 after each
+    step of each optimiser, so that with several optimisers accumulated gradients would be of two scales.
+    """
+
+    def __init__(self, device: str = "auto", precision: str = "fp32"):
+        if device not in ("auto", "cpu", "cuda"):
+            raise UserError(f"--device {device} is not known; choose auto, cpu or cuda")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise UserError("--device cuda: PyTorch sees no GPU here; pass --device cpu, or auto")
+        cpu = device == "cpu" or not torch.cuda.is_available()
+        if precision == "fp16" and cpu:
+            raise UserError("--precision fp16 needs a GPU; pass --precision bf16 or fp32")
+        # One process may train several times with different precisions, as the tests do.
+        AcceleratorState._reset_state()
+        # Buffers are alike in all processes (batch norm is synchronised), so none have to be sent around.
+        handler = DistributedDataParallelKwargs(broadcast_buffers=False)
+        mixed = "no" if precision == "fp32" else precision
+        self.accelerator = Accelerator(cpu=cpu, mixed_precision=mixed, kwargs_handlers=[handler])
+        self.device = self.accelerator.device
+        self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
+        self.is_main = self.rank == 0
+
+    def place(self, network: nn.Module, *, channels_last: bool = False) -> nn.Module:
+        """Moves a network to the device; with several processes its batch norms share their statistics."""
+        if self.world > 1:
+            synchronise_batch_norm(network)
+        layout = torch.channels_last if channels_last else torch.preserve_format
+        return network.to(self.device, memory_format=layout)
+
+    def wrap(self, network: TrainedNetwork, *, compile: bool = False) -> None:
+        """Puts mixed precision and, with several processes, averaging of gradients around a network."""
+        wrapped = self.accelerator.prepare_model(network.bare)
+        network.wrapped = torch.compile(wrapped) if compile else wrapped
+
+    @contextlib.contextmanager
+    def accumulating(self, networks: dict[str, TrainedNetwork], enabled: bool) -> Iterator[None]:
+        """While batches are accumulated, gradients are not exchanged."""
+        with contextlib.ExitStack() as stack:
+            for network in networks.values() if enabled else ():
+                stack.enter_context(self.accelerator.no_sync(network.wrapped))
+            yield
+
+    def backward(self, loss: Tensor) -> None:
+        self.accelerator.backward(loss)
+
+    def step(self, optimiser: torch.optim.Optimizer, clip: float = 0.0) -> None:
+        """An optimiser's step, after its gradients were cut to the norm `clip` (0: not at all)."""
+        if clip:
+            if self.scaler:
+                self.scaler.unscale_(optimiser)
+            parameters = [p for group in optimiser.param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, clip)
+        if self.scaler:
+            self.scaler.step(optimiser)
+        else:
+            optimiser.step()
+
+    def end_step(self) -> None:
+        """After all optimisers have stepped: fp16 chooses its next loss scale."""
+        if self.scaler:
+            self.scaler.update()
+
+    @property
+    def scaler(self) -> torch.amp.GradScaler | None:
+        """The loss scale of fp16."""
+        return self.accelerator.scaler
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of a tensor over the processes."""
+        return self.accelerator.reduce(value, "mean") if self.world > 1 else value
+
+    def largest(self, value: int) -> int:
+        """The largest of the processes' numbers."""
+        if self.world == 1:
+            return value
+        return int(self.accelerator.gather(torch.tensor([value], device=self.device)).max())
+
+    def from_main(self, value: Any) -> Any:
+        """The main process's value, in every process."""
+        return broadcast_object_list([value])[0]
+
+    def wait(self) -> None:
+        """Until all processes have come here."""
+        self.accelerator.wait_for_everyone()
+
+    def close(self) -> None:
+        self.accelerator.end_training()
+
+
+class SynchronisedBatchNorm2d(nn.BatchNorm2d):
+    """nn.BatchNorm2d with the mean and variance of all processes' samples; its entries are the same.
+
+    torch.nn.SyncBatchNorm refuses to run on CPUs, where two processes must take the steps of one with the
+    doubled batch.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        distributed = torch.distributed
+        if not (self.training and distributed.is_initialized() and distributed.get_world_size() > 1):
+            return super().forward(x)
+        world = distributed.get_world_size()
+        wide = x.float()
+        # All processes hold batches of one size, so the mean of means is the mean.
+        mean = differentiable.all_reduce(wide.mean(dim=(0, 2, 3))) / world
+        centred = wide - mean.view(1, -1, 1, 1)
+        variance = differentiable.all_reduce(centred.square().mean(dim=(0, 2, 3))) / world
+        self._remember(mean, variance, world * x.numel() // x.shape[1])
+        scale = torch.rsqrt(variance + self.eps) * self.weight
+        return (centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(x.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+
+
+def synchronise_batch_norm(network: nn.Module) -> None:
+    """Turns every nn.BatchNorm2d inside `network` into a synchronised one, in place."""
+    for module in network.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SynchronisedBatchNorm2d

@@ -1,0 +1,232 @@
+"""The state of a run: its parts, how far it is, and both as the content of a checkpoint."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from models import with_added
+from recipes.recipe import Recipe
+from training.distributed import Distributed
+from training.options import TrainOptions
+from training.samples import Samples
+from utils import runs
+from utils.errors import UserError
+
+RESUMABLE_OPTIONS = {"runs_name", "resume", "dry_run", "max_steps", "epochs", "num_workers"}
+"""Options that may change between the parts of a run without a word."""
+
+BEFORE = {"discriminator_output": "normalised", "drop_last": False, "resize": "square", "lambda_stages": 1.0}
+"""Options younger than some checkpoints, with what held before them."""
+
+PARTS = {"network", "hyperparameters", "seed", "networks", "optimisers", "recipe", "progress", "options"}
+"""What every checkpoint has held so far."""
+
+
+@dataclass
+class Progress:
+    """How far a run is; all of it goes into checkpoints.
+
+    step            optimiser steps taken
+    best            [value, step, file name] of the best checkpoints, best first
+    best_by         name of the validation value that ranks them
+    stale           validations in a row without improvement
+    validation_due  the validation of this step is still to be made
+    window          term -> [sum, count] since the last log line
+    """
+
+    step: int = 0
+    best: list[list] = field(default_factory=list)
+    best_by: str = ""
+    stale: int = 0
+    validation_due: bool = False
+    window: dict[str, list] = field(default_factory=dict)
+
+
+@dataclass
+class Run:
+    """One training run. The recipe holds the networks and the optimisers.
+
+    average      moving average of the weights, None where it is off
+    joint_batch  samples of an optimiser step, over processes and accumulated batches
+    total        optimiser steps of the whole run
+    val_every    steps between validations
+    """
+
+    options: TrainOptions
+    distributed: Distributed
+    samples: Samples
+    recipe: Recipe
+    average: AveragedModel | None
+    joint_batch: int
+    total: int
+    val_every: int
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.options.runs_name)
+
+    @property
+    def model(self) -> nn.Module:
+        """The network that is trained, bare."""
+        return self.recipe.networks["model"].bare
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is validated and saved: the average, where there is one."""
+        return self.average.module if self.average else self.model
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training samples so far."""
+        return self.progress.step * self.joint_batch / self.samples.epoch
+
+    def describe(self) -> dict[str, Any]:
+        """How the weights came about, for the metadata of a weight file."""
+        best = self.progress.best
+        return {
+            "data": self.options.dataroot or "synthetic scenes",
+            "steps": self.progress.step,
+            "recipe": self.options.recipe,
+            "seed": self.options.seed,
+            "averaged": bool(self.average),
+            "best": {"value": best[0][0], "step": best[0][1], "by": self.progress.best_by} if best else None,
+            "options": asdict(self.options),
+            **runs.describe_code(),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that `load_state_dict` needs to go on bit for bit."""
+        progress = asdict(self.progress)
+        progress["window"] = {name: [float(total), n] for name, (total, n) in self.progress.window.items()}
+        scaler = self.distributed.scaler
+        return {
+            "network": self.model.spec.name,
+            "hyperparameters": self.model.spec.hyperparameters,
+            "seed": self.options.seed,
+            "networks": {name: net.bare.state_dict() for name, net in self.recipe.networks.items()},
+            "optimisers": {name: opt.state_dict() for name, opt in self.recipe.optimisers.items()},
+            "recipe": self.recipe.state_dict(),
+            "average": self.average.module.state_dict() if self.average else None,
+            "averaged_steps": int(self.average.n_averaged) if self.average else 0,
+            "scaler": scaler.state_dict() if scaler else None,
+            "progress": progress,
+            "options": asdict(self.options),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], path: Path) -> list[str]:
+        """Takes up the checkpoint read from `path`, and returns what the user should know, a sentence each.
+
+        Raises UserError where it lacks a part, or is of another network, recipe or optimiser.
+        """
+        missing = PARTS - state.keys()
+        if missing:
+            raise UserError(f"{path} lacks {', '.join(sorted(missing))}: resume from another checkpoint")
+        try:
+            self._check_same_network(state, path)
+            if self.options.resume_state == "weights":
+                return [*self._changed_options(state), *self._load_weights(state)]
+            self._check_same_training(state, path)
+            return [*self._changed_options(state), *self._load_everything(state)]
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+            raise UserError(f"{path} is damaged ({error}): resume from another checkpoint") from error
+
+    def _check_same_network(self, state: dict[str, Any], path: Path) -> None:
+        spec = self.model.spec
+        name = state["network"]
+        theirs = (name, named_lists(with_added(name, state["hyperparameters"])))
+        ours = (spec.name, named_lists(spec.hyperparameters))
+        if theirs != ours:
+            raise UserError(
+                f"{path} is a checkpoint of {_named(*theirs)}, not of {_named(*ours)}: choose that network, "
+                "or another --runs_name"
+            )
+
+    def _check_same_training(self, state: dict[str, Any], path: Path) -> None:
+        if state["networks"].keys() != self.recipe.networks.keys():
+            raise UserError(
+                f"{path} holds {' and '.join(state['networks'])}, this run trains "
+                f"{' and '.join(self.recipe.networks)}: resume with the same --recipe and --lambda_gan, or "
+                "pass --resume_state weights"
+            )
+        # Checkpoints older than the option are Adam's or AdamW's, which understand each other.
+        before, now = state["options"].get("optimizer"), self.options.optimizer
+        if before != now and "muon" in (before, now):
+            raise UserError(
+                f"{path} was trained with --optimizer {before or 'adamw'}: resume with that, or pass "
+                "--resume_state weights"
+            )
+
+    def _load_weights(self, state: dict[str, Any]) -> list[str]:
+        for name in state["networks"].keys() & self.recipe.networks.keys():
+            self.recipe.networks[name].bare.load_state_dict(state["networks"][name])
+        if self.average:
+            self.average.module.load_state_dict(state["networks"]["model"])
+        self.progress.step = state["progress"]["step"]
+        return [
+            "resume_state weights: optimisers, learning rates, the moving average and the ranking of "
+            "checkpoints start afresh"
+        ]
+
+    def _load_everything(self, state: dict[str, Any]) -> list[str]:
+        for name, network in self.recipe.networks.items():
+            network.bare.load_state_dict(state["networks"][name])
+        for name, optimiser in self.recipe.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        self.recipe.load_state_dict(state["recipe"])
+        self.progress = Progress(**state["progress"])
+        if self.average:
+            self.average.module.load_state_dict(state.get("average") or state["networks"]["model"])
+            # Checkpoints of before this entry averaged from the first step on.
+            averaged = state.get("averaged_steps", self.progress.step if state.get("average") else 0)
+            self.average.n_averaged.fill_(averaged)
+        if self.distributed.scaler and state.get("scaler"):
+            self.distributed.scaler.load_state_dict(state["scaler"])
+        ranked_by = self.recipe.selection[0]
+        if self.progress.best and self.progress.best_by != ranked_by:
+            known = self.progress.best_by or "another value"
+            self.progress.best, self.progress.stale = [], 0
+            return [
+                f"checkpoints were ranked by {known}, and are by {ranked_by} from here on: all of before stay"
+            ]
+        return []
+
+    def _changed_options(self, state: dict[str, Any]) -> list[str]:
+        before, now = BEFORE | state["options"], asdict(self.options)
+        changes = [
+            f"{name} {before[name]} -> {now[name]}"
+            for name in now.keys() & before.keys() - RESUMABLE_OPTIONS
+            if now[name] != before[name]
+        ]
+        return [f"going on with other options than before: {', '.join(sorted(changes))}"] if changes else []
+
+
+def moving_average(model: nn.Module, decay: float) -> AveragedModel:
+    """An exponential moving average of the weights of `model`, in eval mode; buffers (batch statistics,
+    spectral norms) are copied.
+
+    w <- d w + (1 - d) w_now after a step, d = min(decay, (1 + n) / (10 + n)) after n averaged steps, so that
+    the first, random weights are soon forgotten; the first step's weights are taken as they are.
+    """
+
+    @torch.no_grad()
+    def update(averages: list[Tensor], weights: list[Tensor], averaged: Tensor) -> None:
+        n = int(averaged)
+        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + n) / (10 + n)))
+
+    average = AveragedModel(model, multi_avg_fn=update)
+    average.module.eval().requires_grad_(False)
+    return average
+
+
+def named_lists(values: dict) -> dict:
+    """The values with tuples as lists, which files cannot tell apart."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def _named(name: str, hyperparameters: dict) -> str:
+    return f"{name} ({', '.join(f'{key}={value}' for key, value in hyperparameters.items())})"

@@ -2,7 +2,10 @@
 
 import io
 import os
+import struct
+import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,15 @@ import tifffile
 from PIL import Image, ImageCms
 
 from utils.errors import UserError
-from utils.image_files import Picture, list_pictures, read_picture, read_rgb, write_picture, write_rgb
+from utils.image_files import (
+    Picture,
+    list_pictures,
+    read_picture,
+    read_rgb,
+    scan_folder,
+    write_picture,
+    write_rgb,
+)
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -189,14 +200,84 @@ def test_float_outside_the_unit_range_is_refused(tmp_path):
             read_picture(tmp_path / f"{name}.tif")
 
 
-def test_a_bomb_is_refused_before_decoding(tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.image_files.MAX_PIXELS", 100)
+def test_a_bomb_is_refused_before_decoding(tmp_path):
     write_rgb(tmp_path / "a.png", _pixels(np.uint8, 3))
     write_rgb(tmp_path / "b.png", _pixels(np.uint16, 3))
     tifffile.imwrite(tmp_path / "c.tif", _pixels(np.uint16, 3), photometric="rgb")
-    for name in ("a.png", "b.png", "c.tif"):
+    write_rgb(tmp_path / "d.jpg", _pixels(np.uint8, 3))
+    (tmp_path / "e.ppm").write_bytes(b"P6 13 17 65535\n" + bytes(13 * 17 * 6))
+    for name in ("a.png", "b.png", "c.tif", "d.jpg", "e.ppm"):
         with pytest.raises(UserError, match="more than"):
-            read_picture(tmp_path / name)
+            read_picture(tmp_path / name, max_pixels=200)
+        assert read_picture(tmp_path / name, max_pixels=221).pixels.size == 13 * 17 * 3
+
+
+def test_few_bytes_that_claim_many_pixels_are_refused(tmp_path):
+    for suffix, place in ((".jpg", None), (".png", 16)):
+        write_rgb(tmp_path / f"a{suffix}", _pixels(np.uint8, 3))
+        data = bytearray((tmp_path / f"a{suffix}").read_bytes())
+        if place is None:
+            place = data.index(b"\xff\xc0") + 5
+            data[place : place + 4] = struct.pack(">HH", 12000, 12000)
+        else:
+            data[place : place + 8] = struct.pack(">II", 12000, 12000)
+            data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+        (tmp_path / f"a{suffix}").write_bytes(data)
+        with pytest.raises(UserError, match="cannot hold 12000x12000 pixels"):
+            read_picture(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "link to a device", "sparse"])
+def test_what_never_ends_is_refused_at_once(tmp_path, kind):
+    path = tmp_path / "f.png"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "sparse":
+        with open(path, "wb") as file:
+            file.truncate(10**11)
+    else:
+        path = Path("/dev/zero") if kind == "device" else path
+        if kind != "device":
+            path.symlink_to("/dev/zero")
+    with pytest.raises(UserError, match=r"not an ordinary file|too long"):
+        read_picture(path)
+
+
+def test_heic(tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    smooth = np.dstack(np.meshgrid(np.arange(64), np.arange(48))).astype(np.uint8)
+    rgb = np.dstack([smooth * 2, 255 - smooth[..., :1]])
+    heif.from_bytes("RGB", (64, 48), rgb.tobytes()).save(tmp_path / "a.heic", quality=95)
+    picture = read_picture(tmp_path / "a.heic")
+    assert np.abs(picture.pixels.astype(int) - rgb).max() < 12
+    assert picture.format == "HEIF"
+    with pytest.raises(UserError, match="more than"):
+        read_picture(tmp_path / "a.heic", max_pixels=100)
+    assert [path.name for path in list_pictures(tmp_path)] == ["a.heic"]
+
+
+def test_a_folder_is_listed_with_what_is_left_out(tmp_path):
+    for name in ("a.png", "b.dng", "c.NEF", "d.txt", "e.txt", "README"):
+        (tmp_path / name).write_bytes(b"x")
+    listing = scan_folder(tmp_path)
+    assert [path.name for path in listing.pictures] == ["a.png"]
+    assert [path.name for path in listing.raw] == ["b.dng", "c.NEF"]
+    assert listing.others == {".txt": 2, "without suffix": 1}
+
+
+def test_a_folder_that_cannot_be_looked_into_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(UserError, match=r"sub: Permission denied"):
+        list_pictures(tmp_path, recursive=True)
+    assert list_pictures(tmp_path) == []
 
 
 def test_listing(tmp_path):

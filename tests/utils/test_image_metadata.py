@@ -148,7 +148,7 @@ def test_a_netpbm_file_with_another_white_is_scaled(tmp_path):
 
 
 def test_metadata_that_is_none_is_left_out_and_said(tmp_path):
-    """A PNG whose eXIf is garbage failed with a SyntaxError, a TIFF whose ICC tag is a number with another."""
+    """A PNG whose eXIf is garbage and a TIFF whose ICC tag is a number failed."""
     pixels = np.zeros((5, 7, 3), np.uint8)
     write_picture(tmp_path / "a.png", Picture(pixels, exif=b"garbage, not a TIFF header"))
     tifffile.imwrite(tmp_path / "b.tif", pixels, photometric="rgb", extratags=[(34675, "I", 1, 5, True)])

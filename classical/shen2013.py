@@ -10,12 +10,14 @@ highlight and larger with one, since m_s adds to I_max only. With μ = mean(I_mi
     ρ_k = median of I_max / (I_max - I_min) over the pixels of cluster k with I_max - I_min > μ
     I_s = max(0, I_max - ρ_k (I_max - I_min)) on M, 0 elsewhere;   I_d = I - I_s
 
-Clustering: each pixel in raster order that has no cluster opens one and takes all free pixels within
+Clustering: each pixel that has no cluster, column by column, opens one and takes all free pixels within
 an L1 distance of 0.3; then one re-assignment to the nearest cluster mean.
 
-Readings taken. The re-assignment compares with all means (the ports start it from the second mean but
-call it the first). A cluster without a single pixel of I_max - I_min > μ has no ratio: it is left as it
-is, where the ports paint it black. Grey pixels are left as they are (classical.dichromatic).
+Readings taken. Columns first is the order of MATLAB, in which the authors' and the SIHR programs scan: cups /
+fruit 39.0 / 38.9 dB and 0.966 / 0.959 in MATLAB's SSIM (published 39.3 / 38.9 and 0.966 / 0.960); row by row
+38.7 / 39.2. The re-assignment compares with all means (the ports start it from the second mean but call it
+the first). A cluster without a single pixel of I_max - I_min > μ has no ratio: it is left as it is, where the
+ports paint it black. Grey pixels are left as they are (classical.dichromatic).
 """
 
 import numpy as np
@@ -41,9 +43,10 @@ def shen2013(
     mean_min = float(i_min.mean(dtype=np.float64))
     mask = (i_min > mean_min) & ~is_grey(i_max, i_min)
 
-    value, low = i_max[mask], i_min[mask]
+    # Indexed through transposed views: column by column.
+    value, low = i_max.T[mask.T], i_min.T[mask.T]
     spread = value - low
-    sum_free = total(image)[mask] - 3 * low + 3 * mean_min
+    sum_free = total(image).T[mask.T] - 3 * low + 3 * mean_min
     chroma = np.stack([mean_min / sum_free, (spread + mean_min) / sum_free])  # (2, n): min, max
 
     specular = np.zeros_like(value)
@@ -56,7 +59,7 @@ def shen2013(
             specular[members] = value[members] - ratio * spread[members]
 
     layer = np.zeros_like(i_max)
-    layer[mask] = specular
+    layer.T[mask.T] = specular
     return subtract(image, layer)
 
 

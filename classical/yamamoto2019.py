@@ -15,7 +15,7 @@ The minimum is a nearest neighbour: p at (√ω I(p), 0), q at (√ω I(q), √(
 tiles of the picture find it without visiting every pixel of every window.
 
 Readings taken. The limit of 0.2 is taken in [0, 1], as in the SIHR port, which makes one iteration of it:
-cups / fruit 38.7 / 39.2 dB on top of Shen & Zheng's 38.7 / 39.2; in 8-bit units it is up to five, 38.7 / 39.0
+cups / fruit 39.1 / 38.9 dB on top of Shen & Zheng's 39.0 / 38.9; in 8-bit units it is up to five, 39.1 / 38.9
 at five times the work. Equal Φ go to the nearer pixel. I_d is not allowed above I. Grey pixels keep the base
 method's value (all methods of this package leave them as they are).
 """

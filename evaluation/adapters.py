@@ -18,9 +18,8 @@ from typing import Protocol
 import numpy as np
 
 from evaluation.scored_pairs import Pair, Sample
-from restoration import HighlightRemover, load_method
+from restoration import HighlightRemover, Restored, load_method
 from restoration.methods import INPUT, MethodSpec
-from restoration.remover import Restored
 from utils.colour import FULL_SCALE, grey_to_rgb
 from utils.errors import UserError
 from utils.image_files import list_pictures, read_picture

@@ -23,7 +23,7 @@ from evaluation.score_cache import ScoreCache
 from evaluation.scored_pairs import Pair, Sample
 from evaluation.scoring import score_result
 from evaluation.settings import Settings
-from restoration.remover import Restored
+from restoration import Restored
 from utils.errors import UserError
 from utils.image_files import write_rgb
 

@@ -10,7 +10,7 @@ from evaluation import detection, highlight_measures, metrics
 from evaluation.highlight_region import highlight_region, split
 from evaluation.scored_pairs import Pair, Sample
 from evaluation.settings import Settings
-from restoration.remover import Restored
+from restoration import Restored
 from utils.colour import srgb_encode, to_unit
 
 

@@ -76,7 +76,8 @@ def summarise(
 ) -> list[MethodSummary]:
     """Means and paired differences; `rows` by method hold the same pictures in the same order. `names` are
     display names by method, where given."""
-    labels = unique_labels(list(rows)) | (names or {})
+    names = names or {}
+    labels = unique_labels([spec for spec in rows if spec not in names]) | names
     summaries = [
         MethodSummary(spec, labels[spec], weights_hash(spec), of_method) for spec, of_method in rows.items()
     ]

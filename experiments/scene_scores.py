@@ -26,7 +26,7 @@ from evaluation.highlight_region import split
 from evaluation.metrics import psnr, score
 from evaluation.scored_pairs import Pair, Sample
 from evaluation.statistics import PSNR_CAP, mean
-from restoration.remover import Restored
+from restoration import Restored
 from utils import cli
 from utils.colour import to_unit
 from utils.markdown import markdown_table

@@ -146,12 +146,19 @@ def test_eight_bit_pictures_of_any_content(name, levels):
     separate(name, levels.astype(np.float32) / 255)
 
 
-@pytest.mark.parametrize("name", ["yoon2006", "shen2009"])
-def test_turned_picture_gives_the_turned_result(name):
+@pytest.mark.parametrize(
+    ("method", "turned_method"),
+    [
+        (METHODS["shen2009"], METHODS["shen2009"]),
+        (partial(METHODS["yoon2006"], neighbours="both"), partial(METHODS["yoon2006"], neighbours="both")),
+        (METHODS["yoon2006"], partial(METHODS["yoon2006"], neighbours="rows")),
+    ],
+)
+def test_turned_picture_gives_the_turned_result(method, turned_method):
     image = two_colours(40)[0]
     image[:20, :20] += 0.05
-    turned = METHODS[name](np.ascontiguousarray(image.transpose(1, 0, 2))).transpose(1, 0, 2)
-    np.testing.assert_allclose(turned, METHODS[name](image), atol=1e-5)
+    turned = turned_method(np.ascontiguousarray(image.transpose(1, 0, 2))).transpose(1, 0, 2)
+    np.testing.assert_allclose(turned, method(image), atol=1e-5)
 
 
 def test_stronger_highlight_leaves_the_same_diffuse_layer():

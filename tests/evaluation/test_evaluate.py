@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import evaluate
-from evaluation import adapters
+from evaluation import adapters, runner
 from evaluation.datasets import find_pairs
 from evaluation.runner import run
 from evaluation.settings import Settings
@@ -132,12 +132,19 @@ def count_calls(monkeypatch) -> list[str]:
     return calls
 
 
-def test_workers_change_nothing(data: Path, tmp_path: Path) -> None:
+def test_workers_change_nothing(data: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(runner, "WORKER_START", 0.0)
     pairs = find_pairs(data).pairs
     alone = run(pairs, ["input", "shen2009"], Settings(), tmp_path / "1", progress=False)
     shared = run(pairs, ["input", "shen2009"], Settings(), tmp_path / "2", workers=2, progress=False)
     for method in alone:
         assert [row.values for row in alone[method]] == [row.values for row in shared[method]]
+
+
+def test_processes_are_started_only_where_they_pay(data: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(runner, "ProcessPoolExecutor", None)
+    rows = run(find_pairs(data).pairs, ["input", "shen2009"], Settings(), tmp_path, workers=2, progress=False)
+    assert not any(row.error for of_method in rows.values() for row in of_method)
 
 
 def test_a_method_that_fails_on_one_picture(data: Path, monkeypatch, capsys) -> None:
@@ -194,6 +201,66 @@ def test_results_that_lack_a_picture_or_have_another_size(data: Path, results: P
     assert "no picture named a" in err
     assert "b_A-removed.png is 5x5" in err
     assert table(data)[f"results:{results}"]["n"] == 1
+
+
+def test_a_method_with_some_of_the_results_is_not_ranked(data: Path, results: Path, tmp_path: Path) -> None:
+    perfect = tmp_path / "perfect"
+    write_rgb(perfect / "a_A.png", draw(0)["D"])
+    words = ["--methods", f"few=results:{perfect}", f"results:{results}", "--no_sheets", "--allow_missing"]
+    assert call(data, *words) == 0
+    lines = (data.parent / "out" / "table.md").read_text().split("**Highlight region**")[0].splitlines()
+    few = next(line for line in lines if line.startswith("| few * |"))
+    assert "inf" in few
+    assert few.endswith(" 1 |")
+    assert "**" not in few
+    assert "**" in next(line for line in lines if line.startswith("| results:theirs |"))
+
+
+def test_results_of_other_peoples_names(data: Path, tmp_path: Path, capsys) -> None:
+    theirs = tmp_path / "other"
+    for i, name in enumerate("abc"):
+        write_rgb(theirs / f"{name}_out.png", draw(i)["D"])
+        write_rgb(theirs / f"{name}.png", draw(i)["A"])
+    assert (
+        call(data, "--methods", f"ours=results:{theirs}:{{}}_out.png", f"results:{theirs}", "--no_sheets")
+        == 0
+    )
+    found = table(data)
+    assert found[f"results:{theirs}:{{}}_out.png"]["label"] == "ours"
+    assert found[f"results:{theirs}:{{}}_out.png"]["means"]["psnr.whole"]["infinite"] == 3
+    err = capsys.readouterr().err
+    assert "warning: results:other: 3 of 3 results equal the input (a, b, c)" in err
+    assert call(data, "--methods", f"results:{theirs}:_out.png") == 2
+    assert "must hold {} once" in capsys.readouterr().err
+
+
+def test_removed_wins_over_the_bare_name(data: Path, results: Path) -> None:
+    for i, name in enumerate("abc"):
+        write_rgb(results / f"{name}_A.png", draw(i)["A"])
+    assert call(data, "--methods", f"results:{results}", "--no_sheets") == 0
+    assert table(data)[f"results:{results}"]["means"]["residual.highlight"]["value"] < 60
+
+
+def test_an_out_that_cannot_be_written_is_told_before_anything_is_computed(data: Path, monkeypatch) -> None:
+    calls = count_calls(monkeypatch)
+    (data.parent / "out").write_text("a file in the way")
+    assert call(data, "--methods", "shen2013") == 2
+    assert calls == []
+
+
+def test_regions_and_columns_choose_the_tables(data: Path) -> None:
+    words = ["--regions", "highlight", "clipped", "--columns", "psnr", "residual", "--no_sheets"]
+    assert call(data, *words) == 0
+    text = (data.parent / "out" / "table.tex").read_text()
+    assert "left \\%" in text
+    assert "SSIM &" not in text
+    assert "Whole picture" not in text
+    assert "\\label{tab:evaluation}" in text
+
+
+def test_what_is_given_for_the_data_wins_over_the_table(data: Path) -> None:
+    assert call(data, "--table", "psd", "--dataset", "shiq", "--no_sheets", "--methods", "input") == 0
+    assert "shiq, all pairs" in (data.parent / "out" / "table.txt").read_text()
 
 
 def test_no_highlight_pixels_are_not_applicable(data: Path) -> None:

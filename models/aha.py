@@ -22,14 +22,17 @@ class AHANet(nn.Module):
         *,
         multiple: int,
         achromatic: bool = False,
+        shoulder: float = 0.0,
     ):
-        """`achromatic` holds the network to a white light: see `under_white_light`."""
+        """`achromatic` holds the network to a white light, `shoulder` says how near to saturation that fades:
+        see `under_white_light`."""
         super().__init__()
         self.HFE = aha_module  # "highlight feature extraction", its name in the authors' checkpoint
         self.coarse = coarse
         self.refine = refine
         self.multiple = multiple
         self.achromatic = achromatic
+        self.shoulder = shoulder
 
     def forward(self, image: Tensor) -> Separation:
         """image I (B, 3, H, W) in [0, 1], any H, W >= 1.
@@ -42,38 +45,48 @@ class AHANet(nn.Module):
         | "coarse"         | (B, 3, H, W) | N_coarse in [-1, 1]                                      |
         | "coarse_diffuse" | (B, 3, H, W) | (1 - A) I + A N_coarse, what the refine network sees     |
         | "refined"        | (B, 3, H, W) | N_refined in [0, 1]                                      |
+        | "highlight_logits" | (B, 1, H, W) | A before it is bounded; A itself where it is not       |
         """
         height, width = image.shape[-2:]
         padded = pad_to_multiple(image, self.multiple)
 
-        highlight = self.HFE(padded)
+        logits = self.HFE.logits(padded)
+        highlight = self.HFE.bound(logits)
         coarse = self.coarse(padded, highlight)
         coarse_diffuse = compose(padded, highlight, coarse)
         refined = self.refine(coarse_diffuse, highlight)
 
-        highlight, coarse, coarse_diffuse, refined = (
-            x[..., :height, :width] for x in (highlight, coarse, coarse_diffuse, refined)
+        logits, highlight, coarse, coarse_diffuse, refined = (
+            x[..., :height, :width] for x in (logits, highlight, coarse, coarse_diffuse, refined)
         )
         if self.achromatic:
             # In training the clamp would hide from the network where it adds light.
-            refined = under_white_light(image, refined, less=not self.training)
+            refined = under_white_light(image, refined, less=not self.training, shoulder=self.shoulder)
         specular = highlight * (image - refined)
-        stages = {"coarse": coarse, "coarse_diffuse": coarse_diffuse, "refined": refined}
+        stages = {
+            "coarse": coarse,
+            "coarse_diffuse": coarse_diffuse,
+            "refined": refined,
+            "highlight_logits": logits,
+        }
         return Separation(compose(image, highlight, refined), specular, highlight, stages)
 
 
-def under_white_light(image: Tensor, content: Tensor, *, less: bool = True) -> Tensor:
+def under_white_light(image: Tensor, content: Tensor, *, less: bool = True, shoulder: float = 0.0) -> Tensor:
     """`content` (B, 3, H, W) changed so that image - content is what a white light's highlight adds.
 
     The dichromatic model with the light's colour (1, 1, 1): the same amount is taken from R, G and B; with
     `less`, nothing is ever added, since light only adds. Saturated channels keep their own amount: what was
-    clipped there is not known from the others.
+    clipped there is not known from the others. Cameras compress what is nearly saturated: over the last
+    `shoulder` below saturation the amounts pass gradually from common to the channel's own.
     """
     difference = image - content
-    unsaturated = (image < SATURATED).to(image.dtype)
-    grey = (difference * unsaturated).sum(dim=1, keepdim=True) / unsaturated.sum(
-        dim=1, keepdim=True
-    ).clamp_min(1)
+    if shoulder:
+        unsaturated = ((SATURATED - image) / shoulder).clamp(0, 1)
+    else:
+        unsaturated = (image < SATURATED).to(image.dtype)
+    weight = unsaturated.sum(dim=1, keepdim=True).clamp_min(1e-3 if shoulder else 1)
+    grey = (difference * unsaturated).sum(dim=1, keepdim=True) / weight
     taken = torch.lerp(difference, grey.expand_as(difference), unsaturated)
     return image - (taken.clamp(0, 1) if less else taken)
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from models.bounds import straight_through_clamp
+STRETCH = 0.1  # how far the stretched sigmoid reaches beyond 0 and 1 before it is clamped
 
 
 class BilinearUpsample(nn.ConvTranspose2d):
@@ -43,8 +43,10 @@ class AHAModule(nn.Module):
     channels      their output channels, from the finest to the deepest stage
     upsample      three modules: deepest -> middle, middle -> finest, finest -> image
     bounded       False: A is whatever the sum gives, as in the authors' code (no sigmoid, no clamp).
-                  True: A is clamped to [0, 1], so that untouched pixels are exactly zero; the gradient
-                  passes the clamp unchanged, or pixels below zero would never learn.
+                  True: the sum is a logit; A is a sigmoid stretched by a tenth beyond [0, 1] and clamped
+                  (hard concrete gate, Louizos et al. 2018), so that untouched pixels are exactly zero.
+    sharpen       channels of three convolutions at full resolution that see the image and the sum, so that
+                  the map follows edges finer than the trunk's grid; 0: none, as in the authors' code
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class AHAModule(nn.Module):
         upsample: tuple[nn.Module, nn.Module, nn.Module],
         *,
         bounded: bool = False,
+        sharpen: int = 0,
     ):
         super().__init__()
         # Names are those of the authors' checkpoint: scores1 belongs to the deepest stage.
@@ -63,18 +66,37 @@ class AHAModule(nn.Module):
         self.scores3 = nn.Conv2d(channels[0], 3, 1)
         self.upsample_2x, self.upsample_4x, self.upsample_8x = upsample
         self.bounded = bounded
-        if bounded:
-            # The map starts half open everywhere: where it is zero, the networks behind it learn nothing.
-            nn.init.constant_(self.scores3.bias, 0.5)
+        self.sharpen = _sharpening(sharpen) if sharpen else None
 
     def forward(self, image: Tensor) -> Tensor:
         """image (B, 3, H, W) in [0, 1], H and W multiples of the deepest stride -> A (B, 1, H, W)."""
+        return self.bound(self.logits(image))
+
+    def logits(self, image: Tensor) -> Tensor:
+        """What the trunk says of a highlight, before `bound`: (B, 1, H, W), unbounded."""
         fine = self.stage1(image)
         middle = self.stage2(fine)
         deep = self.stage3(middle)
         t = self.upsample_2x(self.scores1(deep))
         t = self.upsample_4x(self.scores2(middle) + t)
-        highlight = self.upsample_8x(self.scores3(fine) + t).mean(dim=1, keepdim=True)
-        if self.bounded:
-            highlight = straight_through_clamp(highlight)
-        return highlight
+        maps = self.upsample_8x(self.scores3(fine) + t)
+        logits = maps.mean(dim=1, keepdim=True)
+        if self.sharpen is not None:
+            logits = logits + self.sharpen(torch.cat([image, maps], dim=1))
+        return logits
+
+    def bound(self, logits: Tensor) -> Tensor:
+        """A from its logits: the same where the map is unbounded."""
+        if not self.bounded:
+            return logits
+        return ((1 + 2 * STRETCH) * torch.sigmoid(logits) - STRETCH).clamp(0, 1)
+
+
+def _sharpening(channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(6, channels, 3, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(channels, channels, 3, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(channels, 1, 3, padding=1),
+    )

@@ -28,8 +28,8 @@ class ModelSpec:
     multiple               sides are padded to multiples of this inside forward
     tile                   side in pixels up to which a picture goes in whole
     tiles_at_once          tiles side by side that keep a process under 4 GB (aha-lite: 2 GB) on the CPU
-    augment_above          longer side in pixels above which test-time augmentation is the default
-                           (restoration/test_time_augmentation.py); None: never
+    working_size           longer side in pixels to which larger pictures are reduced for the network
+                           (restoration/working_scale.py); None: it sees them at full size
     composes               True where diffuse = (1 - A) I + A N, so that A = 0 leaves a pixel untouched
     """
 
@@ -39,7 +39,7 @@ class ModelSpec:
     tile: int
     tiles_at_once: int
     composes: bool
-    augment_above: int | None = None
+    working_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class _Entry:
     tile: int
     tiles_at_once: int = 2
     composes: bool = True
-    augment_above: int | None = None
+    working_size: int | None = None
 
 
 def _released_aha(widths, dilations, bounded, achromatic, trunk_channels) -> AHANet:
@@ -62,7 +62,9 @@ def _released_aha(widths, dilations, bounded, achromatic, trunk_channels) -> AHA
     return model
 
 
-def _figure_aha(widths, dilations, bounded, achromatic, trunk, trunk_channels, stem, residual) -> AHANet:
+def _figure_aha(
+    widths, dilations, bounded, achromatic, trunk, trunk_channels, stem, residual, sharpen, shoulder
+) -> AHANet:
     if trunk == "resnet34":
         stages, finest = resnet34_stages(), 8
     elif trunk == "small":
@@ -70,14 +72,14 @@ def _figure_aha(widths, dilations, bounded, achromatic, trunk, trunk_channels, s
     else:
         raise ValueError(f"no trunk {trunk!r}: there are 'resnet34' and 'small'")
     upsample = (ConvUpsample(3, 2), ConvUpsample(3, 2), ConvUpsample(3, finest))
-    highlight = AHAModule(stages, trunk_channels, upsample, bounded=bounded)
+    highlight = AHAModule(stages, trunk_channels, upsample, bounded=bounded, sharpen=sharpen)
     coarse = CoarseNet(widths, dilations, stem=stem, residual=residual)
     refine = FigureRefineNet(widths, dilations, stem=stem, residual=residual)
     if trunk == "small":
         # The paper's networks start as PyTorch draws them; ours is free to start better.
         preserve_signal(coarse)
         preserve_signal(refine)
-    return AHANet(highlight, coarse, refine, multiple=MULTIPLE, achromatic=achromatic)
+    return AHANet(highlight, coarse, refine, multiple=MULTIPLE, achromatic=achromatic, shoulder=shoulder)
 
 
 MULTIPLE = 32  # the deepest stride of ResNet-34; a multiple of the attention's 8x8 cells too
@@ -108,6 +110,8 @@ MODELS: dict[str, _Entry] = {
             "trunk_channels": (128, 256, 512),
             "stem": 5,
             "residual": False,
+            "sharpen": 0,
+            "shoulder": 0.0,
         },
         multiple=MULTIPLE,
         tile=512,
@@ -121,17 +125,19 @@ MODELS: dict[str, _Entry] = {
         {
             "widths": (8, 16, 48),
             "dilations": (2, 4, 8, 16),
-            "bounded": False,
+            "bounded": True,
             "achromatic": True,
             "trunk": "small",
             "trunk_channels": (32, 64, 128),
             "stem": 3,
             "residual": True,
+            "sharpen": 8,
+            "shoulder": 0.2,
         },
         multiple=MULTIPLE,
         tile=768,
-        # Its scenes are of 192 pixels: in larger pictures things come larger than it has ever seen them.
-        augment_above=256,
+        # The objects of its training scenes are as large as those of a photograph of this size.
+        working_size=256,
     ),
     # The authors' code; "output" is the stage given as the result ("tone_corrected" or "diffuse").
     "tshrnet": _Entry(
@@ -152,7 +158,7 @@ MODELS: dict[str, _Entry] = {
 
 
 # Hyper-parameters younger than some weight files, with what held before them.
-ADDED = {"residual": False}
+ADDED = {"residual": False, "sharpen": 0, "shoulder": 0.0}
 
 
 def with_added(name: str, saved: dict) -> dict:
@@ -182,7 +188,7 @@ def build_model(name: str, **hyperparameters) -> nn.Module:
         entry.tile,
         entry.tiles_at_once,
         entry.composes,
-        entry.augment_above,
+        entry.working_size,
     )
     return model
 

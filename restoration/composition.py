@@ -31,15 +31,19 @@ class Restored:
     methods without a map the largest channel of |specular|"""
 
 
-def compose(image: np.ndarray, strips: Iterable[Strip]) -> Restored:
+def compose(image: np.ndarray, strips: Iterable[Strip], strength: float = 1.0) -> Restored:
     """The result for a picture (H, W) or (H, W, 3) from the separation of its strips, top to bottom.
+
+    strength  k of D = I - k S. With another k than 1, D is kept within [0, I]: nothing is added
 
     Raises UserError where a value is not finite.
     """
     diffuse, highlight = np.empty_like(image), np.empty(image.shape[:2], np.float32)
     for top, bottom, layers in strips:
-        highlight[top:bottom] = layers[..., 3]
-        diffuse[top:bottom] = subtract_specular(image[top:bottom], layers[..., :3], layers[..., 3])
+        specular, highlight[top:bottom] = layers[..., :3], layers[..., 3]
+        if strength != 1:
+            specular = (strength * specular).clip(0, None)
+        diffuse[top:bottom] = subtract_specular(image[top:bottom], specular, highlight[top:bottom])
     return Restored(diffuse, highlight)
 
 

@@ -30,6 +30,8 @@ def infer(options: InferOptions) -> int:
         tile_overlap=options.tile_overlap,
         protocol=options.protocol,
         batch_size=options.batch_size,
+        working_size=options.working_pixels,
+        strength=options.strength,
         workers=options.workers,
     )
     with interruptible():

@@ -39,8 +39,14 @@ class InferOptions:
         default=None, metadata={"flags": ["--test_time_augmentation"], "former": ["--views"]}
     )
     """test-time augmentation: remove only what the network also finds in the mirrored picture (2) and at
-    half its size (4); fewer mistakes on painted things, less removal, 2 or 2.5 times the time. 1: without.
-    Default: 1, but 4 for aha-lite where a side is longer than 256 pixels"""
+    half its size (4); fewer mistakes on painted things, less removal, 2 or 2.5 times the time. 1, the
+    default: without"""
+    working_size: str | None = None
+    """longer side in pixels to which larger pictures are reduced for the network; the specular layer is
+    then brought back up, guided by the picture; full: no reduction; default: by the network (aha-lite 256)"""
+    strength: float = 1.0
+    """from 0 (nothing) to 1.5: how much of the specular layer found is removed; more than 1 where a highlight
+    shimmers through"""
     tile: int | None = None
     """side of the tiles of large pictures, in pixels; 0: no tiles; default: by the network (448 to 1024)"""
     tile_overlap: int | None = None
@@ -70,6 +76,11 @@ class InferOptions:
     """print what would be done and write nothing"""
 
     @property
+    def working_pixels(self) -> int | None:
+        """`working_size` as `HighlightRemover` takes it."""
+        return 0 if self.working_size == "full" else self.working_size and int(self.working_size)
+
+    @property
     def extras(self) -> list[str]:
         """The files wanted beside each result."""
         wanted = {
@@ -90,6 +101,8 @@ def validate_options(options: InferOptions) -> InferOptions:
         raise UserError(f"--suffix {options.suffix!r} must not name a folder")
     if options.infer_model and not Path(options.infer_model).exists():
         raise UserError(f"no such weight file: {options.infer_model}")
+    if options.working_size not in (None, "full") and not options.working_size.isdigit():
+        raise UserError(f"--working_size {options.working_size} is neither a number of pixels nor full")
     for name in ("limit", "batch_size", "workers"):
         value = getattr(options, name)
         if value is not None and value < 1:

@@ -13,10 +13,12 @@ from restoration.released_protocol import restore_as_released
 from restoration.separator import FunctionNetwork, Separator
 from restoration.test_time_augmentation import AugmentedNetwork, check_augmentation
 from restoration.tiling import TileSize, blend
+from restoration.working_scale import enlarged, reduced
 from utils.colour import FULL_SCALE
 from utils.errors import UserError
 
 PROTOCOLS = ("native", "released")
+MAX_STRENGTH = 1.5
 
 
 class HighlightRemover:
@@ -38,8 +40,11 @@ class HighlightRemover:
     batch_size    tiles or same-sized pictures in one forward on an accelerator
     test_time_augmentation
                   2 or 4: only what is found in as many copies of the picture is removed
-                  (restoration/test_time_augmentation.py); 1: all that is found; None: 4 where a side is
-                  longer than the network's `spec.augment_above`, else 1 (always 1 with "released")
+                  (restoration/test_time_augmentation.py); 1, the default: all that is found
+    working_size  longer side in pixels to which larger pictures are reduced for the network
+                  (restoration/working_scale.py); None: the network's own `spec.working_size`, where it has
+                  one; 0: full size. Nothing is reduced with "released", nor for functions
+    strength      k in [0, MAX_STRENGTH]: D = I - k S, kept within [0, I] unless k is 1
     workers       tiles at once on the CPU; None: one for each core, but no more than `spec.tiles_at_once`,
                   which bounds memory
 
@@ -56,28 +61,35 @@ class HighlightRemover:
         tile_overlap: int | None = None,
         protocol: Literal["native", "released"] = "native",
         batch_size: int = 1,
-        test_time_augmentation: int | None = None,
+        test_time_augmentation: int = 1,
+        working_size: int | None = None,
+        strength: float = 1.0,
         workers: int | None = None,
     ):
         if protocol not in PROTOCOLS:
             raise UserError(f"no protocol {protocol!r}: choose {' or '.join(PROTOCOLS)}")
         self.network = method if isinstance(method, nn.Module) else FunctionNetwork(method)
-        if test_time_augmentation is not None:
-            check_augmentation(self.network, test_time_augmentation)
+        check_augmentation(self.network, test_time_augmentation)
+        if working_size is not None and working_size < 0:
+            raise UserError(f"a working size is a number of pixels, or 0 for full size, not {working_size}")
+        if not 0 <= strength <= MAX_STRENGTH:
+            raise UserError(f"the strength must be between 0 and {MAX_STRENGTH}, not {strength}")
         self.protocol = protocol
-        self.test_time_augmentation = test_time_augmentation
+        self.working_size = self.network.spec.working_size if working_size is None else working_size
+        self.strength = strength
         self.tile = TileSize.choose(self.network.spec, tile, tile_overlap)
         self.separator = Separator(
             self.network, device=device, precision=precision, batch_size=batch_size, workers=workers
         )
+        augmented = test_time_augmentation > 1
+        self.runs = AugmentedNetwork(self.network, test_time_augmentation) if augmented else self.network
 
     def __call__(self, image: np.ndarray) -> Restored:
         """image (H, W) or (H, W, 3) uint8, uint16 or float32 in [0, 1], H, W >= 1."""
         check_picture(image)
         if self.protocol == "released":
-            network = self.network if self.test_time_augmentation is None else self._network_for(image.shape)
-            return self.separator.run(restore_as_released, image, self.separator, network)
-        return compose(image, self._separate(image))
+            return self.separator.run(restore_as_released, image, self.separator, self.runs)
+        return compose(image, self._separate(image), self.strength)
 
     def restore_all(self, images: Sequence[np.ndarray]) -> list[Restored]:
         """The same as one call for each image; on an accelerator equal sizes share a forward."""
@@ -89,12 +101,12 @@ class HighlightRemover:
         for (shape, _), group in groupby(sorted(range(len(images)), key=kind), key=kind):
             alike = [(index, images[index]) for index in group]
             together = self.protocol == "native" and self.separator.batch_size > 1
-            if together and max(shape[:2]) <= self.tile.side:
+            if together and max(shape[:2]) <= self.tile.side and not self._reduces(shape):
                 for _, image in alike:
                     check_picture(image)
-                layers = self.separator((image for _, image in alike), self._network_for(shape))
+                layers = self.separator((image for _, image in alike), self.runs)
                 for (index, image), whole in zip(alike, layers, strict=True):
-                    results[index] = compose(image, [(0, shape[0], whole)])
+                    results[index] = compose(image, [(0, shape[0], whole)], self.strength)
             else:
                 for index, image in alike:
                     results[index] = self(image)
@@ -106,22 +118,19 @@ class HighlightRemover:
 
     def _separate(self, image: np.ndarray) -> Iterator[Strip]:
         """The layers of the picture, strip by strip from top to bottom."""
+        if self._reduces(image.shape):
+            small = reduced(image, self.working_size)
+            return enlarged(image, small, next(self.separator([small], self.runs)))
         rows, columns = (self.tile.spans(length) for length in image.shape[:2])
-        network = self._network_for(image.shape)
         return blend(
-            lambda tiles: self.separator((tile.cut(image) for tile in tiles), network),
+            lambda tiles: self.separator((tile.cut(image) for tile in tiles), self.runs),
             rows,
             columns,
             channels=4,
         )
 
-    def _network_for(self, shape: tuple[int, ...]) -> nn.Module:
-        """The network, augmented where that was asked for or is usual, for a picture (H, W, ...)."""
-        copies = self.test_time_augmentation
-        if copies is None:
-            enough = self.network.spec.augment_above
-            copies = 4 if enough is not None and max(shape[:2]) > enough else 1
-        return self.network if copies == 1 else AugmentedNetwork(self.network, copies)
+    def _reduces(self, shape: tuple[int, ...]) -> bool:
+        return bool(self.working_size) and max(shape[:2]) > self.working_size
 
 
 def check_picture(image: np.ndarray) -> None:

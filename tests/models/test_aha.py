@@ -122,7 +122,8 @@ def test_zero_map_leaves_the_image_alone(name):
     model = build_model(name).eval()
     for scores in (model.HFE.scores1, model.HFE.scores2, model.HFE.scores3):
         torch.nn.init.zeros_(scores.weight)
-        torch.nn.init.zeros_(scores.bias)
+        # Zero where the map is the sum itself; far below where the sum is a logit.
+        torch.nn.init.constant_(scores.bias, -50.0 if model.HFE.bounded else 0.0)
     image = torch.rand(1, 3, 40, 33)
     with torch.inference_mode():
         assert torch.equal(model(image).diffuse, image)
@@ -137,14 +138,30 @@ def test_white_light_takes_the_same_from_every_unsaturated_channel():
     torch.testing.assert_close(taken, expected)
 
 
-def test_bounded_map_is_bounded_and_still_learns():
-    model = build_model("aha-lite", bounded=True)
-    torch.nn.init.constant_(model.HFE.scores1.bias, -5.0)  # drives the map below zero everywhere
-    image = torch.rand(1, 3, 64, 64)
-    highlight = model(image).highlight
-    assert highlight.min() >= 0
-    assert highlight.max() <= 1
-    (highlight - 1).abs().mean().backward()
+def test_white_light_fades_near_saturation():
+    image, content = torch.full((1, 3, 1, 1), 0.9), torch.tensor([0.3, 0.5, 0.7]).view(1, 3, 1, 1)
+    image[0, 2] = 0.7  # this channel is far from saturation
+    hard = image - under_white_light(image, content)
+    soft = image - under_white_light(image, content, shoulder=0.2)
+    torch.testing.assert_close(hard, torch.full_like(hard, (0.6 + 0.4 + 0.0) / 3))
+    share = (254 / 255 - 0.9) / 0.2  # of red and green; blue counts in full
+    grey = (0.6 * share + 0.4 * share + 0.0) / (2 * share + 1)
+    wanted = [0.6 + share * (grey - 0.6), 0.4 + share * (grey - 0.4), grey]
+    torch.testing.assert_close(soft.flatten(), torch.tensor(wanted))
+
+
+def test_bounded_map_reaches_zero_and_one_and_its_logits_always_learn():
+    model = build_model("aha-lite")
+    assert model.HFE.bounded
+    logits = torch.tensor([-9.0, -2.5, 0.0, 2.5, 9.0])
+    expected = torch.tensor([0.0, 0.0, 0.5, 1.0, 1.0])
+    torch.testing.assert_close(model.HFE.bound(logits), expected)
+    torch.nn.init.constant_(model.HFE.scores1.bias, -50.0)  # drives the map to zero everywhere
+    layers = model(torch.rand(1, 3, 64, 64))
+    assert (layers.highlight == 0).all()
+    assert (layers.specular == 0).all()
+    loss = F.binary_cross_entropy_with_logits(layers.stages["highlight_logits"], torch.ones(1, 1, 64, 64))
+    loss.backward()
     assert model.HFE.scores1.bias.grad.abs().max() > 0
 
 

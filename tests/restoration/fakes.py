@@ -17,7 +17,7 @@ class Dimmer(nn.Module):
         self.strength = strength
         self.sizes = []
         self.spec = SimpleNamespace(
-            name="dimmer", multiple=multiple, tile=tile, tiles_at_once=2, composes=True, augment_above=None
+            name="dimmer", multiple=multiple, tile=tile, tiles_at_once=2, composes=True, working_size=None
         )
 
     def forward(self, image):

@@ -1,0 +1,133 @@
+"""Separation at a working size, against closed forms and against separation at full size."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models import ModelSpec, Separation, build_model
+from restoration import HighlightRemover
+from restoration.working_scale import FAINTEST, STRIP_ROWS, enlarged, reduced
+from utils.errors import UserError
+
+
+class AboveTheFloor(nn.Module):
+    """White light on a surface of value 0.2: S = what the smallest channel has above it, A = S > 0."""
+
+    def __init__(self, working_size=64):
+        super().__init__()
+        self.sizes = []
+        self.spec = ModelSpec(
+            "floor", {}, multiple=1, tile=512, tiles_at_once=2, composes=True, working_size=working_size
+        )
+
+    def forward(self, image):
+        self.sizes.append(tuple(image.shape[-2:]))
+        above = (image.amin(dim=1, keepdim=True) - 0.2).clamp_min(0)
+        above = torch.where(above > 0.01, above, torch.zeros_like(above))
+        return Separation(image - above, above.expand_as(image), (above > 0).to(image.dtype))
+
+
+def lit(height, width, dtype=np.float32, seed=0):
+    """A surface of noise in red and green and 0.2 in blue, with a soft highlight in the middle."""
+    rng = np.random.default_rng(seed)
+    diffuse = np.full((height, width, 3), 0.2)
+    diffuse[..., :2] += 0.3 * rng.random((height, width, 2))
+    y, x = np.mgrid[:height, :width]
+    distance = np.hypot((y - height / 2) / height, (x - width / 2) / width)
+    specular = 0.4 * np.clip(1 - distance / 0.3, 0, 1)[..., None]
+    if dtype == np.float32:
+        return (diffuse + specular).astype(dtype), diffuse.astype(dtype)
+    white = np.iinfo(dtype).max
+    return np.rint((diffuse + specular) * white).astype(dtype), np.rint(diffuse * white).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("size", [(300, 200), (2 * STRIP_ROWS + 3, 90)])
+def test_a_soft_highlight_goes_and_texture_and_depth_stay(dtype, size):
+    image, diffuse = lit(*size, dtype)
+    network = AboveTheFloor()
+    restored = HighlightRemover(network)(image)
+    assert max(network.sizes[0]) == 64
+    assert restored.diffuse.dtype == dtype
+    white = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    before = np.abs(image.astype(float) - diffuse).mean() / white
+    after = np.abs(restored.diffuse.astype(float) - diffuse).mean() / white
+    assert after < 0.1 * before
+    if dtype == np.uint16:  # steps finer than 8 bits survive
+        assert len(np.unique(restored.diffuse[..., 0])) > 2000
+
+
+def test_where_the_map_is_zero_pixels_stay_bit_for_bit():
+    image, _ = lit(260, 260, np.uint16)
+    restored = HighlightRemover(AboveTheFloor())(image)
+    untouched = restored.highlight == 0
+    assert untouched.mean() > 0.3
+    assert np.array_equal(restored.diffuse[untouched], image[untouched])
+    assert ((restored.highlight >= FAINTEST) | untouched).all()
+    assert restored.highlight.max() <= 1
+
+
+def test_nothing_is_added_nor_taken_below_black():
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (150, 400, 3), np.uint8)
+    torch.manual_seed(0)
+    restored = HighlightRemover(build_model("aha-lite"), working_size=96)(image)
+    assert (restored.diffuse <= image).all()
+
+
+def test_grey_pictures_and_extreme_shapes():
+    for shape in ((70, 300), (1, 500), (500, 1), (3, 4000, 3)):
+        image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        restored = HighlightRemover(AboveTheFloor())(image)
+        assert restored.diffuse.shape == shape
+        assert restored.highlight.shape == shape[:2]
+
+
+def test_strips_are_the_whole_picture_enlarged_at_once():
+    rng = np.random.default_rng(2)
+    image = rng.random((2 * STRIP_ROWS + 40, 33, 3), np.float32)
+    small = reduced(image, 64)
+    layers = rng.random((*small.shape[:2], 4), np.float32)
+    strips = list(enlarged(image, small, layers))
+    assert [strip[:2] for strip in strips] == [
+        (0, STRIP_ROWS),
+        (STRIP_ROWS, 2 * STRIP_ROWS),
+        (2 * STRIP_ROWS, 2 * STRIP_ROWS + 40),
+    ]
+    # A constant layer is a constant layer at every size.
+    flat = np.full_like(layers, 0.125)
+    dim = np.ones_like(image)
+    values = np.concatenate([strip[2] for strip in enlarged(dim, reduced(dim, 64), flat)])
+    np.testing.assert_allclose(values, 0.125, atol=1e-6)
+
+
+def test_full_size_on_request_and_for_pictures_within_the_working_size():
+    image, _ = lit(60, 48)
+    network = AboveTheFloor()
+    inside, full = HighlightRemover(network)(image), HighlightRemover(network, working_size=0)(image)
+    assert np.array_equal(inside.diffuse, full.diffuse)
+    large, _ = lit(100, 80)
+    network.sizes.clear()
+    HighlightRemover(network, working_size=0)(large)
+    HighlightRemover(network, working_size=50)(large)
+    HighlightRemover(network, working_size=50).restore_all([large, large])
+    assert network.sizes == [(100, 80), (50, 40), (50, 40), (50, 40)]
+    assert build_model("aha-lite").spec.working_size == 256
+    assert build_model("aha-figure", trunk="small").spec.working_size is None
+
+
+def test_strength():
+    image, _ = lit(100, 100)
+    removed = [
+        image - HighlightRemover(AboveTheFloor(), strength=k)(image).diffuse.astype(float)
+        for k in (0.0, 0.5, 1.0, 1.5)
+    ]
+    assert not removed[0].any()
+    np.testing.assert_allclose(removed[1], 0.5 * removed[2], atol=1e-6)
+    assert (removed[3] >= removed[2] - 1e-6).all()
+    assert (removed[3] <= image + 1e-6).all()
+    with pytest.raises(UserError, match=r"between 0 and 1\.5, not 2"):
+        HighlightRemover(AboveTheFloor(), strength=2)
+    with pytest.raises(UserError, match="not -1"):
+        HighlightRemover(AboveTheFloor(), working_size=-1)

@@ -24,12 +24,15 @@ class Augmentation:
     exposure_jitter     x: times 2^u, u in [-x, x]
     temperature_jitter  x: red times (1+u), blue times (1-u), u in [-x, x]
     crop                random square of this side; 0: none
+    scale_jitter        (low, high): the crop shows the sample resized by a random factor between them, at
+                        least so large that the crop fits; (): as it is
     flips, rotate       horizontal and vertical, each with probability 1/2; by a multiple of 90 degrees
     """
 
     size: int = 224
     resize: str = "square"
     crop: int = 0
+    scale_jitter: tuple[float, ...] = ()
     flips: bool = True
     rotate: bool = False
     highlight_scaling: float = 0.0
@@ -40,7 +43,7 @@ class Augmentation:
         if self.size:
             sample = resized(sample, *self._sides(sample))
         if self.crop:
-            sample = _random_crop(sample, self.crop, rng)
+            sample = _random_crop(sample, self.crop, rng, self.scale_jitter)
         if self.highlight_scaling:
             sample = scale_highlight(
                 sample, rng.uniform(1 - self.highlight_scaling, 1 + self.highlight_scaling)
@@ -101,15 +104,23 @@ def scale_light(sample: Sample, gains: tuple[float, float, float]) -> Sample:
     return _map_layers(sample, scale)
 
 
-def _random_crop(sample: Sample, side: int, rng: np.random.Generator) -> Sample:
+def _random_crop(
+    sample: Sample, side: int, rng: np.random.Generator, scales: tuple[float, ...] = ()
+) -> Sample:
     height, width = sample["input"].shape[-2:]
-    if min(height, width) < side:
+    shortest = min(height, width)
+    if shortest < side:
         raise UserError(
             f"{sample['name']} is {width}x{height}, smaller than the crop of {side} pixels: "
             f"crop less, or resize first (size {side})"
         )
-    top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
-    return _map_layers(sample, lambda x, _: x[:, top : top + side, left : left + side].contiguous())
+    cut = side
+    if scales:
+        low, high = np.log(scales)
+        cut = min(round(side / np.exp(rng.uniform(low, high))), shortest)
+    top, left = int(rng.integers(height - cut + 1)), int(rng.integers(width - cut + 1))
+    sample = _map_layers(sample, lambda x, _: x[:, top : top + cut, left : left + cut].contiguous())
+    return sample if cut == side else resized(sample, side, side)
 
 
 def _map_layers(sample: Sample, change) -> Sample:

@@ -4,6 +4,7 @@ All terms are weighted means over every pixel of the batch (masked pixels count 
 over the processes of a parallel run is the mean over the joint batch.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -21,6 +22,29 @@ def specular_supervision(specular_hat: Tensor, specular: Tensor) -> Tensor:
 def map_supervision(highlight: Tensor, mask: Tensor) -> Tensor:
     """L_A = mean of w |A - T|; w = 25 on the data set's highlight mask T, else 1. Both (B, 1, H, W)."""
     return ((highlight - mask).abs() * (1 + (MASK_WEIGHT - 1) * mask)).mean()
+
+
+def map_cross_entropy(logits: Tensor, mask: Tensor, specular: Tensor) -> Tensor:
+    """L_A of a bounded map: mean of w BCE(logits, T), its binary cross-entropy with the highlight mask T.
+
+    w = 4 on T, 1 where there is no specular light, 1/4 on the faint rest, which may count as either.
+    logits, mask (B, 1, H, W), specular S (B, 3, H, W).
+    """
+    faint = (specular.amax(dim=1, keepdim=True) > 0).to(mask.dtype)
+    weight = torch.where(mask > 0.5, 4.0, 1 - 0.75 * faint)
+    return (weight * F.binary_cross_entropy_with_logits(logits.float(), mask, reduction="none")).mean()
+
+
+def highlight_chroma(estimate: Tensor, diffuse: Tensor, mask: Tensor) -> Tensor:
+    """L_chroma = mean over samples of |c(D_hat) - c(D)|_1 over the highlight T, c(x) = x - mean_c x.
+
+    Grey in place of the surface's colour costs as much as a wrong lightness. A highlight of less than 16
+    pixels counts by its share of 16. Images (B, 3, H, W), T (B, 1, H, W).
+    """
+    difference = estimate - diffuse
+    chroma = (difference - difference.mean(dim=1, keepdim=True)).abs().mean(dim=1, keepdim=True)
+    pixels = mask.sum(dim=(1, 2, 3)).clamp_min(16)
+    return ((chroma * mask).sum(dim=(1, 2, 3)) / pixels).mean()
 
 
 def achromaticity(specular_hat: Tensor, image: Tensor, saturated: float = SATURATED) -> Tensor:

@@ -42,6 +42,11 @@ class AHAOptions(OptimiserOptions):
     """weight of |S_hat - S|; needs the specular layer (SHIQ's _S)"""
     lambda_map: float = 0.0
     """weight of |A - T|; needs the highlight mask (SHIQ's _T)"""
+    lambda_cross_entropy: float = 0.0
+    """weight of the cross-entropy of a bounded map's logits with the highlight mask; needs the mask (SHIQ's
+    _T) and the specular layer (_S)"""
+    lambda_chroma: float = 0.0
+    """weight of the distance in chroma of D_hat from D inside the highlight; needs the mask (SHIQ's _T)"""
     lambda_achromatic: float = 0.0
     """weight of the colour of S_hat on unsaturated pixels"""
     log_floor: float = 3e-4
@@ -96,6 +101,20 @@ AHA_TERMS = (
         "map",
         "lambda_map",
         lambda e: loss.dichromatic.map_supervision(e.highlight, e.layers["mask"]),
+        needs=("mask",),
+    ),
+    Term(
+        "cross_entropy",
+        "lambda_cross_entropy",
+        lambda e: loss.dichromatic.map_cross_entropy(
+            e.result.stages["highlight_logits"], e.layers["mask"], e.layers["specular"]
+        ),
+        needs=("mask", "specular"),
+    ),
+    Term(
+        "chroma",
+        "lambda_chroma",
+        lambda e: loss.dichromatic.highlight_chroma(e.refined, e.target, e.layers["mask"]),
         needs=("mask",),
     ),
     Term(

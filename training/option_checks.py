@@ -38,6 +38,10 @@ def validate_options(options: TrainOptions) -> None:
         raise UserError(
             "--perceptual_weights none leaves nothing to compare; pass --lambda_perceptual 0 as well"
         )
+    if options.scale_jitter:
+        low, high = options.scale_jitter if len(options.scale_jitter) == 2 else (0, 0)
+        if not 0 < low <= high or not options.crop:
+            raise UserError("--scale_jitter takes two factors, LOW <= HIGH, and needs --crop")
     if (options.train_list or options.test_list) and options.dataroot is None:
         raise UserError(
             "--train_list and --test_list need --dataroot, the folder that their paths are relative to"

@@ -118,6 +118,9 @@ class AugmentOptions:
     --size, keeping it, as the authors of TSHRNet do and as its default"""
     crop: int = 0
     """side of a random crop, after --size; 0: none"""
+    scale_jitter: list[float] = field(default_factory=list)
+    """LOW HIGH: the crop is cut from the sample reduced or enlarged by a random factor between them, so that
+    things are learned at many sizes"""
     flips: bool | None = None
     """random horizontal and vertical flips; default: yes, for TSHRNet no"""
     rotate: bool = False

@@ -75,6 +75,7 @@ def gather_samples(options: TrainOptions) -> Samples:
         size=training_size(options),
         resize=options.resize,
         crop=options.crop,
+        scale_jitter=tuple(options.scale_jitter),
         flips=options.flips,
         rotate=options.rotate,
         highlight_scaling=options.highlight_scaling,

@@ -83,3 +83,20 @@ def test_jitters_stay_in_range_and_move_both_pictures():
 def test_a_crop_larger_than_the_picture_is_refused():
     with pytest.raises(UserError, match=r"x is 16x12, smaller than the crop of 14 pixels"):
         Augmentation(size=0, crop=14)(_sample(), np.random.default_rng(0))
+
+
+def test_scale_jitter_shows_things_at_many_sizes_and_keeps_the_layers_together():
+    y, x = np.mgrid[:64, :64].astype(np.float32) / 63
+    ramp = torch.from_numpy(np.stack([x, y, x]))
+    sample = {"input": ramp, "diffuse": 0.5 * ramp, "mask": (ramp[:1] > 0.5).float(), "name": "ramp"}
+    change = Augmentation(size=0, crop=32, flips=False, scale_jitter=(0.25, 2.0))
+    slopes = []
+    for seed in range(40):
+        changed = change(sample, np.random.default_rng(seed))
+        assert changed["input"].shape == (3, 32, 32)
+        torch.testing.assert_close(changed["diffuse"], 0.5 * changed["input"])
+        assert set(changed["mask"].unique().tolist()) <= {0.0, 1.0}
+        slopes.append(float(changed["input"][0, 16, 24] - changed["input"][0, 16, 8]) / 16 * 63)
+    # A reduction by two shows the whole picture: the crop cannot show more.
+    assert 1.9 < max(slopes) < 2.1
+    assert 0.45 < min(slopes) < 0.6

@@ -11,7 +11,13 @@ from skimage.metrics import structural_similarity
 
 from losses.adversarial import discriminator_hinge, generator_corrected, generator_released
 from losses.content import content, log_error, squared_error, untouched_pixels
-from losses.dichromatic import achromaticity, map_supervision, specular_supervision
+from losses.dichromatic import (
+    achromaticity,
+    highlight_chroma,
+    map_cross_entropy,
+    map_supervision,
+    specular_supervision,
+)
 from losses.perceptual import PerceptualLoss
 from losses.ssim import ssim, ssim_per_image
 from utils.errors import UserError
@@ -176,3 +182,23 @@ def test_terms_average_over_shards_to_that_of_the_joint_batch():
         assert math.isclose(term(a, b).item(), halves.item(), rel_tol=1e-5)
     halves = (achromaticity(a[:2] - b[:2], image[:2]) + achromaticity(a[2:] - b[2:], image[2:])) / 2
     assert math.isclose(achromaticity(a - b, image).item(), halves.item(), rel_tol=1e-5)
+
+
+def test_map_cross_entropy_is_its_formula():
+    logits = torch.tensor([0.0, 1.0, -2.0]).view(1, 1, 1, 3)
+    mask = torch.tensor([1.0, 0.0, 0.0]).view(1, 1, 1, 3)
+    specular = torch.tensor([0.5, 0.0, 0.02]).view(1, 1, 1, 3).expand(1, 3, 1, 3)
+    terms = [4 * math.log(2), math.log1p(math.e), 0.25 * math.log1p(math.exp(-2))]
+    assert map_cross_entropy(logits, mask, specular).item() == pytest.approx(sum(terms) / 3, rel=1e-5)
+
+
+def test_chroma_of_highlights_ignores_lightness_and_all_that_lies_outside():
+    diffuse = torch.rand(2, 3, 8, 8)
+    mask = torch.zeros(2, 1, 8, 8)
+    mask[:, :, :4] = 1
+    assert highlight_chroma(diffuse + 0.1, diffuse, mask).item() == pytest.approx(0, abs=1e-6)
+    shifted = diffuse + torch.tensor([0.3, 0.0, -0.3]).view(1, 3, 1, 1)
+    assert highlight_chroma(shifted, diffuse, mask).item() == pytest.approx(0.2, rel=1e-4)
+    shifted[:, :, :4] = diffuse[:, :, :4]
+    assert highlight_chroma(shifted, diffuse, mask).item() == 0
+    assert highlight_chroma(diffuse, diffuse, torch.zeros_like(mask)).item() == 0

@@ -10,16 +10,19 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
-from data.inspection import PairFacts, contact_sheet, inspect
 from data.layouts import find
 from data.records import Record, partial_layers
 from utils.cli import parse, run
 from utils.errors import UserError
 from utils.image_files import write_rgb
+
+if TYPE_CHECKING:
+    from data.inspection import PairFacts
 
 SHEET_ROWS = 8
 CHUNK = 16  # records handed to a worker at a time
@@ -56,7 +59,7 @@ class Report:
     folder: Path
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    facts: list[PairFacts] = field(default_factory=list)
+    facts: "list[PairFacts]" = field(default_factory=list)
     layers: Counter = field(default_factory=Counter)
 
 
@@ -87,11 +90,15 @@ def check(options: CheckOptions) -> list[Report]:
         rows += [good[i] for i in np.linspace(0, len(good) - 1, min(SHEET_ROWS, len(good))).astype(int)]
         reports.append(report)
     if rows:
+        from data.inspection import contact_sheet
+
         write_rgb(sheet, contact_sheet(rows[: 2 * SHEET_ROWS], options.sixteen_bit))
     return reports
 
 
 def _inspect_all(records: list[Record], report: Report, options: CheckOptions) -> list[Record]:
+    from data.inspection import inspect  # torch: not for --help
+
     good = []
     look = partial(inspect, sixteen_bit=options.sixteen_bit)
     with ProcessPoolExecutor(max(1, options.workers)) as pool:

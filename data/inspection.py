@@ -7,7 +7,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from data.records import PICTURES, PLANES, PictureSamples, Record
+from data.pictures import PictureSamples
+from data.records import PICTURES, PLANES, Record
 from models.bounds import SATURATED
 from utils.errors import UserError
 

@@ -8,6 +8,7 @@ A residue written as - is computed: input - diffuse (PSD stores none). Lists may
     python -m data.lists --dataroot dataset --folders SSHR/train SHIQ/train PSD/train --out dataset/mix.lst
 """
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from data.splits import official_split
 from utils import cli
 from utils.atomic import write_text
 from utils.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = {
     7: ("input", "albedo", "shading", "specular", "diffuse", "tone_corrected", "object_mask"),
@@ -36,26 +39,35 @@ def read_list(
 
     Empty lines are skipped. Raises UserError with the number of the first bad line: another number of
     columns, columns without one of `required_keys`, a picture that is not there, or an input that an earlier
-    line lists too (it would count twice).
+    line lists with other pictures. A line that only repeats an earlier one counts once, and is warned about.
     """
     file, root = Path(file), Path(dataroot)
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the list file {file}: {getattr(error, 'strerror', error)}") from error
-    records = []
-    line_of: dict[str, int] = {}
+    records: dict[str, tuple[int, Record]] = {}
+    doubled = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         record = _record(line.split(), root, f"{file}, line {number}", required_keys)
-        first = line_of.setdefault(os.path.normpath(record.files["input"]), number)
+        first, earlier = records.setdefault(os.path.normpath(record.files["input"]), (number, record))
+        if earlier.files != record.files:
+            raise UserError(
+                f"{file}, line {number} lists {record.files['input']} again, with other files than "
+                f"line {first}"
+            )
         if first != number:
-            raise UserError(f"{file}, line {number} lists {record.files['input']} again, as line {first}")
-        records.append(record)
+            doubled.append(number)
     if not records:
         raise UserError(f"{file} lists no samples")
-    return records
+    if doubled:
+        logger.warning(
+            "%s: %d lines repeat earlier ones, such as line %d; each sample counts once",
+            file, len(doubled), doubled[0],
+        )  # fmt: skip
+    return [record for _, record in records.values()]
 
 
 def _record(columns: list[str], root: Path, place: str, required_keys: Sequence[str]) -> Record:

@@ -29,7 +29,6 @@ from data.layouts.psd import TONE_CORRECTED, psd
 from data.layouts.shiq import shiq
 from data.layouts.sshr import sshr
 from data.records import Found, Record
-from data.regions import otsu_mask
 from utils import cli
 from utils.atomic import write_bytes
 from utils.errors import UserError
@@ -63,6 +62,8 @@ def tone_corrected_target(
     image: np.ndarray, diffuse: np.ndarray, residue: np.ndarray | None = None, passes: int = 1
 ) -> np.ndarray:
     """uint8 (H, W, 3) from pictures (H, W, 3) in [0, 1]; residue None: clip(image - diffuse, 0, 1)."""
+    from data.regions import otsu_mask  # torch: not for --help
+
     if residue is None:
         residue = np.clip(image - diffuse, 0, 1)
     return tone_correct(diffuse, image, otsu_mask(residue, passes))

@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from data.layouts import find
-from data.records import PictureSamples
+from data.pictures import PictureSamples
 from synthetic import AssetFolders, SceneOptions, SyntheticScenes
 from synthetic.scene_options import Composition
 from utils import cli

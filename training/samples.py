@@ -10,7 +10,8 @@ from torch.utils.data import Dataset, Subset
 
 from data.layouts import find
 from data.lists import read_list
-from data.records import PictureSamples, Record, ResidueSamples, partial_layers
+from data.pictures import PictureSamples, ResidueSamples
+from data.records import Record, partial_layers
 from data.splits import carve_validation, official_split
 from data.transforms import Augmentation
 from recipes.recipe import Recipe

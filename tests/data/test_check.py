@@ -1,5 +1,8 @@
 """python -m data.check on a small data set with known defects."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -82,3 +85,10 @@ def test_refusals(tmp_path):
     _pair(tmp_path, "1", _grey())
     with pytest.raises(UserError, match="nothing is written"):
         check(CheckOptions(str(tmp_path), sheet=str(tmp_path / "sheet.png")))
+
+
+def test_torch_is_not_imported_before_the_options_are_read():
+    modules = ("data.check", "data.lists", "data.tone_correction")
+    code = f"import sys, {', '.join(modules)}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -6,7 +6,8 @@ import torch
 
 from data.layouts import find
 from data.layouts.patterns import glob_pairs
-from data.records import PictureSamples, Record, partial_layers
+from data.pictures import PictureSamples
+from data.records import Record, partial_layers
 from data.splits import carve_validation, official_split
 from utils.errors import UserError
 from utils.image_files import write_rgb

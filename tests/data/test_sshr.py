@@ -9,7 +9,8 @@ import torch
 
 from data.layouts import find
 from data.layouts.sshr import LAYERS, sshr
-from data.records import Record, ResidueSamples
+from data.pictures import ResidueSamples
+from data.records import Record
 from utils.image_files import write_rgb
 
 SHARED = Path(os.environ.get("SPECULAR_SHARED", Path(__file__).parents[3] / "shared"))

@@ -17,14 +17,14 @@ Readings taken. The distance in F is not squared, as in the SIHR port. With seed
 dB; fruit 31.9, 34.8, 34.9, 34.8, 32.1 (published 35.7 and 30.8): the low ones stopped on a plateau. Each
 colour is factorised once, weighted by its number of pixels: same objective, an eighth of the time. A colour
 that stands for several (pictures of more than 28,000) lends its pixels its I_s = V - W_d H_d. I_d is not
-allowed above I, and grey pixels are left as they are (classical.dichromatic).
+allowed above I, and grey pixels are left as they are (classical.shared).
 """
 
 import math
 
 import numpy as np
 
-from classical.dichromatic import check_image, distinct_colours, extrema, is_grey
+from classical.shared import check_image, distinct_colours, extrema, is_grey
 
 _MAX_COLOURS = 28_000
 _TINY = 1e-12

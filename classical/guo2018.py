@@ -29,7 +29,7 @@ of the dictionary: they have no angle. Radius: the least gives cups / fruit 36.7
 35.6 / 32.4 and the largest radius 36.4 / 34.7. The residuals do not reach 1e-6: they stand at a few per cent
 when the growing μ has frozen the iteration, and 200 iterations give 35.3 / 35.7. A picture of more than
 32,768 colours is told apart at fewer bits, for the specular layer only. Grey pixels are left as they are
-(classical.dichromatic).
+(classical.shared).
 """
 
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.spatial import cKDTree
 
-from classical.dichromatic import check_image, distinct_colours, extrema, is_grey, subtract
+from classical.shared import check_image, distinct_colours, extrema, is_grey, subtract
 
 _MAX_COLOURS = 32768
 _BLOCK = 2048

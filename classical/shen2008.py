@@ -15,13 +15,13 @@ Pixels that are neither stay as they are.
 
 Readings taken. I_d is not allowed above I, as a body colour brighter than a pixel's own would have it:
 cups / fruit 38.0 / 38.0 dB with that, 37.3 / 38.1 without. Grey pixels are left as they are
-(classical.dichromatic).
+(classical.shared).
 """
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from classical.dichromatic import check_image, extrema, is_grey
+from classical.shared import check_image, extrema, is_grey
 
 
 def shen2008(

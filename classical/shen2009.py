@@ -14,13 +14,13 @@ scale for the whole picture: it fails where several materials carry highlights.
 
 Readings taken. Negative results are clipped to 0 (the ports hand them out). A picture whose dominant
 region has no surround, or is not brighter than it, has no highlight and is left as it is. Grey pixels
-are left as they are (classical.dichromatic); on the laboratory's `cups` that costs 0.2 dB.
+are left as they are (classical.shared); on the laboratory's `cups` that costs 0.2 dB.
 """
 
 import cv2
 import numpy as np
 
-from classical.dichromatic import check_image, extrema, is_grey, subtract
+from classical.shared import check_image, extrema, is_grey, subtract
 
 
 def shen2009(

@@ -17,12 +17,12 @@ Readings taken. Columns first is the order of MATLAB, in which the authors' and 
 fruit 39.0 / 38.9 dB and 0.966 / 0.959 in MATLAB's SSIM (published 39.3 / 38.9 and 0.966 / 0.960); row by row
 38.7 / 39.2. The re-assignment compares with all means (the ports start it from the second mean but call it
 the first). A cluster without a single pixel of I_max - I_min > μ has no ratio: it is left as it is, where the
-ports paint it black. Grey pixels are left as they are (classical.dichromatic).
+ports paint it black. Grey pixels are left as they are (classical.shared).
 """
 
 import numpy as np
 
-from classical.dichromatic import check_image, extrema, is_grey, subtract, total
+from classical.shared import check_image, extrema, is_grey, subtract, total
 
 
 def shen2013(

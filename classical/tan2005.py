@@ -20,13 +20,13 @@ Readings taken. Pairs of a sweep are converted together in four groups (right ne
 columns, lower ones from even and odd rows), within which no pixel occurs twice; the authors' program goes
 pixel by pixel. That program (run for comparison) gives cups / fruit 30.5 / 29.8 dB with its threshold of
 darkness, 10/255, which are the published 30.1 / 29.6, and 31.6 / 30.3 with the SIHR port's 20/255; ours
-30.6 / 30.7 and 32.5 / 30.8. Grey pixels are neither compared nor converted (classical.dichromatic).
+30.6 / 30.7 and 32.5 / 30.8. Grey pixels are neither compared nor converted (classical.shared).
 """
 
 import cv2
 import numpy as np
 
-from classical.dichromatic import check_image, extrema, is_grey, subtract, total
+from classical.shared import check_image, extrema, is_grey, subtract, total
 
 _TINY = 1e-6
 

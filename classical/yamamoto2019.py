@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from classical.dichromatic import check_image, extrema, is_grey
+from classical.shared import check_image, extrema, is_grey
 from classical.shen2013 import shen2013
 
 # Weight of the distance in pixels among the features: decides ties, changes no other order (one 8-bit

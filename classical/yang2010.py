@@ -15,13 +15,13 @@ Readings taken. Widths of the SIHR port (a quarter of the shorter side, 0.04) on
 other published pair, 3 pixels and 0.1, cups / fruit give 34.9 / 33.4 dB instead of 38.2 / 38.0. Dark
 pixels (all channels below 20/255, the authors' program) neither vote nor change: without that rule
 37.3 / 36.2 dB. Where σ_max is at 1/3 the separation is undefined: such pixels and grey ones
-(classical.dichromatic) stay as they are.
+(classical.shared) stay as they are.
 """
 
 import numpy as np
 
 from classical.bilateral_grid import JointBilateral
-from classical.dichromatic import check_image, extrema, is_grey, subtract, total
+from classical.shared import check_image, extrema, is_grey, subtract, total
 
 
 def yang2010(

@@ -19,7 +19,7 @@ compares each pixel with the next in MATLAB's order, the one below it; so do we 
 column to the head of the next). Its mean over the four laboratory pictures is 34.2 dB, as published; with
 rows instead 34.4, with both directions 32.9. On cups / fruit alone: columns 33.3 / 36.5 dB, rows 33.6 / 36.1,
 both 34.7 / 35.9, which is why the choice is not made on those two. Grey pixels are linked to nothing
-(classical.dichromatic).
+(classical.shared).
 """
 
 from typing import Literal
@@ -28,7 +28,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from classical.dichromatic import check_image, extrema, is_grey, subtract, total
+from classical.shared import check_image, extrema, is_grey, subtract, total
 
 
 def yoon2006(

@@ -15,7 +15,7 @@ Values are in [0, 1], data range 1. Definitions:
                    11x11x11, sigma 1.5, edges repeated; the papers on classical methods print it
     delta_e        mean CIEDE2000 difference of CIE Lab (D65, 2 degrees) from sRGB values (scikit-image)
     chroma_error   mean distance of CIE Lab (a*, b*)
-    lpips          AlexNet LPIPS (evaluation/perceptual.py), whole image only
+    lpips          AlexNet LPIPS (evaluation/lpips_metric.py), whole image only
     greyer, residual   of highlights only (evaluation/highlight_measures.py)
 
 The SSIM of a region is the mean of the SSIM map over its pixels. A window at the region's border sees pixels

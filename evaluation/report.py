@@ -10,20 +10,21 @@ from evaluation import tables
 from evaluation.adapters import split_name
 from evaluation.caption import Circumstances, caption
 from evaluation.datasets import find_pairs
+from evaluation.figures import write_figures
+from evaluation.lpips_metric import check_weights
 from evaluation.paper_tables import PICTURES, paper_tables, shipped_weights
-from evaluation.perceptual import check_weights
 from evaluation.published import computable, published
 from evaluation.rows import Row, slug
 from evaluation.runner import run
 from evaluation.scored_pairs import PairSet
-from evaluation.settings import EvaluateOptions, Settings
+from evaluation.settings import PROTOCOLS, EvaluateOptions, Settings
 from evaluation.summary import MethodSummary, column_keys, summarise
 from evaluation.summary_tables import clean_table, paired_tables, region_tables
 from evaluation.tables import Table
 from evaluation.worst_and_best import write_sheet
-from restoration.jobs import check_writable
 from utils.atomic import write_text
 from utils.errors import UserError
+from utils.folder_lock import locked
 from utils.runs import describe_code
 
 
@@ -66,17 +67,28 @@ class Report:
 
 
 def evaluate(options: EvaluateOptions) -> int:
-    """Scores, prints and writes what the options ask for; the exit code. Raises UserError."""
+    """Scores, prints and writes what the options ask for; the exit code. Raises UserError.
+
+    Nothing else can evaluate into the same folder at the same time.
+    """
     options.settings(mask_results=False)  # a wrong option is told before anything is looked for
     if options.lpips or "lpips" in options.metrics:
         check_weights()
-    check_writable(options.out)
-    named = [split_name(text) for text in options.methods]
     pair_set = _pair_set(options)
+    with locked(options.out):
+        _remove_leftovers(options.out)
+        report = _evaluate(options, pair_set)
+    print(report.terminal())
+    print(f"\nwritten to {options.out}: table.{{txt,md,csv,tex,json}}, per_image.{{jsonl,csv}}, sheets/")
+    return _conclude(report, len(pair_set.problems), options.allow_missing)
+
+
+def _evaluate(options: EvaluateOptions, pair_set: PairSet) -> Report:
     _print_lines([*pair_set.problems, *pair_set.notes])
     settings = options.settings(pair_set.masks_results)
     if options.table == "laboratory":
         settings = replace(settings, metrics=tuple(dict.fromkeys([*settings.metrics, "ssim3d"])))
+    named = [split_name(text) for text in options.methods]
     of_table = [*computable(options.table), *shipped_weights()] if options.table else []
     reference = [options.reference] if options.reference else []
     methods = list(dict.fromkeys(["input", *of_table, *(spec for _, spec in named), *reference]))
@@ -88,9 +100,20 @@ def evaluate(options: EvaluateOptions) -> int:
         for spec in methods:
             sheet = options.out / "sheets" / f"{slug(spec)}.png"
             write_sheet(sheet, spec, rows[spec], pair_set.pairs, settings, options.out)
-    print(report.terminal())
-    print(f"\nwritten to {options.out}: table.{{txt,md,csv,tex,json}}, per_image.{{jsonl,csv}}, sheets/")
-    return _conclude(report, len(pair_set.problems), options.allow_missing)
+    if options.figures:
+        folder = options.out / "figures"
+        write_figures(
+            folder, report.summaries, pair_set.pairs, settings, options.out, options.figure_pictures
+        )
+    return report
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Temporary files of runs that were killed; the caller holds the lock of the folder."""
+    for folder in (out, out / "sheets", out / "figures", *(out / protocol for protocol in PROTOCOLS)):
+        pattern = "**/.tmp-*" if folder.name in PROTOCOLS else ".tmp-*"
+        for leftover in folder.glob(pattern):
+            leftover.unlink(missing_ok=True)
 
 
 def make_report(

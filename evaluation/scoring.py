@@ -41,7 +41,7 @@ def score_result(pair: Pair, sample: Sample, restored: Restored, settings: Setti
         image, result, ground_truth, regions, of_highlights, display
     )
     if "lpips" in settings.metrics:
-        from evaluation.perceptual import lpips
+        from evaluation.lpips_metric import lpips
 
         values["lpips.whole"] = lpips(to_unit(result), to_unit(ground_truth))
     predicted = detection.threshold(restored.highlight, settings.map_threshold)

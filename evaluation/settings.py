@@ -75,6 +75,10 @@ class EvaluateOptions:
     """multiply results by the object mask (default: for sshr and list files, as their authors do)"""
     sheets: bool = True
     """write contact sheets of each method's worst and best pictures"""
+    figures: bool = False
+    """write figures as PNG and PDF: pictures of all methods side by side, PSNR before and after"""
+    figure_pictures: list[str] = field(default_factory=list)
+    """names of the pictures in the figure (default: the first four)"""
     workers: int = 0
     """number of processes; 0 works in this one"""
     device: str = "auto"

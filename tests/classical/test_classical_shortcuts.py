@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from classical.bilateral_grid import JointBilateral
-from classical.dichromatic import distinct_colours, extrema, is_grey, total
 from classical.guo2018 import _separate, colour_dictionary
+from classical.shared import distinct_colours, extrema, is_grey, total
 from classical.shen2013 import shen2013
 from classical.yamamoto2019 import _best_in_window, yamamoto2019
 from classical.yoon2006 import yoon2006

@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -244,8 +246,39 @@ def test_removed_wins_over_the_bare_name(data: Path, results: Path) -> None:
 def test_an_out_that_cannot_be_written_is_told_before_anything_is_computed(data: Path, monkeypatch) -> None:
     calls = count_calls(monkeypatch)
     (data.parent / "out").write_text("a file in the way")
-    assert call(data, "--methods", "shen2013") == 2
+    assert call(data, "--methods", "shen2013") == 1
     assert calls == []
+
+
+def test_two_evaluations_of_one_folder_do_not_mix(data: Path, capsys) -> None:
+    out = data.parent / "out"
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pathlib import Path; from utils.folder_lock import locked\n"
+            "with locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()",
+            out,
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    with holder:
+        holder.stdout.readline()
+        assert call(data) == 2
+        assert "is in use by process" in capsys.readouterr().err
+        holder.stdin.close()
+    assert call(data, "--no_sheets") == 0
+
+
+def test_what_a_kill_left_is_removed(data: Path) -> None:
+    leftovers = [data.parent / "out" / name for name in (".tmp-1.md", "native/shen2013/.tmp-2.png")]
+    for path in leftovers:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert call(data, "--no_sheets") == 0
+    assert not any(path.exists() for path in leftovers)
 
 
 def test_regions_and_columns_choose_the_tables(data: Path) -> None:
@@ -256,6 +289,23 @@ def test_regions_and_columns_choose_the_tables(data: Path) -> None:
     assert "SSIM &" not in text
     assert "Whole picture" not in text
     assert "\\label{tab:evaluation}" in text
+
+
+def test_figures_of_all_methods(data: Path, results: Path, capsys) -> None:
+    words = ["--methods", f"half=results:{results}", "--no_sheets", "--figures", "--figure_pictures"]
+    assert call(data, *words, "b", "c") == 0
+    folder = data.parent / "out" / "figures"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "pictures.pdf",
+        "pictures.png",
+        "psnr.pdf",
+        "psnr.png",
+    ]
+    height, width = read_rgb(folder / "pictures.png").shape[:2]
+    assert width == 2 * height  # two pictures under one another; input, half, ground truth, region beside
+    assert (folder / "pictures.pdf").read_bytes().startswith(b"%PDF")
+    assert call(data, *words, "d") == 2
+    assert "there is no pair d" in capsys.readouterr().err
 
 
 def test_what_is_given_for_the_data_wins_over_the_table(data: Path) -> None:

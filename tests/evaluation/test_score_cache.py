@@ -32,7 +32,7 @@ def copy(tmp_path: Path) -> Path:
         "restoration/tiling.py",
         "classical/yoon2006.py",
         "evaluation/metrics.py",
-        "evaluation/perceptual.py",
+        "evaluation/lpips_metric.py",
     ],
 )
 def test_a_change_of_any_file_that_scoring_runs_changes_the_hash(copy: Path, file: str) -> None:

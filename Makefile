@@ -42,8 +42,8 @@ $(DEV): requirements-dev.txt requirements-train.txt requirements.txt constraints
 	touch $@
 
 demo: $(RUN) $(WEIGHTS)
-	$(PY) infer.py --input_dir samples --output_dir demo --infer_model $(WEIGHTS) --comparison
-	$(PY) infer.py --input_dir samples --output_dir demo/shen2013 --method shen2013 --comparison
+	$(PY) infer.py --input_dir samples --output_dir demo --infer_model $(WEIGHTS) --ext png --save_highlight --comparison
+	$(PY) infer.py --input_dir samples --output_dir demo/shen2013 --method shen2013 --ext png --save_highlight --comparison
 	@echo "Look at demo/*-comparison.png (network, $(WEIGHTS)) and demo/shen2013/*-comparison.png (classical)."
 
 demo/untrained.safetensors: $(RUN)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.colour import FULL_SCALE
+from utils.colour import FULL_SCALE, to_unit
 from utils.errors import UserError
 
 Strip = tuple[int, int, np.ndarray]
@@ -27,8 +27,8 @@ class Restored:
     diffuse: np.ndarray
     """the picture without highlights: same shape and type (with protocol "released": (H, W, 3) uint8)"""
     highlight: np.ndarray
-    """(H, W) float32, 0 where nothing was removed; the network's map A, which need not be bounded, or for
-    methods without a map the largest channel of |specular|"""
+    """(H, W) float32, 0 where nothing was removed; the network's map A, at least 0 (with protocol
+    "released": as it comes) but perhaps above 1, or for methods without a map the largest |specular|"""
 
 
 def compose(image: np.ndarray, strips: Iterable[Strip], strength: float = 1.0) -> Restored:
@@ -76,3 +76,17 @@ def subtract_specular(pixels: np.ndarray, specular: np.ndarray, highlight: np.nd
 def removed_layer(pixels: np.ndarray, diffuse: np.ndarray) -> np.ndarray:
     """The specular layer I - D in the type of `pixels`; 0 where the result became brighter."""
     return np.where(diffuse < pixels, pixels - diffuse, np.zeros((), pixels.dtype))
+
+
+def describe_change(pixels: np.ndarray, diffuse: np.ndarray) -> str | None:
+    """What is odd about what a classical method made of a picture, in a clause, or None."""
+    change = np.abs(to_unit(pixels) - to_unit(diffuse))
+    if not change.any():
+        return "nothing was removed: the method found no highlight"
+    change = change.max(axis=2) if change.ndim == 3 else change
+    if np.mean(change > 10 / 255) > 0.5:
+        return (
+            "more than half of its pixels changed by more than 10 levels: classical methods assume linear "
+            "values, a white light and coloured surfaces"
+        )
+    return None

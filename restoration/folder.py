@@ -1,23 +1,29 @@
-"""Many pictures through one remover: read, restore and write side by side, and count."""
+"""Many pictures through one remover: read, restore and write side by side, each on its own."""
 
 import sys
 import threading
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, CancelledError, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from restoration.comparison import comparison_sheet
-from restoration.composition import Restored, removed_layer
+from restoration.composition import Restored, describe_change
 from restoration.jobs import Job
-from restoration.released_protocol import to_bytes, truncate
+from restoration.methods import INPUT
 from restoration.remover import HighlightRemover
-from utils.colour import quantise
+from restoration.results import write_results
+from restoration.separator import FunctionNetwork
 from utils.errors import UserError
-from utils.image_files import WRITERS, Picture, read_picture, write_picture, write_rgb
+from utils.guarded_decoding import decode_guarded
+from utils.image_files import MAX_PIXELS, Picture, read_bytes
+
+TILES_SHOWN = 8
+"""Pictures of so many tiles show them in the progress bar."""
 
 
 @dataclass
@@ -26,35 +32,62 @@ class Counts:
 
     done: int = 0
     failed: int = 0
+    unchanged: int = 0
+    """of those done: no pixel changed"""
 
 
-def restore_folder(jobs: list[Job], remover: HighlightRemover, *, quiet: bool = False) -> Counts:
-    """Does all jobs; a picture that fails is reported by name on stderr and the others go on.
+def restore_folder(
+    jobs: list[Job], remover: HighlightRemover, *, max_pixels: int = MAX_PIXELS, quiet: bool = False
+) -> Counts:
+    """Does all jobs. Whatever goes wrong with a picture, in reading, restoring or writing it, is reported by
+    its name on stderr, and the others go on.
 
-    quiet  no progress bar
+    max_pixels  larger pictures are refused; of all that are in memory at once, the sum is no larger
+    quiet       no progress bar
     """
-    report = _Report(len(jobs), quiet)
     # Pictures read together, so that equal sizes can share a forward.
     group = remover.separator.batch_size
     groups = iter([jobs[i : i + group] for i in range(0, len(jobs), group)])
     # One more than the workers: while the others compute, one reads or writes.
     threads = remover.separator.workers + 1
     pool = ThreadPoolExecutor(threads, "picture")
+    work = _Work(remover, max_pixels, _Report(len(jobs), quiet))
     try:
-        running = {pool.submit(_work, some, remover, report) for some in islice(groups, threads)}
+        running = {pool.submit(work.do, some) for some in islice(groups, threads)}
         while running:
             ready, running = wait(running, return_when=FIRST_COMPLETED)
             for future in ready:
                 future.result()
-            running |= {pool.submit(_work, some, remover, report) for some in islice(groups, len(ready))}
+            running |= {pool.submit(work.do, some) for some in islice(groups, len(ready))}
     except BaseException:
         remover.cancel()
         raise
     finally:
         # Waits for files being written: none is left half.
         pool.shutdown(cancel_futures=True)
-        report.bar.close()
-    return report.counts
+        work.report.bar.close()
+    return work.report.counts
+
+
+class _PixelBudget:
+    """Pixels of all pictures in memory. A picture waits until it fits beside the others."""
+
+    def __init__(self, most: int):
+        self.most = most
+        self.used = 0
+        self._changed = threading.Condition()
+
+    def take(self, pixels: int, already: int) -> None:
+        """Waits for `pixels`; who holds some already (the picture's own group) is let in, as two that wait
+        for each other would do so for ever."""
+        with self._changed:
+            self._changed.wait_for(lambda: already or not self.used or self.used + pixels <= self.most)
+            self.used += pixels
+
+    def give_back(self, pixels: int) -> None:
+        with self._changed:
+            self.used -= pixels
+            self._changed.notify_all()
 
 
 class _Report:
@@ -65,76 +98,98 @@ class _Report:
         self.bar = tqdm(total=total, unit="picture", disable=quiet, dynamic_ncols=True)
         self._lock = threading.Lock()
 
-    def done(self, job: Job, notes: tuple[str, ...]) -> None:
+    def done(self, job: Job, notes: tuple[str, ...], changed: bool) -> None:
         with self._lock:
             for note in notes:
                 tqdm.write(f"note: {job.source}: {note}", file=sys.stderr)
             self.counts.done += 1
+            self.counts.unchanged += not changed
             self.bar.update()
+
+    def tile(self, job: Job, done: int, of: int) -> None:
+        """Shows how far a large picture is."""
+        if of >= TILES_SHOWN:
+            with self._lock:
+                self.bar.set_postfix_str(f"{job.source.name}: tile {done} of {of}" if done < of else "")
 
     def failed(self, job: Job, error: Exception) -> None:
         with self._lock:
-            tqdm.write(f"failed: {job.source}: {_sentence(error)}", file=sys.stderr)
+            tqdm.write(f"failed: {job.source}: {_sentence(error, job)}", file=sys.stderr)
             self.counts.failed += 1
             self.bar.update()
 
 
-# What one bad picture may raise: a reason to report it, not to stop.
-_FAILURES = (UserError, OSError, MemoryError, RuntimeError)
+class _Work:
+    """What each thread does with its pictures."""
 
+    def __init__(self, remover: HighlightRemover, max_pixels: int, report: _Report):
+        self.remover = remover
+        self.max_pixels = max_pixels
+        self.report = report
+        self.budget = _PixelBudget(max_pixels)
 
-def _work(jobs: list[Job], remover: HighlightRemover, report: _Report) -> None:
-    pictures: dict[Job, Picture] = {}
-    for job in jobs:
+    def do(self, jobs: list[Job]) -> None:
+        held: list[int] = []
+
+        def admit(pixels: int) -> None:
+            self.budget.take(pixels, already=sum(held))
+            held.append(pixels)
+
         try:
-            pictures[job] = read_picture(job.source)
-        except _FAILURES as error:
-            report.failed(job, error)
-    try:
-        results = remover.restore_all([picture.pixels for picture in pictures.values()])
-    except _FAILURES as error:
-        if len(pictures) > 1:  # find out whose fault it is
-            for job in pictures:
-                _work([job], remover, report)
-        else:
-            report.failed(next(iter(pictures)), error)
-        return
-    for job, result in zip(pictures, results, strict=True):
+            pictures: dict[Job, Picture] = {}
+            for job in jobs:
+                picture = self._guarded(job, partial(self._read, job, admit))
+                if picture is not None:
+                    pictures[job] = picture
+            for job, restored in self._restore(pictures).items():
+                self._guarded(job, partial(self._finish, job, pictures[job], restored))
+        finally:
+            self.budget.give_back(sum(held))
+
+    def _guarded(self, job: Job, step: Callable):
+        """The result of a step, or None after reporting what it raised."""
         try:
-            report.done(job, _save(job, pictures[job], result, remover.protocol == "released"))
-        except _FAILURES as error:
-            report.failed(job, error)
+            return step()
+        except CancelledError:
+            raise
+        except Exception as error:  # whatever it is, the other pictures have nothing to do with it
+            self.report.failed(job, error)
+            return None
+
+    def _read(self, job: Job, admit: Callable[[int], None]) -> Picture:
+        data = read_bytes(job.source, self.max_pixels)
+        try:
+            return decode_guarded(data, self.max_pixels, admit)
+        except UserError as error:
+            raise UserError(f"cannot read it: {error}") from error
+
+    def _restore(self, pictures: dict[Job, Picture]) -> dict[Job, Restored]:
+        if len(pictures) > 1:
+            try:
+                results = self.remover.restore_all([picture.pixels for picture in pictures.values()])
+                return dict(zip(pictures, results, strict=True))
+            except CancelledError:
+                raise
+            except Exception:  # each alone: whose fault it is will show
+                pass
+        alone = {
+            job: self._guarded(job, partial(self.remover, picture.pixels, partial(self.report.tile, job)))
+            for job, picture in pictures.items()
+        }
+        return {job: restored for job, restored in alone.items() if restored is not None}
+
+    def _finish(self, job: Job, picture: Picture, restored: Restored) -> None:
+        notes = write_results(job, picture, restored, self.remover.protocol)
+        network = self.remover.network
+        if isinstance(network, FunctionNetwork) and network.spec.name != INPUT:
+            odd = describe_change(picture.pixels, restored.diffuse)
+            notes += (odd,) if odd else ()
+        self.report.done(job, notes, changed=not np.array_equal(restored.diffuse, picture.pixels))
 
 
-def _save(job: Job, picture: Picture, restored: Restored, released: bool) -> tuple[str, ...]:
-    """Writes the files of one job; returns what the user should know."""
-    result, source = replace(picture, pixels=restored.diffuse), picture.pixels
-    notes = picture.notes
-    if released:
-        # The authors' script knows 8-bit RGB only.
-        result, source = replace(result, alpha=None), to_bytes(source)
-        if source.ndim == 2:
-            source = np.repeat(source[..., None], 3, axis=2)
-        if picture.alpha is not None or picture.pixels.dtype != np.uint8:
-            notes += ("the released protocol writes 8-bit RGB without alpha",)
-    path = job.result(picture.format)
-    if path.suffix != job.outputs["result"].suffix and WRITERS[path.suffix.lower()] != picture.format:
-        notes += (f"written as {WRITERS[path.suffix.lower()]}, not {picture.format}",)
-    if "highlight" in job.outputs:
-        highlight = truncate(restored.highlight) if released else quantise(restored.highlight, np.uint8)
-        write_rgb(job.outputs["highlight"], highlight)
-    wanted = job.outputs.keys() & {"specular", "comparison"}
-    specular = removed_layer(source, result.pixels) if wanted else None
-    if "specular" in job.outputs:
-        write_picture(job.outputs["specular"], Picture(specular, icc=picture.icc))
-    if "comparison" in job.outputs:
-        write_rgb(job.outputs["comparison"], comparison_sheet(source, restored, specular))
-    # The result last: where it exists the picture is finished.
-    return notes + write_picture(path, result)
-
-
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, job: Job) -> str:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return "out of memory; smaller tiles and fewer workers need less"
-    text = str(error).strip().splitlines()
-    return text[0] if text else type(error).__name__
+    lines = str(error).strip().splitlines()
+    words = lines[0] if lines else type(error).__name__
+    return words.replace(f"cannot read {job.source}: ", "cannot read it: ")

@@ -1,28 +1,84 @@
 """What infer.py does: the pictures of a folder, a glob or a single file, restored into another folder."""
 
+import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from restoration.jobs import Job, check_folders, check_writable, find_pictures, plan_jobs
+from restoration.jobs import (
+    Job,
+    check_folders,
+    describe_left_out,
+    find_pictures,
+    plan_jobs,
+    prepare_output,
+)
 from restoration.options import InferOptions, validate_options
 from restoration.processes import Processes
+from utils.errors import reason
+from utils.image_files import Listing
 from utils.signals import interruptible
+
+if TYPE_CHECKING:
+    from restoration.remover import HighlightRemover
 
 
 def infer(options: InferOptions) -> int:
     """Restores the pictures of `options`; returns 0, or 1 where some failed. Raises UserError."""
-    jobs = plan(validate_options(options))
+    options = validate_options(options)
+    listing, jobs = plan(options)
     processes = Processes()
+    if processes.rank == 0:
+        report_left_out(listing)
     if options.dry_run:
         return show(jobs, options.skip_existing) if processes.rank == 0 else 0
     own = processes.share(jobs)
     todo = [job for job in own if not (options.skip_existing and job.done())]
     # torch is imported here, after all that can be refused without it.
     from restoration.folder import restore_folder
+
+    remover, method = load(options, processes)
+    with interruptible():
+        prepare_output(Path(options.output_dir), own)
+        processes.connect(remover.separator.device)
+        start = time.perf_counter()
+        counts = restore_folder(todo, remover, max_pixels=options.max_pixels, quiet=processes.rank > 0)
+        if processes.rank == 0:
+            counts.failed += len(listing.unreadable)
+        skipped = len(own) - len(todo)
+        sums = processes.add_up([counts.done, skipped, counts.failed, counts.unchanged])
+        processes.leave()
+    done, skipped, failed, unchanged = map(int, sums)
+    if processes.rank == 0:
+        seconds = time.perf_counter() - start
+        print(
+            f"done {done}, skipped {skipped}, failed {failed} in {seconds:.1f} s "
+            f"({done / max(seconds, 1e-9):.2f} pictures/s, {remover.separator.device} "
+            f"{remover.separator.precision})"
+            + (f"; nothing was removed from {unchanged} of them" if unchanged else "")
+            + printable(f"\nmethod: {method}; results: {options.output_dir}")
+        )
+    return 1 if failed else 0
+
+
+def plan(options: InferOptions) -> tuple[Listing, list[Job]]:
+    """What is there, and the files to write for each picture. Raises UserError."""
+    output_dir = Path(options.output_dir)
+    check_folders(options.input_dir, output_dir, options.recursive)
+    listing, root = find_pictures(options.input_dir, options.recursive)
+    jobs = plan_jobs(
+        listing.pictures, root, output_dir, suffix=options.suffix, ext=options.ext, extras=options.extras
+    )
+    return listing, jobs[: options.limit]
+
+
+def load(options: InferOptions, processes: Processes) -> tuple["HighlightRemover", str]:
+    """The remover for `options`, and the method with its weights in words. Raises UserError."""
     from restoration.methods import MethodSpec, load_method
 
+    method = MethodSpec.choose(options.method, options.infer_model, options.tta)
     remover = load_method(
-        MethodSpec.choose(options.method, options.infer_model, options.tta),
+        method,
         output=options.output,
         device=processes.device(options.device),
         precision=options.precision,
@@ -34,33 +90,16 @@ def infer(options: InferOptions) -> int:
         strength=options.strength,
         workers=options.workers,
     )
-    with interruptible():
-        check_writable(Path(options.output_dir))
-        processes.connect(remover.separator.device)
-        start = time.perf_counter()
-        counts = restore_folder(todo, remover, quiet=processes.rank > 0)
-        skipped = len(own) - len(todo)
-        done, skipped, failed = map(int, processes.add_up([counts.done, skipped, counts.failed]))
-        processes.leave()
-    if processes.rank == 0:
-        seconds = time.perf_counter() - start
-        print(
-            f"done {done}, skipped {skipped}, failed {failed} in {seconds:.1f} s "
-            f"({done / max(seconds, 1e-9):.2f} pictures/s, {remover.separator.device} "
-            f"{remover.separator.precision})"
-        )
-    return 1 if failed else 0
+    weights = f" with weights {method.weights}" if method.weights else ""
+    return remover, remover.network.spec.name + weights
 
 
-def plan(options: InferOptions) -> list[Job]:
-    """The pictures and the files to write for them. Raises UserError."""
-    output_dir = Path(options.output_dir)
-    check_folders(options.input_dir, output_dir, options.recursive)
-    pictures, root = find_pictures(options.input_dir, options.recursive)
-    jobs = plan_jobs(
-        pictures, root, output_dir, suffix=options.suffix, ext=options.ext, extras=options.extras
-    )
-    return jobs[: options.limit]
+def report_left_out(listing: Listing) -> None:
+    """Says on stderr which files and folders are left out, and why."""
+    for error in listing.unreadable:
+        print(f"failed: cannot look into {printable(error.filename)}: {reason(error)}", file=sys.stderr)
+    for line in describe_left_out(listing):
+        print(f"left out: {printable(line)}", file=sys.stderr)
 
 
 def show(jobs: list[Job], skip_existing: bool) -> int:
@@ -69,6 +108,11 @@ def show(jobs: list[Job], skip_existing: bool) -> int:
     for job in jobs:
         skip = skip_existing and job.done()
         skipped += skip
-        print(f"{'skip' if skip else 'do'}: {job.source} -> {job.shown()}")
+        print(printable(f"{'skip' if skip else 'do'}: {job.source} -> {job.shown()}"))
     print(f"would do {len(jobs) - skipped}, skip {skipped}; nothing written")
     return 0
+
+
+def printable(text: object) -> str:
+    """Text that any terminal can show: bytes of file names that are no characters become \\xNN."""
+    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -7,10 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.errors import UserError
-from utils.image_files import WRITERS, list_pictures
+from utils.atomic import remove_leftovers
+from utils.errors import UserError, reason
+from utils.image_files import RAW_SUFFIXES, WRITERS, Listing, scan_folder
 
 _MAGIC = "*?["
+
+ENDINGS = {"highlight": "-HFE.png", "specular": "-specular.png", "comparison": "-comparison.png"}
+"""Names of the files beside a result, behind the name of the picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +34,8 @@ class Job:
     def done(self) -> bool:
         """True where every file exists, the result in any format where that is still open."""
         return all(
-            any(candidate.exists() for candidate in _candidates(self, path)) for path in self.outputs.values()
+            any(os.path.isfile(candidate) for candidate in _candidates(self, path))
+            for path in self.outputs.values()
         )
 
     def shown(self) -> str:
@@ -41,7 +46,7 @@ class Job:
 
 def automatic_suffix(source: Path, format_of_source: str) -> str:
     """The suffix that keeps a picture's format; .png for formats that would spoil the result (GIF) or
-    that cannot be written."""
+    that cannot be written (HEIC)."""
     own = source.suffix
     if WRITERS.get(own.lower()) == format_of_source:
         return own
@@ -49,36 +54,43 @@ def automatic_suffix(source: Path, format_of_source: str) -> str:
     return kept.get(format_of_source, ".png")
 
 
-def find_pictures(pattern: str, recursive: bool = False) -> tuple[list[Path], Path]:
-    """Pictures of a folder, a single file or a glob, and the folder that output folders mirror.
-
-    Raises UserError where there is nothing.
-    """
+def find_pictures(pattern: str, recursive: bool = False) -> tuple[Listing, Path]:
+    """Pictures of a folder, a single file or a glob, with what is left out, and the folder that output
+    folders mirror. Raises UserError where there is nothing."""
     path = Path(pattern)
-    if path.is_dir():
-        pictures, root = list_pictures(path, recursive), path
-        if not pictures:
+    # os.path takes a name longer than the file system allows for one that is not there; Path raises.
+    if os.path.isdir(path):
+        listing, root = scan_folder(path, recursive), path
+        if not (listing.pictures or listing.unreadable):
             hint = "" if recursive else "; the folders inside it are searched only when asked for (recursive)"
-            raise UserError(f"no pictures in {path}{hint}")
-    elif path.exists() or path.is_symlink():
-        pictures, root = [path], path.parent
+            raise UserError(f"no pictures in {path}{_left_out(listing)}{hint}")
+        return listing, root
+    if os.path.lexists(path):
+        found, root = [path], path.parent
     elif any(sign in pattern for sign in _MAGIC):
-        found = (Path(name) for name in glob.glob(pattern, recursive=True))
-        pictures, root = sorted(p for p in found if not p.is_dir()), _fixed_part(path)
-        if not pictures:
+        files = (Path(name) for name in glob.glob(pattern, recursive=True))
+        found, root = sorted(p for p in files if not os.path.isdir(p)), _fixed_part(path)
+        if not found:
             raise UserError(f"no file fits {pattern}")
     else:
         raise UserError(f"no such file or folder: {pattern}")
-    return pictures, root
+    raw = [path for path in found if path.suffix.lower() in RAW_SUFFIXES]
+    listing = Listing([path for path in found if path not in raw], raw)
+    if not listing.pictures:
+        raise UserError(f"no pictures in {pattern}{_left_out(listing)}")
+    return listing, root
 
 
-def _fixed_part(pattern: Path) -> Path:
-    fixed = Path(pattern.anchor)
-    for part in pattern.parts[len(fixed.parts) : -1]:
-        if any(sign in part for sign in _MAGIC):
-            break
-        fixed /= part
-    return fixed
+def describe_left_out(listing: Listing) -> list[str]:
+    """A line for each raw file, and one for all others that are not taken for pictures."""
+    lines = [f"{path}: a camera's raw file; {DEVELOP_FIRST}" for path in listing.raw]
+    if listing.others:
+        kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(listing.others.items()))
+        lines.append(f"{listing.others.total()} files that are no pictures ({kinds})")
+    return lines
+
+
+DEVELOP_FIRST = "develop it with darktable or RawTherapee and save it as a 16-bit TIFF"
 
 
 def plan_jobs(
@@ -94,7 +106,6 @@ def plan_jobs(
     and where an output would overwrite an input.
     """
     twins = Counter((picture.parent, picture.stem) for picture in pictures)
-    endings = {"highlight": "-HFE.png", "specular": "-specular.png", "comparison": "-comparison.png"}
     jobs = []
     for picture in pictures:
         name = picture.stem
@@ -102,7 +113,7 @@ def plan_jobs(
             name = f"{name}_{picture.suffix[1:]}"
         folder = output_dir / picture.parent.relative_to(root)
         outputs = {"result": folder / f"{name}{suffix}.{ext}"}
-        outputs |= {kind: folder / f"{name}{endings[kind]}" for kind in extras}
+        outputs |= {kind: folder / f"{name}{ENDINGS[kind]}" for kind in extras}
         jobs.append(Job(picture, outputs))
     _refuse_clashes(jobs)
     return jobs
@@ -111,27 +122,46 @@ def plan_jobs(
 def check_folders(input_dir: str, output_dir: Path, recursive: bool) -> None:
     """Raises UserError where results would lie among the pictures of an input folder."""
     source = Path(input_dir)
-    if not source.is_dir():
+    if not os.path.isdir(source):
         return
     inside, outside = _real(output_dir), _real(source)
     if inside == outside:
         raise UserError(f"the output folder {output_dir} is the input folder: choose another")
     if recursive and outside in inside.parents:
         raise UserError(
-            f"the output folder {output_dir} lies inside the input folder, and the next run would "
-            "take its results for pictures: choose one outside"
+            f"the output folder {output_dir} lies inside the input folder, and the next run would take its "
+            "results for pictures: choose one outside"
         )
 
 
-def check_writable(folder: Path) -> None:
-    """Makes the folder; raises UserError where files cannot be written there."""
+def prepare_output(folder: Path, jobs: list[Job]) -> None:
+    """Makes the output folder and removes what killed runs left in it and in the folders of `jobs`.
+
+    Raises UserError where files cannot be written there.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".tmp-{os.getpid()}"
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError(f"cannot write into the output folder {folder}: {error.strerror}") from error
+        raise UserError(f"cannot write into the output folder {folder}: {reason(error)}") from error
+    for place in {folder, *(path.parent for job in jobs for path in job.outputs.values())}:
+        remove_leftovers(place)
+
+
+def _left_out(listing: Listing) -> str:
+    lines = describe_left_out(listing)
+    return f" (left out: {'; '.join(lines)})" if lines else ""
+
+
+def _fixed_part(pattern: Path) -> Path:
+    fixed = Path(pattern.anchor)
+    for part in pattern.parts[len(fixed.parts) : -1]:
+        if any(sign in part for sign in _MAGIC):
+            break
+        fixed /= part
+    return fixed
 
 
 def _real(path: Path) -> Path:
@@ -151,14 +181,12 @@ def _candidates(job: Job, path: Path) -> list[Path]:
 
 def _refuse_clashes(jobs: list[Job]) -> None:
     inputs = {_real(job.source) for job in jobs}
-    resolved = {
-        folder: folder.resolve() for folder in {p.parent for job in jobs for p in job.outputs.values()}
-    }
+    real = {folder: _real(folder) for folder in {p.parent for job in jobs for p in job.outputs.values()}}
     owners: dict[Path, tuple[Job, str]] = {}
     for job in jobs:
         for kind, output in job.outputs.items():
             for path in _candidates(job, output):
-                if resolved[path.parent] / path.name in inputs:
+                if real[path.parent] / path.name in inputs:
                     raise UserError(
                         f"{path} would overwrite an input picture: choose another suffix or output folder"
                     )

@@ -1,5 +1,6 @@
 """A method by name: the input itself, a classical method, or a network with its weights."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,14 +40,14 @@ class MethodSpec:
         """
         copies = None
         path, _, digits = text.rpartition("@")
-        if path and digits.isdigit() and not Path(text).exists():
+        if path and digits.isdigit() and not os.path.exists(text):
             text, copies = path, int(digits)
         name, separator, path = text.partition(":")
         if separator and name in MODELS:
             return cls(name, Path(path), copies)
         if text == DEFAULT_NETWORK:
             return cls(text, default_weights(), copies)
-        if text in (INPUT, *_classical(), *MODELS) or not Path(text).exists():
+        if text in (INPUT, *_classical(), *MODELS) or not os.path.exists(text):
             return cls(text, None, copies)
         return cls(None, Path(text), copies)
 
@@ -87,7 +88,7 @@ def load_method(
         remover_options["test_time_augmentation"] = spec.test_time_augmentation
     if spec.weights is None:
         if spec.name == INPUT:
-            return HighlightRemover(np.copy, **remover_options)
+            return HighlightRemover(_unchanged, **remover_options)
         if spec.name in _classical():
             return HighlightRemover(_classical()[spec.name], **remover_options)
         if spec.name in MODELS:
@@ -112,6 +113,13 @@ def default_weights() -> Path:
             "such as shen2013"
         )
     return DEFAULT_WEIGHTS
+
+
+def _unchanged(image: np.ndarray) -> np.ndarray:
+    return image.copy()
+
+
+_unchanged.__name__ = INPUT
 
 
 def _classical() -> dict:

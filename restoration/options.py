@@ -1,11 +1,11 @@
 """The options of infer.py."""
 
-from dataclasses import dataclass, field
-from pathlib import Path
+import os
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from utils.errors import UserError
-from utils.image_files import WRITERS
+from utils.image_files import MAX_PIXELS, WRITERS
 
 EPILOG = """exit codes: 0 all pictures done or skipped; 1 some failed (each is named); 2 nothing to do or
 a wrong option; 130 interrupted"""
@@ -20,8 +20,8 @@ class InferOptions:
     output_dir: str = field(metadata={"flags": ["-o"]})
     """folder of the results; it is made where it does not exist"""
     infer_model: str | None = None
-    """weights: our .safetensors, the authors' .mdl, or a folder with TSHRNet's four .pth files; default:
-    savedmodel/aha-lite.safetensors"""
+    """weights: our .safetensors, a run folder or checkpoint of train.py, the authors' .mdl, or a folder with
+    TSHRNet's four .pth or .ckpt files; default: savedmodel/aha-lite.safetensors"""
     method: str | None = None
     """a classical method (shen2013, yang2010, ...), input (nothing removed), or the name of the network
     where the weight file does not say it (aha, aha-figure, aha-lite, tshrnet, tshrnet-mix)"""
@@ -62,14 +62,17 @@ class InferOptions:
     """leave out pictures whose results all exist"""
     suffix: str = "-removed"
     """what is put behind the name of a result"""
-    ext: str = "png"
-    """format of the results: png, jpg, tif, webp, bmp, or auto for the format of each picture"""
-    save_highlight: bool = True
-    """write NAME-HFE.png, the highlight map"""
+    ext: str | None = None
+    """format of the results: png, jpg, tif, webp, bmp, or auto for the format of each picture (PNG where it
+    cannot be written). Default: auto; png with --protocol released"""
+    save_highlight: bool | None = None
+    """write NAME-HFE.png, the highlight map, also. Default: off; on with --protocol released"""
     save_specular: bool = False
-    """write NAME-specular.png, the layer that was removed"""
+    """write NAME-specular.png, the layer that was removed, also"""
     comparison: bool = False
-    """write NAME-comparison.png: picture, highlight map, specular layer and result side by side"""
+    """write NAME-comparison.png also: picture, highlight map, specular layer and result side by side"""
+    max_pixels: int = MAX_PIXELS
+    """refuse pictures of more pixels, and keep no more in memory at once over all workers"""
     limit: int | None = None
     """take only so many pictures, the first ones"""
     dry_run: bool = False
@@ -92,19 +95,21 @@ class InferOptions:
 
 
 def validate_options(options: InferOptions) -> InferOptions:
-    """`options` with their words normalised. Raises UserError for values that make no sense."""
-    options.ext = options.ext.lower().removeprefix(".")
-    if options.ext != "auto" and f".{options.ext}" not in WRITERS:
+    """`options` with what was left open decided. Raises UserError for values that make no sense."""
+    released = options.protocol == "released"
+    ext = (options.ext or ("png" if released else "auto")).lower().removeprefix(".")
+    if ext != "auto" and f".{ext}" not in WRITERS:
         known = ", ".join(suffix[1:] for suffix in WRITERS)
-        raise UserError(f"--ext {options.ext} cannot be written: choose auto, {known}")
+        raise UserError(f"--ext {ext} cannot be written: choose auto, {known}")
     if set(options.suffix) & set("/\\\0"):
         raise UserError(f"--suffix {options.suffix!r} must not name a folder")
-    if options.infer_model and not Path(options.infer_model).exists():
+    if options.infer_model and not os.path.exists(options.infer_model):
         raise UserError(f"no such weight file: {options.infer_model}")
     if options.working_size not in (None, "full") and not options.working_size.isdigit():
         raise UserError(f"--working_size {options.working_size} is neither a number of pixels nor full")
-    for name in ("limit", "batch_size", "workers"):
+    for name in ("limit", "batch_size", "workers", "max_pixels"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} must be at least 1, not {value}")
-    return options
+    highlight = released if options.save_highlight is None else options.save_highlight
+    return replace(options, ext=ext, save_highlight=highlight)

@@ -1,6 +1,6 @@
 """HighlightRemover: a network or a classical method, applied to pictures of any size, depth and kind."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Literal
 
@@ -12,7 +12,7 @@ from restoration.composition import Restored, Strip, compose
 from restoration.released_protocol import restore_as_released
 from restoration.separator import FunctionNetwork, Separator
 from restoration.test_time_augmentation import AugmentedNetwork, check_augmentation
-from restoration.tiling import TileSize, blend
+from restoration.tiling import Tile, TileSize, blend
 from restoration.working_scale import enlarged, reduced
 from utils.colour import FULL_SCALE
 from utils.errors import UserError
@@ -84,12 +84,18 @@ class HighlightRemover:
         augmented = test_time_augmentation > 1
         self.runs = AugmentedNetwork(self.network, test_time_augmentation) if augmented else self.network
 
-    def __call__(self, image: np.ndarray) -> Restored:
-        """image (H, W) or (H, W, 3) uint8, uint16 or float32 in [0, 1], H, W >= 1."""
+    def __call__(self, image: np.ndarray, progress: Callable[[int, int], None] | None = None) -> Restored:
+        """The picture without highlights.
+
+        image     (H, W) or (H, W, 3) uint8, uint16 or float32 in [0, 1], H, W >= 1
+        progress  called after each tile with the number of tiles done and of all
+
+        Raises UserError for what is no picture, and where a value of the result is not finite.
+        """
         check_picture(image)
         if self.protocol == "released":
             return self.separator.run(restore_as_released, image, self.separator, self.runs)
-        return compose(image, self._separate(image), self.strength)
+        return compose(image, self._separate(image, progress), self.strength)
 
     def restore_all(self, images: Sequence[np.ndarray]) -> list[Restored]:
         """The same as one call for each image; on an accelerator equal sizes share a forward."""
@@ -116,18 +122,23 @@ class HighlightRemover:
         """Makes running and later calls raise CancelledError at the next tile."""
         self.separator.cancel()
 
-    def _separate(self, image: np.ndarray) -> Iterator[Strip]:
+    def _separate(
+        self, image: np.ndarray, progress: Callable[[int, int], None] | None = None
+    ) -> Iterator[Strip]:
         """The layers of the picture, strip by strip from top to bottom."""
         if self._reduces(image.shape):
             small = reduced(image, self.working_size)
             return enlarged(image, small, next(self.separator([small], self.runs)))
         rows, columns = (self.tile.spans(length) for length in image.shape[:2])
-        return blend(
-            lambda tiles: self.separator((tile.cut(image) for tile in tiles), self.runs),
-            rows,
-            columns,
-            channels=4,
-        )
+
+        def run(tiles: Iterable[Tile]) -> Iterator[np.ndarray]:
+            layers = self.separator((tile.cut(image) for tile in tiles), self.runs)
+            for done, of_tile in enumerate(layers, 1):
+                if progress is not None:
+                    progress(done, len(rows) * len(columns))
+                yield of_tile
+
+        return blend(run, rows, columns, channels=4)
 
     def _reduces(self, shape: tuple[int, ...]) -> bool:
         return bool(self.working_size) and max(shape[:2]) > self.working_size

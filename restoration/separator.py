@@ -31,7 +31,7 @@ class FunctionNetwork(nn.Module):
     def __init__(self, function: Callable[[np.ndarray], np.ndarray]):
         super().__init__()
         self.function = function
-        name = getattr(function, "__name__", "this function")
+        name = getattr(function, "__name__", "function")
         # Four at once: each holds a whole picture several times over.
         self.spec = ModelSpec(name, {}, multiple=1, tile=NO_TILES, tiles_at_once=4, composes=False)
 
@@ -129,7 +129,11 @@ class Separator:
 
     def _separate_batch(self, crops: list[np.ndarray], network: nn.Module) -> list[np.ndarray]:
         separation = self.separate(_to_tensor(np.stack(crops), self.device), network)
-        layers = torch.cat([separation.specular, separation.highlight], dim=1).float()
+        highlight = separation.highlight
+        if network.spec.composes:
+            # D = (1 - A) I + A N with A < 0 would add a highlight: such pixels are left as they are.
+            highlight = highlight.clamp_min(0)
+        layers = torch.cat([separation.specular, highlight], dim=1).float()
         return list(layers.permute(0, 2, 3, 1).cpu().numpy())
 
     def _submit(self, work: Callable[..., Result], *arguments: object) -> "Future[Result]":

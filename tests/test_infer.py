@@ -72,11 +72,15 @@ def _tree(folder):
 def test_released_command(tmp_path, weights, capsys):
     for name in ("a.png", "ünï cödé & spaces.PNG", "b.c.d.jpeg"):
         _save(tmp_path / "in" / name)
-    assert _infer(tmp_path / "in", tmp_path / "out", "--infer_model", weights) == 0
+    assert _infer(tmp_path / "in", tmp_path / "out", "--infer_model", weights, "--save_highlight") == 0
     stems = ("a", "ünï cödé & spaces", "b.c.d")
-    expected = {f"{stem}{end}" for stem in stems for end in ("-removed.png", "-HFE.png")}
-    assert set(_tree(tmp_path / "out")) == expected
-    assert "done 3, skipped 0, failed 0" in capsys.readouterr().out
+    results = {
+        f"{stem}-removed{suffix}" for stem, suffix in zip(stems, (".png", ".PNG", ".jpeg"), strict=True)
+    }
+    assert set(_tree(tmp_path / "out")) == results | {f"{stem}-HFE.png" for stem in stems}
+    said = capsys.readouterr().out
+    assert "done 3, skipped 0, failed 0" in said
+    assert f"aha-lite with weights {weights}; results: {tmp_path / 'out'}" in said
     assert read_picture(tmp_path / "out" / "a-HFE.png").pixels.shape == (24, 40)
 
 
@@ -85,6 +89,7 @@ def test_repeatable_whatever_order_batch_and_workers(tmp_path, weights, protocol
     for seed in range(4):
         _save(tmp_path / "in" / f"{seed}.png", _pixels(seed=seed))
     common = ("--infer_model", weights, "--protocol", protocol, "--comparison", "--save_specular")
+    common += ("--save_highlight",)
     assert _infer(tmp_path / "in", tmp_path / "a", *common) == 0
     assert _infer(tmp_path / "in", tmp_path / "b", *common, "--batch_size", 3, "--workers", 1) == 0
     assert _infer(tmp_path / "in" / "[3210].png", tmp_path / "c", *common, "--workers", 3) == 0
@@ -147,9 +152,7 @@ def test_bad_pictures_are_named_and_the_others_done(tmp_path, weights, capsys):
     assert len(failures) == len(bad)
     for name in bad:
         assert any(name in line for line in failures)
-    assert set(_tree(tmp_path / "out")) == {
-        f"{stem}{end}" for stem in ("good", "whole") for end in ("-removed.png", "-HFE.png")
-    }
+    assert set(_tree(tmp_path / "out")) == {"good-removed.png", "whole-removed.jpg"}
 
 
 def test_unusual_pictures_work(tmp_path, weights, capsys):
@@ -194,7 +197,7 @@ def test_metadata_and_orientation_are_kept(tmp_path, weights):
 def test_twins_keep_their_suffix_and_recursive_mirrors(tmp_path, weights):
     for name in ("a.png", "a.jpg", "sub/a.png", "sub/deep er/b.png"):
         _save(tmp_path / "in" / name)
-    common = ("--infer_model", weights, "--recursive", "--no_save_highlight")
+    common = ("--infer_model", weights, "--recursive", "--ext", "png")
     assert _infer(tmp_path / "in", tmp_path / "out", *common) == 0
     assert set(_tree(tmp_path / "out")) == {
         "a_png-removed.png",
@@ -213,7 +216,7 @@ def test_twins_keep_their_suffix_and_recursive_mirrors(tmp_path, weights):
 def test_skip_existing_wants_every_file(tmp_path, weights, capsys):
     for seed in range(3):
         _save(tmp_path / "in" / f"{seed}.jpg", _pixels(seed=seed))
-    common = ("--infer_model", weights, "--skip_existing", "--ext", "auto")
+    common = ("--infer_model", weights, "--skip_existing", "--save_highlight")
     assert _infer(tmp_path / "in", tmp_path / "out", *common, "--limit", 2) == 0
     (tmp_path / "out" / "1-HFE.png").unlink()
     assert _infer(tmp_path / "in", tmp_path / "out", *common) == 0
@@ -225,7 +228,7 @@ def test_skip_existing_wants_every_file(tmp_path, weights, capsys):
 def test_dry_run_writes_nothing(tmp_path, weights, capsys):
     _save(tmp_path / "in" / "a.png")
     assert _infer(tmp_path / "in", tmp_path / "out", "--infer_model", weights, "--dry_run") == 0
-    assert "a-removed.png" in capsys.readouterr().out
+    assert "a-removed." in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
 
 
@@ -239,7 +242,8 @@ def test_never_over_an_input(tmp_path, weights, capsys):
     assert _infer(tmp_path / "in" / "*.png", tmp_path / "in", *common) == 2
     assert _infer(tmp_path / "in" / "a.png", tmp_path / "in", *common, "--suffix", "") == 2
     assert "overwrite" in capsys.readouterr().err
-    assert _infer(tmp_path / "in" / "a.png", tmp_path / "in", *common, "--suffix", "-HFE") == 2
+    clash = ("--suffix", "-HFE", "--save_highlight")
+    assert _infer(tmp_path / "in" / "a.png", tmp_path / "in", *common, *clash) == 2
     assert _tree(tmp_path / "in") == before
 
 

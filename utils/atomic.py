@@ -1,22 +1,32 @@
 """Files that are either whole or absent: written beside their place, then renamed over it."""
 
+import contextlib
+import errno
 import os
+import platform
+import re
 import secrets
 import stat
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from utils.errors import UserError, reason
 
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+_LEFTOVER = re.compile(rf"\.tmp-{_HOST}-(\d+)-[0-9a-f]{{12}}(\..*)?")
+
 
 @contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_path(path: str | os.PathLike, size: int | None = None) -> Iterator[Path]:
     """Yields a temporary path in the folder of `path`; renames it to `path` when the block succeeds.
 
     The temporary name keeps the suffix, since image libraries choose the format by it. On any
     exception (KeyboardInterrupt included) the temporary file is removed and `path` is untouched.
-    Parent folders are made. Raises UserError where the folder cannot be written.
+    Parent folders are made. Raises UserError where the folder cannot be written; on a full disk it says
+    that `size` bytes are needed, where given. A process that is killed leaves the temporary file, which
+    names it, for `remove_leftovers`.
     """
     path = Path(path)
     try:
@@ -24,7 +34,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"cannot make the folder {path.parent}: {reason(error)}") from error
     # A short name: `path.name` may already be as long as the file system allows.
-    temporary = path.parent / f".tmp-{secrets.token_hex(6)}{path.suffix[-16:]}"
+    temporary = path.parent / f".tmp-{_HOST}-{os.getpid()}-{secrets.token_hex(6)}{path.suffix[-16:]}"
     try:
         mode = _ordinary_mode(temporary)
         yield temporary
@@ -33,20 +43,50 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         temporary.chmod(mode)
         os.replace(temporary, path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {reason(error)}") from error
+        needed = ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and size is not None:
+            needed = f"; this file needs {size / 1e6:.3g} MB"
+        raise UserError(f"cannot write {path}: {reason(error)}{needed}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its folder may be gone
+            temporary.unlink()
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:
     """Writes `content` to `path` atomically."""
-    with atomic_path(path) as temporary:
+    with atomic_path(path, len(content)) as temporary:
         temporary.write_bytes(content)
+
+
+def remove_leftovers(folder: str | os.PathLike) -> int:
+    """Removes the temporary files of killed processes of this machine from a folder; returns how many."""
+    removed = 0
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            match = _LEFTOVER.fullmatch(entry.name)
+            if match and not _runs(int(match[1])):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+                    removed += 1
+    return removed
 
 
 def write_text(path: str | os.PathLike, content: str) -> None:
     """Writes `content` to `path` atomically, as UTF-8."""
     write_bytes(path, content.encode("utf-8"))
+
+
+def _runs(process: int) -> bool:
+    """True for another process that runs; an own file from before this start is that of a killed one."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it belongs to somebody else
+        return True
+    return True
 
 
 def _flush_to_disk(path: Path) -> None:

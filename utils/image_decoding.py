@@ -292,6 +292,8 @@ def _decode_heif(data: bytes, max_pixels: int) -> Picture:
 def _decode_tiff(data: bytes, max_pixels: int) -> Picture:
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
+        if 50706 in page.tags:  # DNGVersion
+            raise UserError("it is a camera's raw file (DNG): develop it and save it as a 16-bit TIFF")
         _check_size(page.imagewidth, page.imagelength, max_pixels)
         # 1 is unsigned integers, 3 is floating point; 1 is grey (black is zero), 2 is RGB.
         deep = (page.bitspersample, int(page.sampleformat)) in ((16, 1), (32, 3))

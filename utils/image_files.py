@@ -115,7 +115,7 @@ def list_pictures(folder: str | os.PathLike, recursive: bool = False) -> list[Pa
 def scan_folder(folder: str | os.PathLike, recursive: bool = False) -> Listing:
     """`list_pictures`, with what it leaves out. Raises UserError where `folder` is not a folder."""
     folder = Path(folder)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UserError(f"{folder} is not a folder")
     listing, visited = Listing(), set()
     for parent, folders, files in os.walk(folder, onerror=listing.unreadable.append, followlinks=True):

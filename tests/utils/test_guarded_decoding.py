@@ -1,0 +1,87 @@
+"""Decoding in helper processes: the same pictures, and limits that hold."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from utils import guarded_decoding
+from utils.errors import UserError
+from utils.guarded_decoding import decode_guarded, end_helpers
+from utils.image_decoding import decode
+from utils.image_files import Picture, write_picture
+
+
+@pytest.fixture
+def deep(tmp_path):
+    """The bytes of a 16-bit PNG with alpha and metadata."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 65536, (40, 60, 3), dtype=np.uint16)
+    picture = Picture(pixels, pixels[..., 0].copy(), xmp=b"<x/>", dpi=(300.0, 300.0))
+    write_picture(tmp_path / "a.png", picture)
+    return (tmp_path / "a.png").read_bytes()
+
+
+def test_the_same_picture_as_without_a_helper(deep):
+    sizes = []
+    there, here = decode_guarded(deep, admit=sizes.append), decode(deep)
+    assert np.array_equal(there.pixels, here.pixels)
+    assert np.array_equal(there.alpha, here.alpha)
+    assert (there.xmp, there.dpi, there.format) == (here.xmp, here.dpi, here.format)
+    assert sizes == [2400]
+
+
+def test_errors_come_through(deep):
+    for data, words in ((b"", "empty"), (b"text", "not a picture"), (deep[:200], "truncated")):
+        with pytest.raises(UserError, match=words):
+            decode_guarded(data)
+    with pytest.raises(UserError, match="more than"):
+        decode_guarded(deep, max_pixels=100)
+
+
+def test_what_takes_too_long_is_ended_and_the_next_is_decoded(deep, monkeypatch):
+    decode_guarded(deep)
+    monkeypatch.setattr(guarded_decoding, "SECONDS", 0.0)
+    with pytest.raises(UserError, match="takes more than"):
+        decode_guarded(deep)
+    monkeypatch.undo()
+    assert decode_guarded(deep).pixels.shape == (40, 60, 3)
+
+
+def test_a_helper_that_dies_costs_one_file_at_most(deep):
+    decode_guarded(deep)
+    helper = guarded_decoding._idle[-1]
+    helper.process.kill()
+    helper.process.join()
+    assert decode_guarded(deep).pixels.shape == (40, 60, 3)
+    with pytest.raises(UserError, match="crashed"):
+        decode_guarded(deep, admit=lambda _: _kill_all())
+    assert decode_guarded(deep).pixels.shape == (40, 60, 3)
+    end_helpers()
+    assert not guarded_decoding._idle
+
+
+def _kill_all():
+    import multiprocessing
+
+    for child in multiprocessing.active_children():
+        if child.name == "picture-decoder":
+            child.kill()
+            child.join()
+
+
+def test_memory_beyond_the_allowance_is_refused():
+    """In a process of its own: the limit is for the whole of it."""
+    code = (
+        "import numpy as np\nfrom utils.guarded_decoding import _limited_memory\n"
+        "with _limited_memory(2**28):\n"
+        "    np.ones(2**24, np.uint8)\n"
+        "    try:\n        np.ones(2**30, np.uint8)\n"
+        "    except MemoryError:\n        print('refused')\n"
+        "np.ones(2**28, np.uint8)\n"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n"

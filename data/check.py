@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from data.layouts import find
+from data.layouts import LayoutName, find
 from data.records import Record, partial_layers
 from utils.cli import parse, run
 from utils.errors import UserError
@@ -38,8 +38,9 @@ class CheckOptions:
     """folder of the training pictures, inside --dataroot"""
     test_dir: str = "test"
     """folder of the test pictures, inside --dataroot"""
-    layout: str = "auto"
-    """auto, pairs (with --input_glob and --target_glob) or a name of docs/DATASETS.md"""
+    layout: LayoutName = "auto"
+    """how the pictures lie on disk (docs/DATASETS.md); auto: found by looking; pairs: by --input_glob and
+    --target_glob"""
     input_glob: str = "input/*"
     """layout pairs: the inputs"""
     target_glob: str = "target/*"

@@ -6,6 +6,7 @@ is called laboratory here, after Shen and Zheng's pictures; of it every X must h
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from data.layouts import LAYOUTS, find
 from data.layouts.patterns import glob_pairs
@@ -19,6 +20,12 @@ from utils.errors import UserError
 LABORATORY = "laboratory"
 DATASETS = {LABORATORY if name == "gt" else name: name for name in LAYOUTS}
 """Name of a data set here -> its layout."""
+
+if TYPE_CHECKING:
+    DatasetName = str
+else:
+    DatasetName = Literal[("auto", *DATASETS)]
+    """The type of an option that names a data set: --help lists the choices."""
 
 
 def find_pairs(

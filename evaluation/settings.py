@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from evaluation.datasets import DatasetName
 from utils.errors import UserError
 
 EPILOG = "docs/EVALUATION.md defines every number."
@@ -29,7 +30,7 @@ class EvaluateOptions:
     """folder of the data set"""
     test_dir: str | None = None
     """split folder below dataroot (default: "test" where it exists, else dataroot itself)"""
-    dataset: Literal["auto", "shiq", "psd", "sshr", "laboratory", "mit_intrinsic", "psd-unaligned"] = "auto"
+    dataset: DatasetName = "auto"
     """layout of the data set; auto finds it from the names of the files"""
     input_glob: str | None = None
     """pairs by two patterns below dataroot: the inputs, where * stands for the name"""

@@ -8,6 +8,7 @@ from typing import Literal
 
 import yaml
 
+from data.layouts import LayoutName
 from recipes.aha_terms import AHAOptions
 from recipes.options import OptimiserOptions
 from recipes.tshrnet_terms import TSHRNetOptions
@@ -72,9 +73,9 @@ class DataOptions:
     """folder of the training pictures, inside --dataroot"""
     test_dir: str = "test"
     """folder of the test pictures, inside --dataroot; only the recipe released looks at them in training"""
-    layout: str = "auto"
-    """auto, shiq (NNNNN_A.png, NNNNN_D.png), psd, sshr, gt (NAME.png, NAME_gt.png), pairs (with --input_glob
-    and --target_glob)"""
+    layout: LayoutName = "auto"
+    """how the pictures lie on disk (docs/DATASETS.md); auto: found by looking; pairs: by --input_glob and
+    --target_glob"""
     train_list: str | None = None
     """list file of the training pictures, in place of --train_dir: 7 or 4 paths a line, relative to
     --dataroot, as TSHRNet's authors use (data/lists.py)"""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from data.layouts.ground_truth import ground_truth
 from data.layouts.mit_intrinsic import mit_intrinsic
@@ -49,6 +50,12 @@ LAYOUTS = {
 
 PATTERNS = "pairs"
 """The layout that two patterns define."""
+
+if TYPE_CHECKING:
+    LayoutName = str
+else:
+    LayoutName = Literal[("auto", *LAYOUTS, PATTERNS)]
+    """The type of an option that names a layout: --help lists the choices."""
 
 
 def find(

@@ -22,7 +22,7 @@ LITE_RUN ?= runs/aha-lite
 LITE_SPEED ?= --precision bf16 --channels_last --compile
 DATA ?= ../shared/data
 
-.PHONY: demo test test-fast lint docs install package clean train-lite real-score
+.PHONY: demo test test-fast fault-test lint docs install package clean train-lite real-score
 
 install: $(DEV)
 
@@ -56,6 +56,10 @@ test: lint
 # Without the tests marked `slow`, for the time between two edits.
 test-fast: $(DEV)
 	$(PY) -m pytest -q -m "not slow"
+
+# Damaged, forged and foreign files, kills and full disks, by the hundred; docs/RELIABILITY.md has the table.
+fault-test: $(DEV)
+	$(PY) -m faults
 
 lint: $(DEV)
 	$(PY) -m ruff check .

@@ -89,7 +89,7 @@ def _fits(value: object, own: object) -> bool:
     if isinstance(own, bool) or isinstance(value, bool):
         return isinstance(own, bool) and isinstance(value, bool)
     if isinstance(own, int):
-        return isinstance(value, int) and 0 < value <= LARGEST
+        return isinstance(value, int) and 0 <= value <= LARGEST
     if isinstance(own, float):
         return isinstance(value, int | float) and math.isfinite(value) and abs(value) <= LARGEST
     return isinstance(value, str) and len(value) <= LARGEST

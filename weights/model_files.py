@@ -7,6 +7,7 @@ model = load_model("Nature.mdl")                           # the AHA authors' ch
 model = load_model("TSHRNet_weights/", name="tshrnet-mix") # the TSHRNet authors' four files
 """
 
+import functools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -194,9 +195,14 @@ def _likely_network(state: dict[str, Tensor]) -> str | None:
     shapes = {(name, tuple(value.shape)) for name, value in state.items()}
     scores = {}
     for name in MODELS:
-        with torch.device("meta"):
-            own = build_model(name).state_dict()
-        entries = {(entry, tuple(value.shape)) for entry, value in own.items()}
+        entries = _entries_of(name)
         scores[name] = len(shapes & entries) / len(shapes | entries)
     best = max(scores, key=scores.get)
     return best if scores[best] > 0.5 else None
+
+
+@functools.cache
+def _entries_of(network: str) -> set[tuple[str, tuple[int, ...]]]:
+    with torch.device("meta"):
+        own = build_model(network).state_dict()
+    return {(entry, tuple(value.shape)) for entry, value in own.items()}

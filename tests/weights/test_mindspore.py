@@ -8,42 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from faults.mindspore_files import checkpoint_value, message_field, unet_checkpoint, varint
 from models.unet import UNet
 from utils.errors import UserError
 from weights.mindspore import read_mindspore
 from weights.model_files import load_model
 
 PARITY = Path(os.environ.get("SPECULAR_SHARED", "../shared")) / "parity" / "tshrnet_mindspore_width4"
-MINDSPORE_NAMES = {
-    "weight": "gamma",
-    "bias": "beta",
-    "running_mean": "moving_mean",
-    "running_var": "moving_variance",
-}
-
-
-def varint(value: int) -> bytes:
-    parts = []
-    while True:
-        value, byte = value >> 7, value & 0x7F
-        parts.append(byte | (0x80 if value else 0))
-        if not value:
-            return bytes(parts)
-
-
-def field(number: int, content: int | bytes) -> bytes:
-    """A number (wire type 0) or bytes (wire type 2) of a protocol-buffer message."""
-    if isinstance(content, int):
-        return varint(number << 3) + varint(content)
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
-def value(tag: str, array: np.ndarray, kind: str = "Float32", packed: bool = False) -> bytes:
-    """An entry of a checkpoint, as MindSpore's `save_checkpoint` writes it."""
-    shape = array.shape or (0,)
-    dims = field(1, b"".join(map(varint, shape))) if packed else b"".join(field(1, n) for n in shape)
-    tensor = dims + field(2, kind.encode()) + field(3, array.tobytes())
-    return field(1, field(1, tag.encode()) + field(2, tensor))
 
 
 def write_nets(folder: Path, width: int = 2, name: str = "UNet{}_60.ckpt") -> dict[str, torch.Tensor]:
@@ -52,15 +23,8 @@ def write_nets(folder: Path, width: int = 2, name: str = "UNet{}_60.ckpt") -> di
     ours = {}
     for number, channels in enumerate((3, 3, 6, 9), start=1):
         state = UNet(channels, width=width).state_dict()
-        content = b""
-        for entry, tensor in state.items():
-            ours[f"unet{number}.{entry}"] = tensor
-            layer, _, last = entry.rpartition(".")
-            if last == "num_batches_tracked":  # MindSpore counts none
-                continue
-            theirs = f"{layer}.{MINDSPORE_NAMES[last]}" if layer.endswith("after") else entry
-            content += value(theirs, tensor.numpy())
-        (folder / name.format(number)).write_bytes(content)
+        ours |= {f"unet{number}.{entry}": tensor for entry, tensor in state.items()}
+        (folder / name.format(number)).write_bytes(unet_checkpoint(state))
     return ours
 
 
@@ -94,13 +58,17 @@ def test_numbers_of_other_types_and_forms(tmp_path):
     file = tmp_path / "a.ckpt"
     matrix = np.arange(6, dtype=np.float16).reshape(2, 3)
     unknown = (
-        field(7, b"of a later version") + varint(8 << 3 | 5) + b"1234" + varint(9 << 3 | 1) + b"12345678"
+        message_field(7, b"of a later version")
+        + varint(8 << 3 | 5)
+        + b"1234"
+        + varint(9 << 3 | 1)
+        + b"12345678"
     )
     file.write_bytes(
-        value("half", matrix, "Float16", packed=True)
+        checkpoint_value("half", matrix, "Float16", packed=True)
         + unknown
-        + value("scalar", np.float32(2.5))
-        + value("count", np.array([3], np.int64), "Int64")
+        + checkpoint_value("scalar", np.float32(2.5))
+        + checkpoint_value("count", np.array([3], np.int64), "Int64")
     )
     read = read_mindspore(file)
     assert read["half"].dtype == torch.float16
@@ -115,14 +83,19 @@ def test_a_tensor_in_slices(tmp_path):
     whole = np.arange(6, dtype=np.float32).reshape(3, 2)
     content = b""
     for rows in (whole[:2], whole[2:]):
-        tensor = field(1, 3) + field(1, 2) + field(2, b"Float32") + field(3, rows.tobytes())
-        content += field(1, field(1, b"w") + field(2, tensor))
+        tensor = (
+            message_field(1, 3)
+            + message_field(1, 2)
+            + message_field(2, b"Float32")
+            + message_field(3, rows.tobytes())
+        )
+        content += message_field(1, message_field(1, b"w") + message_field(2, tensor))
     (tmp_path / "a.ckpt").write_bytes(content)
     assert read_mindspore(tmp_path / "a.ckpt")["w"].tolist() == whole.tolist()
 
 
 def test_the_checksum_of_mindspore_is_checked(tmp_path):
-    content = value("w", np.ones(4, np.float32))
+    content = checkpoint_value("w", np.ones(4, np.float32))
     ending = b"crc_num" + zlib.crc32(content).to_bytes(10, "big")
     (tmp_path / "a.ckpt").write_bytes(content + ending)
     assert read_mindspore(tmp_path / "a.ckpt")["w"].tolist() == [1, 1, 1, 1]
@@ -144,10 +117,10 @@ def test_damaged_and_foreign_files(tmp_path):
     torch.save({"w": torch.zeros(3)}, file)
     with pytest.raises(UserError, match=r"UNet3_60\.ckpt is no whole MindSpore checkpoint"):
         load_model(tmp_path)
-    file.write_bytes(value("conv1.weight", np.zeros((2, 3, 4, 4), np.float32)))
+    file.write_bytes(checkpoint_value("conv1.weight", np.zeros((2, 3, 4, 4), np.float32)))
     with pytest.raises(UserError, match=r"UNet3_60\.ckpt holds no U-Net"):
         load_model(tmp_path)
-    file.write_bytes(value("w", np.zeros(3, np.float32), "Float64"))
+    file.write_bytes(checkpoint_value("w", np.zeros(3, np.float32), "Float64"))
     with pytest.raises(UserError, match=r"'w' has 12 bytes where its shape \(3,\) needs 24"):
         load_model(tmp_path)
     # A whole file of entries without the last: the network says what is missing.

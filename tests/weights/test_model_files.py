@@ -270,3 +270,12 @@ def test_numbers_of_another_kind_are_refused(lite, tmp_path):
                 state | {entry: value},
                 "a",
             )
+
+
+@pytest.mark.parametrize("name", ["aha-figure", "aha-lite"])
+def test_every_hyper_parameter_of_the_table_can_be_saved_and_read(tmp_path, name):
+    """Also a number of channels that is zero and a real number."""
+    small = {"widths": (3, 6, 6), "trunk": "small", "trunk_channels": (4, 6, 8), "sharpen": 0, "shoulder": 0}
+    model = build_model(name, **small)
+    save_model(model, tmp_path / "a.safetensors")
+    assert load_model(tmp_path / "a.safetensors").spec.hyperparameters == model.spec.hyperparameters

@@ -1,23 +1,26 @@
-"""How fast pictures are restored, and with how much memory.
+"""How fast the networks restore and learn, and with how much memory, beside a plain implementation.
 
-python benchmark.py                                    # aha-lite and aha on 4000x3000 and 224x224
-python benchmark.py --models aha-lite --size 1920x1080 --repeat 3
+python benchmark.py                                          # all networks, and a training step of each
+python benchmark.py --what inference --models aha-lite --sizes 4000x3000 --precisions bf16
+python benchmark.py --quick                                  # a trial of a minute
 """
 
 import sys
+from collections.abc import Sequence
 
-from benchmarks.inference import InferenceOptions, benchmark
-from utils.cli import parse, run
+from utils.errors import run
+from utils.signals import ended_at_once, interruptible
 
 
-def main() -> int:
-    """Measures what the command line says, prints the table and writes it to a file."""
-    options = parse(
-        InferenceOptions,
-        prog="benchmark.py",
-        description="Seconds and memory of restoring one picture, each in a process of its own.",
-    )
-    return benchmark(options)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measures what the command line says, prints the table and writes it to files."""
+    with ended_at_once():
+        from benchmarks.networks import BenchmarkOptions, benchmark
+        from utils.cli import parse
+
+        options = parse(BenchmarkOptions, argv, prog="benchmark.py", description=__doc__)
+    with interruptible():
+        return benchmark(options)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def highlight_region(sample: Sample) -> tuple[np.ndarray, str]:
 
 def clipped(image: np.ndarray) -> np.ndarray:
     """Bool (H, W): where a channel of the uint8 or uint16 picture (H, W, 3) is at least 254/255."""
-    return (image >= SATURATED * FULL_SCALE[image.dtype]).any(axis=2)
+    return np.any(image >= SATURATED * FULL_SCALE[image.dtype], axis=2)
 
 
 def split(sample: Sample, highlight: np.ndarray) -> dict[str, np.ndarray]:

@@ -92,8 +92,9 @@ def score(
     if result.shape != ground_truth.shape:
         raise ValueError(f"result {result.shape} and ground truth {ground_truth.shape} differ in size")
     names = list(names)
-    sources = dict.fromkeys(_REDUCTIONS[name][0] for name in names)
-    sources = [s for s in sources if min(result.shape[:2]) >= LEAST_SIDE.get(s, 1)]
+    side = min(result.shape[:2])
+    wanted = dict.fromkeys(_REDUCTIONS[name][0] for name in names)
+    sources = [source for source in wanted if side >= LEAST_SIDE.get(source, 1)]
     means = {(source, region): _Mean() for source in sources for region in regions}
     for strip, rows in _strips(result, ground_truth, display):
         for source in sources:
@@ -264,7 +265,7 @@ def _ssim(
 _REDUCTIONS: dict[str, tuple[str, Callable]] = {
     "mse": ("squared_error", np.mean),
     "rmse": ("squared_error", lambda mse: np.sqrt(np.mean(mse))),
-    "psnr": ("squared_error", lambda mse: psnr(np.mean(mse))),
+    "psnr": ("squared_error", lambda mse: psnr(float(np.mean(mse)))),
     "psnr_channels": ("squared_error", lambda mse: np.mean([psnr(channel) for channel in mse])),
     "ssim": ("ssim", np.mean),
     "ssim7": ("ssim7", np.mean),

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from evaluation import tables
 from evaluation.adapters import split_name
@@ -227,7 +228,11 @@ def _warnings(summaries: Sequence[MethodSummary]) -> list[str]:
 def _summary_records(report: Report) -> list[dict]:
     records = []
     for summary in report.summaries:
-        record = {"method": summary.spec, "label": summary.label, "weights": summary.weights or ""}
+        record: dict[str, Any] = {
+            "method": summary.spec,
+            "label": summary.label,
+            "weights": summary.weights or "",
+        }
         record |= {"n": len(summary.scored), "clean": len(summary.clean), "failed": len(summary.failed)}
         record["seconds"] = summary.seconds
         for key, m in summary.means.items():

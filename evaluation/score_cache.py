@@ -68,8 +68,10 @@ class ScoreCache:
             self._weights[spec] = weights_hash(spec)
         files = pair.files | method.files(pair)
         stamps = [[key, str(path), *stamp(path)] for key, path in sorted(files.items())]
-        facts = [spec, self._weights[spec], source_hash(), asdict(self._settings)]
-        facts += [pair.compared_layer, pair.linear, pair.encode, stamps]
+        facts = [
+            *(spec, self._weights[spec], source_hash(), asdict(self._settings)),
+            *(pair.compared_layer, pair.linear, pair.encode, stamps),
+        ]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 

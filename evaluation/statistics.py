@@ -89,7 +89,8 @@ def paired(
         method, reference = capped(method), capped(reference)
     difference = method - reference
     difference = difference[~np.isnan(difference)]
-    if not difference.size:
+    average = mean(difference, seed=seed)
+    if average is None:
         return None
     better = difference > 0 if higher_is_better else difference < 0
     nonzero = difference[difference != 0]
@@ -101,6 +102,4 @@ def paired(
         test, p_value = "Wilcoxon", float(stats.wilcoxon(nonzero).pvalue)
     else:
         test, p_value = "sign", float(stats.binomtest(wins, wins + losses).pvalue)
-    return Paired(
-        mean(difference, seed=seed), wins, losses, int(difference.size - nonzero.size), test, p_value
-    )
+    return Paired(average, wins, losses, int(difference.size - nonzero.size), test, p_value)

@@ -107,9 +107,10 @@ def terminal(table: Table) -> str:
     for line in lines:
         grid.add_row(*line)
     # Neither markup in names nor colours nor the terminal's width: the same text goes into a file.
-    console = Console(file=io.StringIO(), width=10_000, color_system=None, markup=False, highlight=False)
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=10_000, color_system=None, markup=False, highlight=False)
     console.print(grid)
-    text = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    text = [line.rstrip() for line in buffer.getvalue().splitlines()]
     return "\n".join([*(line for line in text if line), *table.notes])
 
 

@@ -14,8 +14,8 @@ Commands of other packages that users run:
 
 and measurements of speed (benchmarks/):
 
-    python benchmark.py                        # inference and training step of the networks
+    python benchmark.py                        # networks: inference and training step, beside a plain path
     python -m benchmarks.classical_methods     # classical methods: time, memory, accuracy
     python -m benchmarks.scoring_speed         # evaluate.py itself
-    python -m benchmarks.training              # what our training loop costs beside a plain one
+    python -m benchmarks.training_throughput   # images per second of whole training runs
 """

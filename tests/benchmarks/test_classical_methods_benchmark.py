@@ -1,4 +1,4 @@
-"""benchmarks/classical.py: its options, and its table."""
+"""benchmarks/classical_methods.py: its options, and its table."""
 
 import cv2
 import numpy as np

@@ -68,7 +68,7 @@ lint: $(DEV)
 # The pages of docs/ as a site, in site/.
 docs: requirements-docs.txt | $(PY)
 	$(PIP_INSTALL) requirements-docs.txt
-	$(PY) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 # The wheel and the source archive, in dist/.
 package: $(DEV)

@@ -63,11 +63,11 @@ def infer(options: InferOptions) -> int:
 
 def plan(options: InferOptions) -> tuple[Listing, list[Job]]:
     """What is there, and the files to write for each picture. Raises UserError."""
-    output_dir = Path(options.output_dir)
+    output_dir, ext = Path(options.output_dir), options.ext or "auto"
     check_folders(options.input_dir, output_dir, options.recursive)
     listing, root = find_pictures(options.input_dir, options.recursive)
     jobs = plan_jobs(
-        listing.pictures, root, output_dir, suffix=options.suffix, ext=options.ext, extras=options.extras
+        listing.pictures, root, output_dir, suffix=options.suffix, ext=ext, extras=options.extras
     )
     return listing, jobs[: options.limit]
 

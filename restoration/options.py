@@ -81,7 +81,9 @@ class InferOptions:
     @property
     def working_pixels(self) -> int | None:
         """`working_size` as `HighlightRemover` takes it."""
-        return 0 if self.working_size == "full" else self.working_size and int(self.working_size)
+        if self.working_size is None:
+            return None
+        return 0 if self.working_size == "full" else int(self.working_size)
 
     @property
     def extras(self) -> list[str]:

@@ -75,7 +75,8 @@ class HighlightRemover:
         if not 0 <= strength <= MAX_STRENGTH:
             raise UserError(f"the strength must be between 0 and {MAX_STRENGTH}, not {strength}")
         self.protocol = protocol
-        self.working_size = self.network.spec.working_size if working_size is None else working_size
+        usual = self.network.spec.working_size or 0
+        self.working_size: int = usual if working_size is None else working_size
         self.strength = strength
         self.tile = TileSize.choose(self.network.spec, tile, tile_overlap)
         self.separator = Separator(
@@ -99,7 +100,7 @@ class HighlightRemover:
 
     def restore_all(self, images: Sequence[np.ndarray]) -> list[Restored]:
         """The same as one call for each image; on an accelerator equal sizes share a forward."""
-        results: list[Restored | None] = [None] * len(images)
+        results: dict[int, Restored] = {}
 
         def kind(index: int) -> tuple:
             return images[index].shape, images[index].dtype.str
@@ -116,7 +117,7 @@ class HighlightRemover:
             else:
                 for index, image in alike:
                     results[index] = self(image)
-        return results
+        return [results[index] for index in range(len(images))]
 
     def cancel(self) -> None:
         """Makes running and later calls raise CancelledError at the next tile."""

@@ -35,12 +35,12 @@ def write_results(job: Job, picture: Picture, restored: Restored, protocol: str)
     if "highlight" in job.outputs:
         highlight = truncate(restored.highlight) if released else map_levels(restored.highlight)
         write_bytes(job.outputs["highlight"], encode_map(highlight))
-    wanted = job.outputs.keys() & {"specular", "comparison"}
-    specular = removed_layer(source, result.pixels) if wanted else None
-    if "specular" in job.outputs:
-        write_picture(job.outputs["specular"], Picture(specular, icc=picture.icc))
-    if "comparison" in job.outputs:
-        write_rgb(job.outputs["comparison"], comparison_sheet(source, restored, specular))
+    if job.outputs.keys() & {"specular", "comparison"}:
+        specular = removed_layer(source, result.pixels)
+        if "specular" in job.outputs:
+            write_picture(job.outputs["specular"], Picture(specular, icc=picture.icc))
+        if "comparison" in job.outputs:
+            write_rgb(job.outputs["comparison"], comparison_sheet(source, restored, specular))
     # The result last: where it exists the picture is finished.
     return notes + write_picture(path, result)
 

@@ -58,11 +58,11 @@ def write_bytes(path: str | os.PathLike, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def remove_leftovers(folder: str | os.PathLike) -> int:
+def remove_leftovers(folder: str | os.PathLike[str]) -> int:
     """Removes the temporary files of killed processes of this machine from a folder; returns how many."""
     removed = 0
     with contextlib.suppress(OSError):
-        for entry in os.scandir(folder):
+        for entry in os.scandir(os.fspath(folder)):
             match = _LEFTOVER.fullmatch(entry.name)
             if match and not _runs(int(match[1])):
                 with contextlib.suppress(OSError):

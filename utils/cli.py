@@ -104,12 +104,12 @@ def _field_docstrings(options: type) -> dict[str, str]:
 
 def _add_field(parser: Any, field: dataclasses.Field, kind: type, text: str) -> None:
     keywords: dict = {"help": text.replace("%", "%%")}
-    if _is_required(field):
-        keywords["required"] = True
-    elif field.default is not dataclasses.MISSING:
+    if field.default is not dataclasses.MISSING:
         keywords["default"] = field.default
-    else:
+    elif field.default_factory is not dataclasses.MISSING:
         keywords["default"] = field.default_factory()
+    else:
+        keywords["required"] = True
     if type(None) in typing.get_args(kind):
         # "x | None = None" is written like x; None is what it is when left out.
         inner = [choice for choice in typing.get_args(kind) if choice is not type(None)]

@@ -8,6 +8,7 @@ next file gets a new one.
 import atexit
 import contextlib
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ SPARE_BYTES = 2**30
 """What a decoder may take beyond what the picture itself needs."""
 
 _START_SECONDS = 120.0
+_NOTHING = np.empty((0, 0), np.uint8)  # in the place of pixels that travel apart
 
 
 def decode_guarded(
@@ -86,7 +88,7 @@ class _Helper:
         picture, layouts = answer
         layers = [np.empty(shape, dtype) for shape, dtype in layouts]
         for layer in layers:
-            self.connection.recv_bytes_into(memoryview(layer).cast("B"))
+            self.connection.recv_bytes_into(layer.reshape(-1).view(np.uint8).data)
         return replace(picture, pixels=layers[0], alpha=layers[1] if len(layers) > 1 else None)
 
     def _answer(self, seconds: float):
@@ -133,6 +135,8 @@ def _serve(connection: Connection) -> None:
     """The helper's side: files in, pictures or errors out, until the parent is gone."""
     # Ctrl-C reaches all processes of a terminal; when to end is for the parent to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Decoders in C print about damaged files without naming them.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     connection.send(True)
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -152,9 +156,9 @@ def _serve(connection: Connection) -> None:
                 return  # what is left of the heap is not worth keeping
             layers = [layer for layer in (picture.pixels, picture.alpha) if layer is not None]
             layouts = [(layer.shape, layer.dtype.str) for layer in layers]
-            connection.send((replace(picture, pixels=None, alpha=None), layouts))
+            connection.send((replace(picture, pixels=_NOTHING, alpha=None), layouts))
             for layer in layers:
-                connection.send_bytes(memoryview(np.ascontiguousarray(layer)).cast("B"))
+                connection.send_bytes(np.ascontiguousarray(layer).reshape(-1).view(np.uint8).data)
 
 
 def _allowance(data: bytes, pixels: int) -> int:

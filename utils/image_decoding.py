@@ -6,10 +6,12 @@ before the size that a file claims was checked.
 """
 
 import io
+import logging
 import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,8 +34,9 @@ HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"
 MAX_FRAMES = 10_000
 """Frames of an animation or directories of a TIFF file; counting more of them takes longer than decoding."""
 
-# OpenCV prints a line of its own about each damaged file; ours names it.
+# OpenCV and tifffile print lines of their own about each damaged file; ours names it.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _STRIP = 1024  # rows converted at once, so that no second copy of a large picture is made
 
@@ -104,7 +107,8 @@ def _finished(picture: Picture, orientation: int) -> Picture:
     def turn(layer):
         return None if layer is None else np.ascontiguousarray(_UPRIGHT[orientation](layer))
 
-    notes, kept = list(picture.notes), {}
+    notes: list[str] = list(picture.notes)
+    kept: dict[str, Any] = {}
     for name, words in (("icc", "colour profile"), ("exif", "EXIF data"), ("xmp", "XMP data")):
         value = getattr(picture, name)
         sound = isinstance(value, bytes) and len(value) <= MAX_METADATA
@@ -135,7 +139,8 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
                 Image.MAX_IMAGE_PIXELS = before
     except Image.UnidentifiedImageError as error:
         raise UserError("it is not a picture, or of a kind that is not supported") from error
-    _check_size(*image.size, max_pixels)
+    width, height = image.size
+    _check_size(width, height, max_pixels)
     return image
 
 
@@ -276,9 +281,10 @@ def _decode_heif(data: bytes, max_pixels: int) -> Picture:
     except ImportError as error:
         raise UserError("HEIC files need another package: pip install pillow-heif") from error
     file = pillow_heif.open_heif(data, convert_hdr_to_8bit=False)
-    _check_size(*file.size, max_pixels)
+    width, height = file.size
+    _check_size(width, height, max_pixels)
     array = np.asarray(file)
-    notes = (f"the first of its {len(file)} pictures",) if len(file) > 1 else ()
+    notes: tuple[str, ...] = (f"the first of its {len(file)} pictures",) if len(file) > 1 else ()
     if array.dtype == np.uint16:
         # 10 or 12 bits come in the upper part of 16.
         notes += (f"its {file.info.get('bit_depth', 10)} bits are kept as 16",)
@@ -306,7 +312,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Picture:
         two = page.asarray() if deep and plain and samples == 2 else None
     pages = _count_directories(data)
     notes = (f"the first of its {pages} pages",) if pages > 1 else ()
-    kept = {"icc": icc, "exif": exif_of_tiff(data), "notes": notes, "dpi": dpi}
+    kept: dict[str, Any] = {"icc": icc, "exif": exif_of_tiff(data), "notes": notes, "dpi": dpi}
     kept["xmp"] = xmp.encode() if isinstance(xmp, str) else xmp
     if not wide:
         picture = _decode_by_pillow(data, max_pixels)
@@ -328,7 +334,8 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Picture:
 def _count_directories(data: bytes) -> int:
     """Pages of a TIFF file, at most MAX_FRAMES; a chain of directories that bites its tail ends there."""
     header = Header.of(data)
-    position, seen = header.first, set()
+    position = header.first
+    seen: set[int] = set()
     while position and position not in seen and len(seen) < MAX_FRAMES:
         seen.add(position)
         position = header.next_directory(data, position)

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,13 +29,12 @@ def fit(picture: Picture, kind: str) -> tuple[Picture, tuple[str, ...]]:
     limit = {"PNG": np.dtype(np.uint16), "TIFF": dtype}.get(kind, np.dtype(np.uint8))
     if dtype.itemsize > limit.itemsize:
         losses.append(f"written with {limit.itemsize * 8} bits as {kind} has no more")
-        pixels, alpha = (
-            None if layer is None else quantise(to_unit(layer), limit) for layer in (pixels, alpha)
-        )
+        pixels = quantise(to_unit(pixels), limit)
+        alpha = None if alpha is None else quantise(to_unit(alpha), limit)
     if alpha is not None and kind in ("JPEG", "BMP"):
         losses.append(f"its alpha is lost as {kind} has none")
         alpha = None
-    kept = {"exif": picture.exif, "icc": picture.icc, "xmp": picture.xmp}
+    kept: dict[str, Any] = {"exif": picture.exif, "icc": picture.icc, "xmp": picture.xmp}
     colour = picture.png_colour
     if kind == "BMP" and any(kept.values()):
         losses.append("its metadata and colour profile are lost as BMP holds none")

@@ -7,6 +7,9 @@ import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+LONGEST = 100
+"""Letters of a folder's name that come from a method's: file systems take 255 bytes."""
+
 
 @dataclass
 class Row:
@@ -48,7 +51,7 @@ class Row:
 
 def slug(spec: str) -> str:
     """A folder name for a method: its letters and digits, and a hash where others had to go."""
-    plain = re.sub(r"[^A-Za-z0-9.-]+", "_", spec).strip("_.")
+    plain = re.sub(r"[^A-Za-z0-9.-]+", "_", spec).strip("_.")[-LONGEST:]
     return plain if plain == spec else f"{plain}-{hashlib.sha256(spec.encode()).hexdigest()[:6]}"
 
 

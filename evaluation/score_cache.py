@@ -18,6 +18,7 @@ from evaluation.adapters import Method, weights_hash
 from evaluation.rows import Row, method_folder, stamp
 from evaluation.scored_pairs import Pair
 from evaluation.settings import Settings
+from utils.errors import WriteError, reason
 
 ROOT = Path(__file__).resolve().parent.parent
 ENTRY = "evaluation.runner"
@@ -45,14 +46,18 @@ class ScoreCache:
         return finished
 
     def keep(self, spec: str, method: Method, pair: Pair, row: Row) -> None:
-        """Appends the row of `pair`; a failed one is not kept, so that it is tried again."""
+        """Appends the row of `pair`; not a failed one, which is tried again. Raises WriteError."""
         if row.error is not None:
             return
         path = self._file(spec)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8") as file:
-            # The leading line break keeps this line whole behind one that a kill cut short.
-            file.write("\n" + json.dumps({"key": self._key(spec, method, pair), "row": row.to_json()}))
+        # The leading line break keeps this line whole behind one that a kill cut short.
+        line = "\n" + json.dumps({"key": self._key(spec, method, pair), "row": row.to_json()})
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise WriteError(f"cannot write {path}: {reason(error)}") from error
 
     def result_file(self, spec: str, method: Method, pair: Pair) -> Path:
         """The picture that a method made of `pair`: its own file, or the one of another program."""

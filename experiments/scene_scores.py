@@ -4,11 +4,11 @@
 
 `--scenes` is a folder of python -m synthetic in SHIQ's layout. On scenes with a visible highlight
 (input - diffuse reaches 0.1 somewhere): gain of PSNR over the untouched input in the highlight region T and
-over the whole picture; IoU and BER of the map against T; where the input is clipped inside T (>= 254/255 in a
-channel) the mean distance of CIE Lab a*, b* and the share of the highlight that is left. On all scenes with
-specular light: PSNR of the result against the *input* where there is none (S = 0). On scenes without any, the
-hard negatives: PSNR of it against the input. Means over scenes with 95 % bootstrap intervals; above 100 dB
-counts as 100 dB.
+over the whole picture; PSNR outside of T; IoU and BER of the map against T; where the input is clipped inside
+T (>= 254/255 in a channel) the mean distance of CIE Lab a*, b* and the share of the highlight that is left.
+On all scenes with specular light: PSNR of the result against the *input* where there is none (S = 0). On
+scenes without any, the hard negatives: PSNR of it against the input. Means over scenes with 95 % bootstrap
+intervals; above 100 dB counts as 100 dB.
 """
 
 import sys
@@ -34,6 +34,7 @@ from utils.markdown import markdown_table
 COLUMNS = {
     "gain_highlight": "gain in the highlight, dB",
     "gain_whole": "gain in the whole, dB",
+    "rest": "outside of the highlight, dB",
     "untouched": "where S = 0, dB",
     "iou": "map IoU, %",
     "ber": "map BER, %",
@@ -110,6 +111,7 @@ def _score(sample: Sample, restored: Restored, map_threshold: str) -> dict[str, 
     mask = sample.mask
     if mask is not None and mask.any():
         values["gain_highlight"] = _psnr(result, ground_truth, mask) - _psnr(image, ground_truth, mask)
+        values["rest"] = _psnr(result, ground_truth, ~mask) if not mask.all() else None
         found = detection.detect(detection.threshold(restored.highlight, map_threshold), mask)
         values |= {"iou": found["iou"], "ber": found["ber"]}
         regions = split(sample, mask)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.rows import Row
+from evaluation.rows import Row, slug
 from evaluation.score_cache import ROOT, ScoreCache, source_files, source_hash
 from evaluation.scored_pairs import Pair
 from evaluation.settings import Settings
+from utils.errors import WriteError
 
 
 @pytest.fixture
@@ -74,6 +75,21 @@ def test_lines_that_are_no_rows_are_passed_over(tmp_path: Path) -> None:
     file.write_bytes(("\n".join(lines) + file.read_text()).encode() + b"\n\xff\xfe{")
     found = ScoreCache(tmp_path, Settings()).finished("m", method, [one])
     assert found["a"].values == {"psnr.whole": 30.0}
+
+
+def test_rows_that_cannot_be_written_are_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "native" / "m" / "rows.jsonl").mkdir(parents=True)
+    kept = ScoreCache(tmp_path, Settings())
+    assert kept.finished("m", Twice(tmp_path), [pair(tmp_path)]) == {}
+    with pytest.raises(WriteError, match=r"cannot write .*rows\.jsonl"):
+        kept.keep("m", Twice(tmp_path), pair(tmp_path), Row("m", "a"))
+
+
+def test_folders_of_long_method_names_can_be_made() -> None:
+    assert slug("shen2013") == "shen2013"
+    long = [f"results:{'x' * 400}{letter}/y" for letter in "ab"]
+    assert len({slug(spec) for spec in long}) == 2
+    assert all(len(slug(spec)) < 120 for spec in long)
 
 
 def test_another_setting_or_another_file_is_another_score(tmp_path: Path) -> None:

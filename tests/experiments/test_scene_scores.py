@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from skimage.color import rgb2lab
 
 from evaluation.datasets import find_pairs
 from experiments import scene_scores as scenes
@@ -33,6 +34,8 @@ def test_the_input_gains_nothing_and_harms_nothing(folder):
     np.testing.assert_array_equal(values["untouched"], [100, 100, np.nan])
     np.testing.assert_array_equal(values["negative"], [np.nan, np.nan, 100])
     np.testing.assert_array_equal(values["iou"], [0, np.nan, np.nan])
+    np.testing.assert_array_equal(values["rest"], [100, np.nan, np.nan])
+    np.testing.assert_array_equal(values["chroma_clipped"], np.full(3, np.nan))  # nothing is clipped
 
 
 def test_gains_and_harm_are_told_apart(folder, tmp_path):
@@ -47,6 +50,17 @@ def test_gains_and_harm_are_told_apart(folder, tmp_path):
     assert values["gain_highlight"][0] == pytest.approx(20 * np.log10(51 / 26))
     assert values["untouched"][:2] == pytest.approx(20 * np.log10(255))
     assert values["negative"][2] == pytest.approx(20 * np.log10(255))
+
+
+def test_clipped_highlights_have_their_own_measures(folder, tmp_path):
+    for letter, colour in {"A": (255, 200, 200), "D": (200, 100, 100)}.items():
+        picture = np.full((SIDE, SIDE, 3), (200, 100, 100), np.uint8)
+        picture[: SIDE // 2, : SIDE // 2] = colour
+        write_rgb(folder / "test" / f"14001_{letter}.png", picture)
+    values = _score(folder, "input")
+    a, b = (rgb2lab(np.array(colour) / 255)[1:] for colour in ((255, 200, 200), (200, 100, 100)))
+    assert values["chroma_clipped"][0] == pytest.approx(np.linalg.norm(a - b))
+    assert values["left_clipped"][0] == pytest.approx(100)
 
 
 def test_the_command_prints_a_row_a_method(folder, capsys):

@@ -82,7 +82,7 @@ def write_pairs(folder: Path, count: int) -> None:
 
 def _our_step(run: Run) -> Callable[[], None]:
     loop = TrainingLoop(run, StopSignals())
-    loop.checkpoints.open(None)
+    loop.checkpoints.open()
     loop.logger.open()
     batches = iter(training_loader(run.samples, run.options, run.distributed, 0, run.total))
 

@@ -167,6 +167,11 @@ def with_added(name: str, saved: dict) -> dict:
     return {key: value for key, value in ADDED.items() if key in known} | saved
 
 
+def named_lists(values: dict) -> dict:
+    """Hyper-parameters with tuples as lists, which files cannot tell apart."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
 def build_model(name: str, **hyperparameters) -> nn.Module:
     """A network of the table with random weights, in training mode; `.spec` describes it (ModelSpec).
 

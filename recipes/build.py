@@ -19,5 +19,9 @@ RECIPES: dict[str, Callable[[nn.Module, Any], Recipe]] = {
 
 
 def build_recipe(model: nn.Module, options: RecipeOptions) -> Recipe:
-    """The recipe `options.recipe` around `model`; `options` as returned by `recipes.presets.resolve`."""
+    """The recipe `options.recipe` around `model`, with its losses and optimisers.
+
+    model    a network of `models.build_model`, already on its device
+    options  as returned by `recipes.presets.resolve`: no option that the recipe reads is None
+    """
     return RECIPES[options.recipe](model, options)

@@ -7,14 +7,16 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from models import MODELS, build_model
+from models.build import named_lists
 from recipes.build import build_recipe
 from training.distributed import Distributed
 from training.options import TrainOptions, named_values
 from training.samples import check_samples, gather_samples
-from training.state import Run, moving_average, named_lists
+from training.state import Run
 from utils import seeds
 from utils.errors import UserError
 from weights.model_files import load_model
+from weights.moving_average import moving_average
 from weights.pretrained import load_backbone
 
 DRAWS_OF_WEIGHTS = 13  # purpose of random draws
@@ -26,10 +28,8 @@ def build_run(options: TrainOptions, distributed: Distributed) -> Run:
 
     options  as returned by `recipes.presets.resolve`, and valid (training/option_checks.py)
     """
-    samples = gather_samples(options)
     joint_batch = options.batch_size * options.grad_accumulation * distributed.world
-    if options.drop_last:
-        samples = samples.in_whole_batches(joint_batch)
+    samples = gather_samples(options, joint_batch)
     seeds.seed_torch(options.seed, DRAWS_OF_WEIGHTS)
     model = distributed.place(build_network(options), channels_last=options.channels_last)
     average: AveragedModel | None = None

@@ -2,6 +2,7 @@
 
 config.yaml code.yaml      what was asked, with which code
 log.jsonl timing.jsonl     see training/logger.py
+curves.png                 the log as curves
 tensorboard/               scalars and picture grids
 last.pt best-STEP.pt       checkpoints, to resume from
 best.safetensors           the best weights so far (averaged, where averaging is on)
@@ -18,7 +19,7 @@ import io
 import math
 import os
 import shutil
-from collections.abc import Iterator
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,15 @@ from training.state import Run
 from training.stream import SampleStream
 from utils import runs
 from utils.atomic import atomic_path, write_text
-from utils.errors import UserError, WriteError
-from weights.model_files import OPTIONAL, read_metadata, save_model
+from utils.disk_space import room_for
+from utils.errors import UserError
+from weights.hashing import content_hash
+from weights.model_files import read_metadata, save_model
 from weights.pickled import read_pickled
 
 FORMAT = 1
 LAST = "last.pt"
+HASH = "sha256"
 DIVERGED = "lower --lr_g or pass --clip_grad 1, and give the same command again"
 AUTHORS_INTERVAL = 10  # the authors' code keeps epochs 1, 11, 21, ...
 
@@ -68,11 +72,14 @@ def checkpoint_to_resume(options: TrainOptions) -> Path | None:
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Writes `state` atomically: a run killed meanwhile leaves the file that was there before."""
     with _room_for(path, state), atomic_path(path) as temporary:
-        torch.save({"format": FORMAT} | state, temporary)
+        torch.save({"format": FORMAT, HASH: content_hash(state)} | state, temporary)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Reads a checkpoint onto the CPU, without unpickling code. Raises UserError naming the file."""
+    """Reads a checkpoint onto the CPU, without unpickling code, and checks its hash.
+
+    Raises UserError naming the file; warns (UserWarning) where it is so old that it has no hash.
+    """
     if not path.is_file():
         raise UserError(
             f"{path}: there is no such checkpoint; --resume auto starts or goes on with --runs_name"
@@ -85,6 +92,17 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path} is not a checkpoint of train.py; to start from bare weights pass --init_from {path}"
         )
+    state = {name: value for name, value in state.items() if name != "format"}
+    stored = state.pop(HASH, None)
+    if stored is None:
+        warnings.warn(
+            f"{path} is older than the hash of later checkpoints: damage would not be noticed", stacklevel=2
+        )
+    elif content_hash(state) != stored:
+        raise UserError(
+            f"{path} is damaged: its content has another hash than when it was written; "
+            "resume from another one"
+        )
     return state
 
 
@@ -96,19 +114,20 @@ class CheckpointManager:
         self.last = self.folder / LAST
         self.saved_step = run.progress.step
 
-    def open(self, resumed: Path | None) -> None:
-        """Clears what a killed run left, finishes what it began, writes the configuration.
-
-        resumed  the checkpoint that the run was taken from
-        """
+    def open(self) -> None:
+        """Clears what a killed run left, finishes what it began, writes the configuration."""
         if self.run.distributed.is_main:
-            for path in self.folder.glob(".tmp*"):
-                path.unlink(missing_ok=True)
-            if resumed == self.last and self.run.options.resume_state == "everything":
-                self._finish_publishing()
+            self._finish_publishing()
             runs.write_configuration(self.folder, self.run.options)
-        if not self.last.exists() or resumed is None:
+        if not self.last.exists() or self.run.start == "anew":
             self.save_last()
+
+    def complete(self) -> None:
+        """What is left to do where all steps are done: a run can be killed after its last one, too."""
+        if self.run.distributed.is_main:
+            self._finish_publishing()
+            if _step_of(self.folder / "last.safetensors") != self.run.progress.step:
+                self._save_weights("last", self.run.describe())
 
     def list_pairs(self, stream: SampleStream) -> None:
         """pairs.csv: the names of the samples in the order in which every epoch takes them."""
@@ -183,6 +202,10 @@ class CheckpointManager:
     def _finish_publishing(self) -> None:
         """What `save_validated` had not done yet when the run was killed."""
         progress = self.run.progress
+        for path in self.folder.glob(".tmp*"):
+            path.unlink(missing_ok=True)
+        if self.run.start != "last" or self.run.options.resume_state == "weights":
+            return
         for _, step, name in progress.best:
             missing = self.run.options.keep_checkpoints and not (self.folder / name).exists()
             if missing and step == progress.step:
@@ -219,7 +242,9 @@ class CheckpointManager:
         epoch = max(1, round(run.epoch))
         if not improved and epoch % AUTHORS_INTERVAL != 1:
             return
-        generator = {k: v for k, v in run.evaluated.state_dict().items() if k not in OPTIONAL}
+        # The layer that their code draws anew at every forward is in none of their files.
+        state = run.evaluated.state_dict()
+        generator = {name: state[name] for name in state if "attention_projection." not in name}
         path = self.folder / f"Nature-{epoch}.mdl"
         self._save_authors_file(path, epoch, generator, "generator")
         if improved:
@@ -261,22 +286,9 @@ def _step_of(weights: Path) -> int | None:
     return None
 
 
-@contextlib.contextmanager
-def _room_for(path: Path, content: Any) -> Iterator[None]:
-    """Turns whatever stops a file from being written into a WriteError that says how much room it needs."""
-    try:
-        yield
+def _room_for(path: Path, content: Any) -> contextlib.AbstractContextManager[None]:
     # torch raises RuntimeError at a full disk.
-    except (UserError, OSError, RuntimeError, SafetensorError) as error:
-        needed, free = _bytes(content) / 2**20, shutil.disk_usage(_existing(path)).free / 2**20
-        raise WriteError(
-            f"cannot write {path}, which takes {needed:,.1f} MiB where {free:,.1f} MiB are free ({error}); "
-            "the file of before is untouched: make room, and give the same command again"
-        ) from error
-
-
-def _existing(path: Path) -> Path:
-    return next(folder for folder in path.absolute().parents if folder.exists())
+    return room_for(path, _bytes(content), errors=(RuntimeError, SafetensorError))
 
 
 def _bytes(content: Any) -> int:

@@ -1,4 +1,4 @@
-"""What a run says and writes down: lines on stderr, log.jsonl, timing.jsonl, TensorBoard.
+"""What a run says and writes down: lines on stderr, log.jsonl, timing.jsonl, TensorBoard, curves.png.
 
 log.jsonl holds nothing that depends on the clock: the log of a run that was killed and resumed equals, byte
 for byte, that of an uninterrupted one. Speeds go to timing.jsonl.
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from training.state import Run
 from utils.atomic import write_text
+from utils.curves import draw_curves
 
 BYTES = 4  # of a number in fp32
 HELD = 4  # numbers a parameter while AdamW trains: itself, its gradient, two moments
@@ -87,7 +88,7 @@ class RunLogger:
         if self.run.distributed.is_main:
             tqdm.write(sentence, file=sys.stderr)
 
-    def write_start(self, resumed: bool) -> None:
+    def write_start(self) -> None:
         """What starts here, in a few lines."""
         run, options = self.run, self.run.options
         parameters = ", ".join(f"{name} {count:,} parameters" for name, count in _parameters(run).items())
@@ -95,6 +96,7 @@ class RunLogger:
         validation = ", ".join(
             f"{len(samples)} of {name}" for name, samples in run.samples.validation.items()
         )
+        resumed = run.start != "anew"
         begins = f"resuming at step {run.progress.step} of {run.total}" if resumed else f"{run.total} steps"
         self.say(
             f"{run.folder}: {options.model} by recipe {options.recipe} on {run.distributed.device} "
@@ -106,7 +108,9 @@ class RunLogger:
         )
 
     def write_end(self) -> None:
-        """Where the weights are, and how good."""
+        """Where the weights are, and how good; curves.png."""
+        if self.run.options.curves and self.run.distributed.is_main:
+            draw_curves(self.log, self.run.folder / "curves.png")
         best = self.run.progress.best
         if best:
             value, step, _ = best[0]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from recipes.presets import resolve
 from training.build import build_run, without_downloads
-from training.checkpoints import DIVERGED, CheckpointManager, checkpoint_to_resume, load_checkpoint
+from training.checkpoints import DIVERGED, LAST, CheckpointManager, checkpoint_to_resume, load_checkpoint
 from training.distributed import Distributed
 from training.logger import RunLogger, gpu_memory, plan
 from training.option_checks import validate_options
@@ -42,33 +42,45 @@ def train(options: TrainOptions) -> int:
     """
     resolved = resolve(options)
     validate_options(resolved)
+    try:
+        with StopSignals() as signals:
+            return _train(options, resolved, signals)
+    except OSError as error:
+        raise WriteError(
+            f"{error.filename or options.runs_name}: {reason(error)}; training stopped"
+        ) from error
+
+
+def _train(given: TrainOptions, options: TrainOptions, signals: StopSignals) -> int:
+    """`train` between its signals.
+
+    given    the options as they were given: a seed that was not is the checkpoint's
+    options  the same, resolved and valid
+    """
     folder = Path(options.runs_name)
-    with StopSignals() as signals, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         distributed = Distributed(options.device, options.precision)
         if distributed.is_main and not options.dry_run:
             stack.enter_context(locked(folder))
         path = checkpoint_to_resume(options)
         if distributed.from_main(bool(path)) != bool(path):
-            raise UserError(
-                f"{folder} holds a checkpoint on some machines only: all must see the same folder"
-            )
+            raise UserError(f"{folder} holds a checkpoint on some machines only: all must see one folder")
         state = load_checkpoint(path) if path else None
-        seed = state.get("seed") if state and options.seed is None else None
-        seed = distributed.from_main(resolved.seed if seed is None else seed)
-        resolved = dataclasses.replace(resolved, seed=seed)
+        seed = state.get("seed") if state and given.seed is None else None
+        options = dataclasses.replace(
+            options, seed=distributed.from_main(options.seed if seed is None else seed)
+        )
         if options.deterministic:
             seeds.make_deterministic()
-        if options.dry_run:
-            resolved = without_downloads(resolved)
-        run = build_run(resolved, distributed)
+        run = build_run(without_downloads(options) if options.dry_run else options, distributed)
         notes = run.load_state_dict(state, path) if state else []
+        if path:
+            run.start = "last" if path == folder / LAST else "elsewhere"
         if options.dry_run:
-            print(plan(run))
+            # Names of files need not be text.
+            print(plan(run).encode("utf-8", "backslashreplace").decode("utf-8"))
             return 0
-        try:
-            code = TrainingLoop(run, signals, notes).run_to_end(path)
-        except OSError as error:
-            raise WriteError(f"{error.filename or folder}: {reason(error)}; training stopped") from error
+        code = TrainingLoop(run, signals, notes).run_to_end()
         distributed.close()
     return code
 
@@ -86,22 +98,20 @@ class TrainingLoop:
         self.seconds = {"step": 0.0, "data": 0.0}
         self.skipped: set[str] = set()
 
-    def run_to_end(self, resumed: Path | None) -> int:
-        """Returns 0, or 128 + the number of the signal that stopped the run.
-
-        resumed  the checkpoint that it was taken from
-        """
+    def run_to_end(self) -> int:
+        """Returns 0, or 128 + the number of the signal that stopped the run."""
         run, progress, logger = self.run, self.run.progress, self.logger
-        if progress.step >= run.total and not progress.validation_due:
+        complete = progress.step >= run.total and not progress.validation_due
+        if complete:
             logger.say(
                 f"{run.folder} is complete: {progress.step} steps; raise --max_steps or --epochs to go on"
             )
+        if complete or self._stops_early():
+            self.checkpoints.complete()
             return 0
-        if self._stops_early():
-            return 0
-        self.checkpoints.open(resumed)
+        self.checkpoints.open()
         logger.open()
-        logger.write_start(resumed is not None)
+        logger.write_start()
         for note in [*self.notes, warning_about(run.samples)]:
             if note:
                 logger.say(note)

@@ -61,6 +61,8 @@ class LoggingOptions:
     """stop after this many validations in a row without improvement; 0: never"""
     tensorboard: bool = True
     """write TensorBoard scalars and picture grids (input, highlight map, coarse, refined, ground truth)"""
+    curves: bool = True
+    """draw curves.png, the losses and validation values over the steps, at the end"""
 
 
 @dataclass

@@ -1,18 +1,13 @@
 """From options to samples: what a run trains on, and what it is validated on."""
 
-import dataclasses
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch.utils.data import Dataset, Subset
 
-from data.layouts import find
-from data.lists import read_list
-from data.pictures import PictureSamples, ResidueSamples
-from data.records import Record, partial_layers
-from data.splits import carve_validation, official_split
+from data.pictures import PictureSamples
+from data.records import partial_layers
+from data.training_pictures import TransformedSamples, training_pictures, validation_folders
 from data.transforms import Augmentation
 from recipes.recipe import Recipe
 from recipes.scores import has_highlight
@@ -57,23 +52,16 @@ class Samples:
         """The name of the validation pictures that choose the best checkpoint."""
         return next(iter(self.validation))
 
-    def in_whole_batches(self, batch: int) -> "Samples":
-        """The same without what fills no whole batch at the end of an epoch; scenes have no end."""
-        if self.per_pass == ENDLESS:
-            return self
-        whole = self.per_pass // batch * batch
-        if not whole:
-            raise UserError(
-                f"{self.per_pass} training pictures fill no batch of {batch}, and others are dropped: "
-                "pass --no_drop_last, or a smaller --batch_size"
-            )
-        return dataclasses.replace(self, epoch=whole, per_pass=whole)
 
+def gather_samples(options: TrainOptions, joint_batch: int) -> Samples:
+    """The samples of `options`; raises UserError where folders or pairs are missing.
 
-def gather_samples(options: TrainOptions) -> Samples:
-    """The samples of `options`; raises UserError where folders or pairs are missing."""
+    joint_batch  samples of an optimiser step, of which --drop_last makes whole passes
+    """
+    size, of_scenes = training_size(options), _scene_options(options)
+    plain = Augmentation(size=size, resize=options.resize, flips=False)
     augmentation = Augmentation(
-        size=training_size(options),
+        size=size,
         resize=options.resize,
         crop=options.crop,
         scale_jitter=tuple(options.scale_jitter),
@@ -83,25 +71,43 @@ def gather_samples(options: TrainOptions) -> Samples:
         exposure_jitter=options.exposure_jitter,
         temperature_jitter=options.temperature_jitter,
     )
+    residues = options.recipe == "tshrnet"
     if options.dataroot is None:
-        training, epoch, shuffle = _scenes(options, ENDLESS, options.seed), options.scenes_per_epoch, "none"
-        # Scenes that training never sees.
-        own = {"scenes": _scenes(options, options.val_scenes, options.seed + HELD_OUT)}
+        side, folders = options.scene_size or options.crop or options.size or 224, AssetFolders.of(options)
+        training, held_out = (
+            SyntheticScenes(length, size=side, seed=seed, folders=folders, options=of_scenes)
+            for length, seed in ((ENDLESS, options.seed), (options.val_scenes, options.seed + HELD_OUT))
+        )
+        own, epoch, per_pass, shuffle = {"scenes": held_out}, options.scenes_per_epoch, ENDLESS, "none"
     else:
-        training, held_out = (_pictures(records, options) for records in _split(options))
-        epoch, shuffle = len(training), options.shuffle
-        own = {options.selection_split: held_out}
+        needed = ("albedo", "shading") if options.model == "tshrnet" else ()
+        training, held_out = training_pictures(options, options.seed, needed=needed, residues=residues)
+        own, epoch, shuffle = {options.selection_split: held_out}, len(training), options.shuffle
+        if options.drop_last:
+            epoch = epoch // joint_batch * joint_batch
+        per_pass = epoch
     if options.overfit:
-        return _overfit(options, training)
-    validation = _folders(options) | own
-    validation = {name: _sized(samples, options) for name, samples in validation.items() if len(samples)}
+        few = Subset(training, range(min(options.overfit, len(training))))
+        validation = {"overfit": TransformedSamples(few, plain)}
+        return Samples(few, plain, len(few), len(few), "every_epoch", validation)
+    if not epoch:
+        raise UserError(
+            f"{len(training)} training pictures fill no batch of {joint_batch}, and others are dropped: pass "
+            "--no_drop_last, or a smaller --batch_size"
+        )
+    validation = {k: v for k, v in (validation_folders(options, residues=residues) | own).items() if len(v)}
+    if options.val_size:
+        resize = Augmentation(size=options.val_size, resize=options.resize, flips=False)
+        validation = {name: TransformedSamples(samples, resize) for name, samples in validation.items()}
     if not validation:
         raise UserError("there is nothing to validate on; pass --val_dataroot, or a --val_share above 0")
-    return Samples(training, augmentation, epoch, len(training), shuffle, validation)
+    return Samples(training, augmentation, epoch, per_pass, shuffle, validation)
 
 
 def check_samples(recipe: Recipe, samples: Samples) -> None:
-    """Raises UserError where pictures lack a layer that the recipe needs, or a highlight to be judged by."""
+    """Raises UserError where pictures lack a layer that the recipe needs, or a highlight to gain by."""
+    if samples.augmentation.highlight_scaling and isinstance(samples.training, PictureSamples):
+        _check_specular_layers(samples.training)
     _check_layers(samples.training, recipe.training_layers, "the losses need", "training")
     for name, pictures in samples.validation.items():
         _check_layers(pictures, recipe.validation_layers, "validation needs", name)
@@ -125,6 +131,15 @@ def warning_about(samples: Samples) -> str | None:
         f"with fewer than {FEW}, which one it is depends on chance more than on the network; pass "
         "--val_dataroot, or a larger --val_share"
     )
+
+
+def _check_specular_layers(samples: PictureSamples) -> None:
+    lacking = partial_layers(samples.records).get("specular")
+    if lacking:
+        raise UserError(
+            f"highlights are scaled by the specular layer, which {len(lacking)} of {len(samples)} samples do "
+            f"not have, such as {lacking[0]}: add their files, or remove that layer of all"
+        )
 
 
 def _check_layers(samples: Dataset, layers: tuple[str, ...], who: str, where: str) -> None:
@@ -159,114 +174,6 @@ def _any_highlight(samples: Dataset) -> bool:
         if has_highlight(sample["input"][None], sample["diffuse"][None]):
             return True
     return False
-
-
-class Changed(Dataset):
-    """Samples after a change that leaves nothing to chance."""
-
-    def __init__(self, samples: Dataset, change: Augmentation):
-        self.samples, self.change = samples, change
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self.change(self.samples[index], None)
-
-
-def _sized(samples: Dataset, options: TrainOptions) -> Dataset:
-    change = Augmentation(size=options.val_size, resize=options.resize, flips=False)
-    return Changed(samples, change) if options.val_size else samples
-
-
-def _overfit(options: TrainOptions, training: Dataset) -> Samples:
-    few = Subset(training, range(min(options.overfit, len(training))))
-    plain = Augmentation(size=training_size(options), resize=options.resize, flips=False)
-    return Samples(few, plain, len(few), len(few), "every_epoch", {"overfit": Changed(few, plain)})
-
-
-def _folders(options: TrainOptions) -> dict[str, Dataset]:
-    """--val_dataroot: data sets by the shortest ends of their paths that tell them apart."""
-    folders = [Path(folder) for folder in options.val_dataroot]
-    if len({folder.resolve() for folder in folders}) < len(folders):
-        raise UserError("--val_dataroot names a folder twice")
-    depth = 1
-    while len({folder.resolve().parts[-depth:] for folder in folders}) < len(folders):
-        depth += 1
-    return {
-        "/".join(folder.resolve().parts[-depth:]): _pictures(_records(folder, options), options)
-        for folder in folders
-    }
-
-
-def _split(options: TrainOptions) -> tuple[list[Record], list[Record]]:
-    """(training, own validation) records of --dataroot."""
-    root = Path(options.dataroot)
-    if not root.is_dir():
-        raise UserError(f"--dataroot {root}: there is no such folder")
-    test = None
-    if options.train_list:
-        needed = ("albedo", "shading") if options.model == "tshrnet" else ()
-        training = read_list(options.train_list, root, needed)
-        test = read_list(options.test_list, root) if options.test_list else None
-    elif (root / options.train_dir).is_dir():
-        training = _records(root / options.train_dir, options)
-        if options.selection_split == "test":
-            test = _records(root / options.test_dir, options)
-    else:
-        training, test = official_split(_flat(root, options))
-    if not training:
-        raise UserError(f"{root} holds no training pictures, only those of SHIQ's official test list")
-    if options.selection_split == "test":
-        if not test:
-            raise UserError(f"{root} holds no test pictures; pass --selection_split validation")
-        return training, test
-    return carve_validation(training, options.val_share, options.seed)
-
-
-def _flat(root: Path, options: TrainOptions) -> list[Record]:
-    try:
-        return _records(root, options)
-    except UserError as error:
-        raise UserError(
-            f"{root} has no folder {options.train_dir} (--train_dir) and no pairs itself: {error}"
-        ) from error
-
-
-def _records(folder: str | Path, options: TrainOptions) -> list[Record]:
-    found = find(folder, options.layout, options.input_glob, options.target_glob)
-    if found.problems and not options.skip_bad_files:
-        more = f" (and {len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
-        raise UserError(
-            f"{found.problems[0]}{more}; add the file, or pass --skip_bad_files to go on without such samples"
-        )
-    if not found.records:
-        raise UserError(f"{folder} holds no complete pair: {found.problems[0]}")
-    for note in found.notes:
-        print(f"{folder}: {note}", file=sys.stderr)
-    return found.records
-
-
-def _pictures(records: list[Record], options: TrainOptions) -> PictureSamples:
-    lacking = partial_layers(records).get("specular")
-    if options.highlight_scaling and lacking:
-        raise UserError(
-            f"highlights are scaled by the specular layer, which {len(lacking)} of {len(records)} samples do "
-            f"not have, such as {lacking[0]}: add their files, or remove that layer of all"
-        )
-    kind = ResidueSamples if options.recipe == "tshrnet" else PictureSamples
-    return kind(records, options.sixteen_bit)
-
-
-def _scenes(options: TrainOptions, length: int, seed: int) -> Dataset:
-    """Synthetic scenes: item i is scene i of the seed."""
-    return SyntheticScenes(
-        length,
-        size=options.scene_size or options.crop or options.size or 224,
-        seed=seed,
-        folders=AssetFolders.of(options),
-        options=_scene_options(options),
-    )
 
 
 def _scene_options(options: TrainOptions) -> SceneOptions:

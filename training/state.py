@@ -4,11 +4,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from models import with_added
+from models.build import named_lists
 from recipes.recipe import Recipe
 from training.distributed import Distributed
 from training.options import TrainOptions
@@ -54,6 +54,7 @@ class Run:
     joint_batch  samples of an optimiser step, over processes and accumulated batches
     total        optimiser steps of the whole run
     val_every    steps between validations
+    start        "anew", at step 0; "last": from last.pt of its folder; "elsewhere": from another checkpoint
     """
 
     options: TrainOptions
@@ -65,6 +66,7 @@ class Run:
     total: int
     val_every: int
     progress: Progress = field(default_factory=Progress)
+    start: str = "anew"
 
     @property
     def folder(self) -> Path:
@@ -203,29 +205,6 @@ class Run:
             if now[name] != before[name]
         ]
         return [f"going on with other options than before: {', '.join(sorted(changes))}"] if changes else []
-
-
-def moving_average(model: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of the weights of `model`, in eval mode; buffers (batch statistics,
-    spectral norms) are copied.
-
-    w <- d w + (1 - d) w_now after a step, d = min(decay, (1 + n) / (10 + n)) after n averaged steps, so that
-    the first, random weights are soon forgotten; the first step's weights are taken as they are.
-    """
-
-    @torch.no_grad()
-    def update(averages: list[Tensor], weights: list[Tensor], averaged: Tensor) -> None:
-        n = int(averaged)
-        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + n) / (10 + n)))
-
-    average = AveragedModel(model, multi_avg_fn=update)
-    average.module.eval().requires_grad_(False)
-    return average
-
-
-def named_lists(values: dict) -> dict:
-    """The values with tuples as lists, which files cannot tell apart."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def _named(name: str, hyperparameters: dict) -> str:

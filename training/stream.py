@@ -9,6 +9,7 @@ follow each other without a gap, so every batch is full.
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -197,6 +198,10 @@ def batches_of(loader: DataLoader) -> Iterator[Iterator]:
     Python would then wait for processes that ignore its signals, for ever.
     """
     iterator = iter(loader)
+    if loader.num_workers and threading.current_thread() is threading.main_thread():
+        # torch raises the death of a worker wherever the program happens to be, even in the middle of an
+        # optimiser's step. Without its handler the error comes from next(iterator), a few seconds later.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         yield iterator
     finally:

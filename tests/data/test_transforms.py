@@ -100,3 +100,15 @@ def test_scale_jitter_shows_things_at_many_sizes_and_keeps_the_layers_together()
     # A reduction by two shows the whole picture: the crop cannot show more.
     assert 1.9 < max(slopes) < 2.1
     assert 0.45 < min(slopes) < 0.6
+
+
+def test_the_short_side_is_resized_with_the_ratio_kept():
+    sample = _sample()
+    height, width = sample["input"].shape[-2:]
+    wide = {
+        key: torch.cat([value, value[..., : width // 2]], dim=-1) if torch.is_tensor(value) else value
+        for key, value in sample.items()
+    }
+    out = Augmentation(size=2 * height, resize="short_side", flips=False)(wide, np.random.default_rng(0))
+    assert out["input"].shape[-2:] == (2 * height, 2 * (width + width // 2))
+    assert out["mask"].shape[-2:] == out["input"].shape[-2:]

@@ -107,7 +107,7 @@ def sshr(tmp_path):
 
 
 def options_for(root, run, **more):
-    common = {"batch_size": 2, "num_workers": 0, "latent_channels": 2, "tensorboard": False}
+    common = {"batch_size": 2, "num_workers": 0, "latent_channels": 2, "tensorboard": False, "curves": False}
     return TrainOptions(dataroot=str(root / "SSHR"), runs_name=str(root / run), **(common | more))
 
 
@@ -149,3 +149,13 @@ def test_missing_targets_name_the_command(sshr):
         path.unlink()
     with pytest.raises(UserError, match=r"tone_corrected.*python -m data\.tone_correction"):
         train(options_for(sshr, "run", model="tshrnet"))
+
+
+def test_validation_pictures_are_checked_before_the_first_step(sshr):
+    rng = np.random.default_rng(1)
+    for name in ("a", "a_gt"):
+        write_rgb(sshr / "pairs" / f"{name}.png", rng.random((64, 64, 3)))
+    more = {"val_dataroot": [str(sshr / "pairs")], "max_steps": 1}
+    with pytest.raises(UserError, match=r"validation needs the layers .*tone_corrected.*pairs"):
+        train(options_for(sshr, "run", model="tshrnet-mix", **more))
+    assert not (sshr / "run").exists()

@@ -56,6 +56,7 @@ def tiny(pairs, tmp_path):
             "checkpoint_every": 2,
             "num_workers": 0,
             "tensorboard": False,
+            "curves": False,
             "deterministic": True,
             "device": "cpu",
         }

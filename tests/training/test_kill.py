@@ -94,7 +94,7 @@ def test_killed_at_random_points_and_while_writing_a_checkpoint(context, tiny, t
     assert_same_run(untouched, folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_finish_the_step_and_save(context, tiny, tmp_path, untouched, number):
     folder = tmp_path / "run"
     options = tiny(num_workers=1, **LONG)

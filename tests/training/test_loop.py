@@ -12,6 +12,7 @@ import yaml
 from tests.training.compare import assert_same_run
 from training.loop import train
 from utils.errors import UserError
+from utils.image_files import read_rgb
 from weights.model_files import load_model, read_metadata
 
 
@@ -22,7 +23,7 @@ def _lines(folder, kind):
 
 def test_a_run_leaves_its_record(tiny, tmp_path, pairs):
     before = sorted(path.stat().st_mtime_ns for path in pairs.rglob("*"))
-    assert train(tiny(tensorboard=True, keep_checkpoints=2, ema_decay=0.9)) == 0
+    assert train(tiny(tensorboard=True, curves=True, keep_checkpoints=2, ema_decay=0.9)) == 0
     run = tmp_path / "run"
     assert [line["step"] for line in _lines(run, "train")] == [1, 2, 3, 4, 5, 6]
     assert [line["step"] for line in _lines(run, "validation")] == [3, 6]
@@ -30,6 +31,7 @@ def test_a_run_leaves_its_record(tiny, tmp_path, pairs):
     assert {"psnr", "psnr_input", "ssim"} <= _lines(run, "validation")[0].keys()
     assert len(list(run.glob("best-*.pt"))) == 2
     assert list((run / "tensorboard").iterdir())
+    assert read_rgb(run / "curves.png").shape[:2] == (900, 800)  # train, learning rates, validation
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["max_steps"] == 6
     assert config["gan_term"] == "corrected"
@@ -101,6 +103,41 @@ def test_keep_checkpoints_keeps_the_best(tiny, tmp_path):
     assert read_metadata(tmp_path / "run" / "best.safetensors")["training"]["steps"] == best[0]
 
 
+def test_resuming_weights_averages_from_them_and_keeps_the_best(tiny, tmp_path):
+    run = tmp_path / "run"
+    train(tiny(ema_decay=0.9, max_steps=4, val_every=2, keep_checkpoints=2))
+    before = torch.load(run / "last.pt", weights_only=True)
+    kept = {path.name for path in run.glob("best-*.pt")}
+    train(tiny(ema_decay=0.9, max_steps=5, val_every=100, resume_state="weights", lr_g=0.0))
+    average = torch.load(run / "last.pt", weights_only=True)["average"]
+    # With a rate of zero the weights stay, and so must their average.
+    names = [name for name in average if name.endswith("conv.weight")]
+    assert all(torch.equal(average[name], before["networks"]["model"][name]) for name in names)
+    assert kept < {path.name for path in run.glob("best-*.pt")}
+
+
+def test_pictures_without_highlights_do_not_choose(tiny, pairs, tmp_path, capsys):
+    folder = tmp_path / "val"
+    shutil.copytree(pairs / "test", folder)
+    shutil.copy(folder / "14001_D.png", folder / "14001_A.png")
+    train(tiny(val_dataroot=[str(folder)], max_steps=1))
+    line = next(
+        line for line in _lines(tmp_path / "run", "validation/val") if line["kind"] == "validation/val"
+    )
+    assert line["share_clean"] == pytest.approx(1 / 3)
+    assert line["gain"] == pytest.approx(line["psnr"] - line["psnr_input"])
+    assert line["psnr_input"] < 40 < 100
+    assert line["psnr_clean"] > 0
+    best = torch.load(tmp_path / "run" / "last.pt", weights_only=True)["progress"]["best"]
+    assert best[0][0] == line["gain"]
+    assert "chosen on 3 pictures (val)" in capsys.readouterr().err
+    for name in ("14002", "14003"):
+        shutil.copy(folder / f"{name}_D.png", folder / f"{name}_A.png")
+    with pytest.raises(UserError, match=r"none of the 3 pictures of val has a highlight"):
+        train(tiny(val_dataroot=[str(folder)], runs_name=str(tmp_path / "clean")))
+    assert not (tmp_path / "clean").exists()
+
+
 def test_early_stop(tiny, tmp_path):
     train(tiny(max_steps=50, val_every=1, lr_g=0.0, early_stop=2, ema_decay=0.0))
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["progress"]["step"] <= 10
@@ -119,6 +156,12 @@ def test_dry_run_writes_nothing(tiny, tmp_path, capsys):
     assert "7 samples an epoch" in text
     assert "validation validation: 1 samples" in text
     assert "parameters" in text
+
+
+def test_dry_run_downloads_nothing(tiny, monkeypatch):
+    monkeypatch.setattr("weights.pretrained.pretrained_state", lambda *_: pytest.fail("downloaded"))
+    options = {"model": "aha", "hyperparameters": ["widths=[6,6,12]"], "lambda_perceptual": 1.0}
+    assert train(tiny(dry_run=True, **options)) == 0
 
 
 def test_the_test_split_is_not_used_unless_released(tiny, pairs, tmp_path):
@@ -149,7 +192,7 @@ def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"dataroot": "nowhere"}, "--dataroot nowhere: there is no such folder"),
+        ({"dataroot": "nowhere"}, "dataroot nowhere: there is no such folder"),
         ({"n_class": 4}, "--n_class 4"),
         ({"gan_type": "lsgan"}, "--gan_type lsgan"),
         ({"init_type": "xavier"}, "--init_type xavier"),

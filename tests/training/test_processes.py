@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from training.distributed import Distributed
 from training.loop import train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(tiny, tmp_path):
     for name, value in vars(options).items():
         if value not in (None, []) and not isinstance(value, bool):
             words += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
-    words += ["--no_tensorboard", "--deterministic"]
+    words += ["--no_tensorboard", "--no_curves", "--deterministic"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -51,3 +52,21 @@ def test_two_processes_equal_one_with_the_doubled_batch(tiny, tmp_path):
         assert torch.allclose(value.float(), other.float(), atol=2e-3), name
     assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in two.iterdir())
     assert (two / "timing.jsonl").read_text().count("\n") == 4
+
+
+def test_fp16_has_one_loss_scale_for_all_optimisers_of_a_step():
+    calls = []
+
+    class Scaler:
+        def step(self, optimiser):
+            calls.append(optimiser)
+
+        def update(self):
+            calls.append("new scale")
+
+    distributed = Distributed("cpu")
+    distributed.accelerator.scaler = Scaler()
+    distributed.step("discriminator")
+    distributed.step("generator")
+    distributed.end_step()
+    assert calls == ["discriminator", "generator", "new scale"]

@@ -42,6 +42,14 @@ def test_every_pass_takes_every_sample_once_in_a_new_order():
     assert [_stream(20, shuffle="none").index(p) for p in (0, 7, 21)] == [0, 7, 1]
 
 
+def test_incomplete_batches_may_be_dropped():
+    stream = _stream(7, per_pass=6)
+    passes = [[stream.index(p) for p in range(epoch * 6, epoch * 6 + 6)] for epoch in range(20)]
+    assert all(len(set(taken)) == 6 for taken in passes)
+    # Which one is left out changes.
+    assert set().union(*passes) == set(range(7))
+
+
 def test_a_sample_depends_on_its_position_alone():
     stream, other = _stream(), _stream()
     backwards = {p: other[p]["input"] for p in reversed(range(30))}

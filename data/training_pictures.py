@@ -1,0 +1,125 @@
+"""From folders and lists to the pictures that train a network and those that validate it."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch.utils.data import Dataset
+
+from data.layouts import find
+from data.lists import read_list
+from data.pictures import PictureSamples, ResidueSamples
+from data.records import Record
+from data.splits import carve_validation, official_split
+from data.transforms import Augmentation
+from utils.errors import UserError
+
+
+class PictureOptions(Protocol):
+    """Where pictures lie and how they are read; training/options.py says what each means."""
+
+    dataroot: str | None
+    train_dir: str
+    test_dir: str
+    layout: str
+    train_list: str | None
+    test_list: str | None
+    input_glob: str
+    target_glob: str
+    val_dataroot: list[str]
+    val_share: float
+    selection_split: str | None
+    skip_bad_files: bool
+    sixteen_bit: str
+
+
+class TransformedSamples(Dataset):
+    """Samples after a transform that leaves nothing to chance."""
+
+    def __init__(self, samples: Dataset, transform: Augmentation):
+        self.samples, self.transform = samples, transform
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.transform(self.samples[index], None)
+
+
+def training_pictures(
+    options: PictureOptions, seed: int, *, needed: Sequence[str] = (), residues: bool = False
+) -> tuple[PictureSamples, PictureSamples]:
+    """(training, validation) pictures of `options.dataroot`.
+
+    Validation is what `selection_split` says: the test pictures of the set, or `val_share` of the training
+    pictures, chosen by their names and `seed`.
+
+    needed    layers that a list must have
+    residues  a missing specular layer is what input and diffuse differ by
+
+    Raises UserError where folders or pairs are missing.
+    """
+    root = Path(options.dataroot)
+    if not root.is_dir():
+        raise UserError(f"dataroot {root}: there is no such folder")
+    training, test = _train_and_test(root, options, needed)
+    if not training:
+        raise UserError(f"{root} holds no training pictures, only those of SHIQ's official test list")
+    if options.selection_split == "test":
+        if not test:
+            raise UserError(f"{root} holds no test pictures; set selection_split to validation")
+    else:
+        training, test = carve_validation(training, options.val_share, seed)
+    return _samples(training, options, residues), _samples(test, options, residues)
+
+
+def validation_folders(options: PictureOptions, *, residues: bool = False) -> dict[str, PictureSamples]:
+    """The pictures of `val_dataroot`, by the shortest ends of the folders' paths that tell them apart."""
+    folders = [Path(folder) for folder in options.val_dataroot]
+    ends = [folder.resolve().parts for folder in folders]
+    if len(set(ends)) < len(folders):
+        raise UserError("val_dataroot names a folder twice")
+    depth = 1
+    while len({parts[-depth:] for parts in ends}) < len(folders):
+        depth += 1
+    return {
+        "/".join(parts[-depth:]): _samples(_records(folder, options), options, residues)
+        for parts, folder in zip(ends, folders, strict=True)
+    }
+
+
+def _train_and_test(
+    root: Path, options: PictureOptions, needed: Sequence[str]
+) -> tuple[list[Record], list[Record]]:
+    if options.train_list:
+        test = read_list(options.test_list, root) if options.test_list else []
+        return read_list(options.train_list, root, needed), test
+    if (root / options.train_dir).is_dir():
+        wanted = options.selection_split == "test"
+        test = _records(root / options.test_dir, options) if wanted else []
+        return _records(root / options.train_dir, options), test
+    try:
+        return official_split(_records(root, options))
+    except UserError as error:
+        raise UserError(
+            f"{root} has no folder {options.train_dir} (train_dir) and no pairs itself: {error}"
+        ) from error
+
+
+def _records(folder: Path, options: PictureOptions) -> list[Record]:
+    found = find(folder, options.layout, options.input_glob, options.target_glob)
+    if found.problems and not options.skip_bad_files:
+        more = f" (and {len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
+        raise UserError(
+            f"{found.problems[0]}{more}; add the file, or set skip_bad_files to go on without such samples"
+        )
+    if not found.records:
+        raise UserError(f"{folder} holds no complete pair: {found.problems[0]}")
+    for note in found.notes:
+        print(f"{folder}: {note}", file=sys.stderr)
+    return found.records
+
+
+def _samples(records: Sequence[Record], options: PictureOptions, residues: bool) -> PictureSamples:
+    return (ResidueSamples if residues else PictureSamples)(records, options.sixteen_bit)

@@ -1,0 +1,26 @@
+"""A short cut of the kills of train.py."""
+
+import pytest
+
+from faults import training_runs
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_as_one_that_nobody_touched(monkeypatch):
+    monkeypatch.setattr(training_runs, "CONFIGURATIONS", {"one process": {"max_steps": 6}})
+    (row,) = training_runs.run(seed=1, count=2)
+    assert row.tried == 2
+    assert row.failed == 0, row.outcome
+
+
+@pytest.mark.slow
+def test_another_end_is_noticed(monkeypatch):
+    monkeypatch.setattr(training_runs, "CONFIGURATIONS", {"one process": {"max_steps": 2}})
+
+    def differs(*_):
+        raise AssertionError("/networks/model")
+
+    monkeypatch.setattr(training_runs, "assert_same_run", differs)
+    (row,) = training_runs.run(seed=1, count=1)
+    assert row.failed >= 1
+    assert "another end: /networks/model" in row.outcome

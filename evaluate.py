@@ -10,17 +10,18 @@ import sys
 from collections.abc import Sequence
 
 from utils.errors import run
-from utils.signals import ended_at_once, interruptible
+from utils.signals import ended_at_once
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    # To the end: a classical method can take minutes for a picture, and what is finished is on disk.
     with ended_at_once():
         from evaluation.settings import EPILOG, EvaluateOptions
         from utils.cli import parse
 
         options = parse(EvaluateOptions, argv, prog="evaluate.py", description=__doc__, epilog=EPILOG)
         from evaluation.report import evaluate
-    with interruptible():
+
         return evaluate(options)
 
 

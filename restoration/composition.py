@@ -29,6 +29,8 @@ class Restored:
     highlight: np.ndarray
     """(H, W) float32, 0 where nothing was removed; the network's map A, at least 0 (with protocol
     "released": as it comes) but perhaps above 1, or for methods without a map the largest |specular|"""
+    notes: tuple[str, ...] = ()
+    """what the user should know about how it was made, one clause each"""
 
 
 def compose(image: np.ndarray, strips: Iterable[Strip], strength: float = 1.0) -> Restored:

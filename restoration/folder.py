@@ -9,11 +9,11 @@ from functools import partial
 from itertools import islice
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from restoration.composition import Restored, describe_change
 from restoration.jobs import Job
+from restoration.memory import is_out_of_memory
 from restoration.methods import INPUT
 from restoration.remover import HighlightRemover
 from restoration.results import write_results
@@ -188,7 +188,7 @@ class _Work:
 
 
 def _sentence(error: Exception, job: Job) -> str:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    if is_out_of_memory(error):
         return "out of memory; smaller tiles and fewer workers need less"
     lines = str(error).strip().splitlines()
     words = lines[0] if lines else type(error).__name__

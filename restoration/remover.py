@@ -1,6 +1,7 @@
 """HighlightRemover: a network or a classical method, applied to pictures of any size, depth and kind."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Literal
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from restoration.composition import Restored, Strip, compose
+from restoration.memory import check_tile_memory, is_out_of_memory, smaller_tiles
 from restoration.released_protocol import restore_as_released
 from restoration.separator import FunctionNetwork, Separator
 from restoration.test_time_augmentation import AugmentedNetwork, check_augmentation
@@ -91,12 +93,25 @@ class HighlightRemover:
         image     (H, W) or (H, W, 3) uint8, uint16 or float32 in [0, 1], H, W >= 1
         progress  called after each tile with the number of tiles done and of all
 
-        Raises UserError for what is no picture, and where a value of the result is not finite.
+        Where memory does not suffice, on an accelerator above all, tiles of half the side are tried. Raises
+        UserError for what is no picture, for tiles larger than the machine's memory, and where a value of
+        the result is not finite.
         """
         check_picture(image)
         if self.protocol == "released":
             return self.separator.run(restore_as_released, image, self.separator, self.runs)
-        return compose(image, self._separate(image, progress), self.strength)
+        if self.separator.device.type == "cpu" and not self._reduces(image.shape):
+            check_tile_memory(self.tile, self.network.spec, image.shape, self.separator.workers)
+        size, notes = self.tile, ()
+        while True:
+            try:
+                restored = compose(image, self._separate(image, size, progress), self.strength)
+                return replace(restored, notes=notes)
+            except (MemoryError, RuntimeError) as error:
+                smaller = smaller_tiles(size, self.network.spec, image.shape)
+                if smaller is None or not is_out_of_memory(error):
+                    raise
+                size, notes = smaller, (f"memory was full: cut into tiles of {smaller.side} pixels",)
 
     def restore_all(self, images: Sequence[np.ndarray]) -> list[Restored]:
         """The same as one call for each image; on an accelerator equal sizes share a forward."""
@@ -124,13 +139,13 @@ class HighlightRemover:
         self.separator.cancel()
 
     def _separate(
-        self, image: np.ndarray, progress: Callable[[int, int], None] | None = None
+        self, image: np.ndarray, size: TileSize, progress: Callable[[int, int], None] | None
     ) -> Iterator[Strip]:
         """The layers of the picture, strip by strip from top to bottom."""
         if self._reduces(image.shape):
             small = reduced(image, self.working_size)
             return enlarged(image, small, next(self.separator([small], self.runs)))
-        rows, columns = (self.tile.spans(length) for length in image.shape[:2])
+        rows, columns = (size.spans(length) for length in image.shape[:2])
 
         def run(tiles: Iterable[Tile]) -> Iterator[np.ndarray]:
             layers = self.separator((tile.cut(image) for tile in tiles), self.runs)

@@ -22,7 +22,7 @@ MAP_DESCRIPTION = (
 def write_results(job: Job, picture: Picture, restored: Restored, protocol: str) -> tuple[str, ...]:
     """Writes the files of one job; returns what the user should know, one clause each. Raises UserError."""
     result, source = replace(picture, pixels=restored.diffuse), picture.pixels
-    notes = picture.notes
+    notes = picture.notes + restored.notes
     released = protocol == "released"
     if released:
         # The authors' script knows 8-bit RGB only.

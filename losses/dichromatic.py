@@ -4,7 +4,6 @@ All terms are weighted means over every pixel of the batch (masked pixels count 
 over the processes of a parallel run is the mean over the joint batch.
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -24,15 +23,12 @@ def map_supervision(highlight: Tensor, mask: Tensor) -> Tensor:
     return ((highlight - mask).abs() * (1 + (MASK_WEIGHT - 1) * mask)).mean()
 
 
-def map_cross_entropy(logits: Tensor, mask: Tensor, specular: Tensor) -> Tensor:
+def map_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
     """L_A of a bounded map: mean of w BCE(logits, T), its binary cross-entropy with the highlight mask T.
 
-    w = 4 on T, 1 where there is no specular light, 1/4 on the faint rest, which may count as either.
-    logits, mask (B, 1, H, W), specular S (B, 3, H, W).
+    w = 2 on T, else 1. Both (B, 1, H, W).
     """
-    faint = (specular.amax(dim=1, keepdim=True) > 0).to(mask.dtype)
-    weight = torch.where(mask > 0.5, 4.0, 1 - 0.75 * faint)
-    return (weight * F.binary_cross_entropy_with_logits(logits.float(), mask, reduction="none")).mean()
+    return F.binary_cross_entropy_with_logits(logits.float(), mask, weight=1 + mask)
 
 
 def highlight_chroma(estimate: Tensor, diffuse: Tensor, mask: Tensor) -> Tensor:

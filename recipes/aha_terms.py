@@ -44,7 +44,7 @@ class AHAOptions(OptimiserOptions):
     """weight of |A - T|; needs the highlight mask (SHIQ's _T)"""
     lambda_cross_entropy: float = 0.0
     """weight of the cross-entropy of a bounded map's logits with the highlight mask; needs the mask (SHIQ's
-    _T) and the specular layer (_S)"""
+    _T)"""
     lambda_chroma: float = 0.0
     """weight of the distance in chroma of D_hat from D inside the highlight; needs the mask (SHIQ's _T)"""
     lambda_achromatic: float = 0.0
@@ -106,10 +106,8 @@ AHA_TERMS = (
     Term(
         "cross_entropy",
         "lambda_cross_entropy",
-        lambda e: loss.dichromatic.map_cross_entropy(
-            e.result.stages["highlight_logits"], e.layers["mask"], e.layers["specular"]
-        ),
-        needs=("mask", "specular"),
+        lambda e: loss.dichromatic.map_cross_entropy(e.result.stages["highlight_logits"], e.layers["mask"]),
+        needs=("mask",),
     ),
     Term(
         "chroma",

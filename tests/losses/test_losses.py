@@ -187,9 +187,8 @@ def test_terms_average_over_shards_to_that_of_the_joint_batch():
 def test_map_cross_entropy_is_its_formula():
     logits = torch.tensor([0.0, 1.0, -2.0]).view(1, 1, 1, 3)
     mask = torch.tensor([1.0, 0.0, 0.0]).view(1, 1, 1, 3)
-    specular = torch.tensor([0.5, 0.0, 0.02]).view(1, 1, 1, 3).expand(1, 3, 1, 3)
-    terms = [4 * math.log(2), math.log1p(math.e), 0.25 * math.log1p(math.exp(-2))]
-    assert map_cross_entropy(logits, mask, specular).item() == pytest.approx(sum(terms) / 3, rel=1e-5)
+    terms = [2 * math.log(2), math.log1p(math.e), math.log1p(math.exp(-2))]
+    assert map_cross_entropy(logits, mask).item() == pytest.approx(sum(terms) / 3, rel=1e-5)
 
 
 def test_chroma_of_highlights_ignores_lightness_and_all_that_lies_outside():

@@ -15,7 +15,7 @@ from restoration.released_protocol import restore_as_released
 from restoration.separator import FunctionNetwork, Separator
 from restoration.test_time_augmentation import AugmentedNetwork, check_augmentation
 from restoration.tiling import Tile, TileSize, blend
-from restoration.working_scale import enlarged, reduced
+from restoration.working_scale import separate_at
 from utils.colour import FULL_SCALE
 from utils.errors import UserError
 
@@ -143,8 +143,7 @@ class HighlightRemover:
     ) -> Iterator[Strip]:
         """The layers of the picture, strip by strip from top to bottom."""
         if self._reduces(image.shape):
-            small = reduced(image, self.working_size)
-            return enlarged(image, small, next(self.separator([small], self.runs)))
+            return separate_at(image, self.working_size, lambda crops: self.separator(crops, self.runs))
         rows, columns = (size.spans(length) for length in image.shape[:2])
 
         def run(tiles: Iterable[Tile]) -> Iterator[np.ndarray]:

@@ -7,9 +7,12 @@ The specular layer and the map come back guided by the picture (fast guided filt
 windows of the reduced picture each layer is fitted as a g + b, g being the smallest of the picture's three
 channels, which a white highlight raises most. The coefficients a and b are enlarged, not the layer itself, so
 that its edges fall where those of the picture are, at full resolution and in its full depth.
+
+Highlights of a few pixels vanish in the mean over so many. A second pass over the cleaned picture, at four
+times the working size, looks at those tiles only that still hold something small and bright.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -22,6 +25,27 @@ RADIUS = 2  # of the windows, in pixels of the reduced picture
 EPSILON = 1e-3
 STRIP_ROWS = 256
 FAINTEST = 1e-3  # of the map, where the fit leaves nothing of what the network marked
+
+FINER = 4  # size of the second pass, in working sizes
+# How far, in units of white, the smallest channel of something small must stand out of its surroundings.
+STANDS_OUT = 0.1
+SPREAD = 5  # pixels around it that the second pass may change
+MARGIN = 32  # pixels around a tile that the network sees, too
+
+Separate = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
+"""Pictures -> their layers (h, w, specular 3 + highlight 1) float32, as restoration.separator.Separator."""
+
+
+def separate_at(image: np.ndarray, working_size: int, separate: Separate) -> Iterator[Strip]:
+    """The layers of the picture, strip by strip: found at the working size, what is small at FINER times it.
+
+    image  (H, W) or (H, W, 3) uint8, uint16 or float32 in [0, 1], larger than the working size
+    """
+    small = reduced(image, working_size)
+    layers = next(separate([small]))
+    finer = reduced(image, min(FINER * working_size, max(image.shape[:2])))
+    found = _small_highlights(finer, small, layers, separate)
+    return enlarged(image, small, layers) if found is None else enlarged(image, finer, found)
 
 
 def reduced(image: np.ndarray, working_size: int) -> np.ndarray:
@@ -60,6 +84,45 @@ def enlarged(image: np.ndarray, small: np.ndarray, layers: np.ndarray) -> Iterat
         np.clip(values[..., 3], FAINTEST, 1, out=values[..., 3])
         values *= rows[..., -1:] > 0
         yield top, top + len(pixels), values
+
+
+def _small_highlights(
+    finer: np.ndarray, small: np.ndarray, layers: np.ndarray, separate: Separate
+) -> np.ndarray | None:
+    """The layers of `finer` (h, w) or (h, w, 3): those of the reduced picture, and the small highlights which
+    that lost; None where nothing small stands out."""
+    layers = np.concatenate([strip for _, _, strip in enlarged(finer, small, layers)])
+    white = np.float32(FULL_SCALE[finer.dtype])
+    picture = finer.astype(np.float32) / white
+    picture = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+    cleaned = picture - layers[..., :3]
+    guide = cleaned.min(axis=2)
+    height, width = guide.shape
+    coarse = cv2.resize(guide, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    stands_out = guide - cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR) > STANDS_OUT
+    side = max(small.shape[:2])
+    tiles = [
+        (top, left)
+        for top in range(0, height, side)
+        for left in range(0, width, side)
+        if stands_out[top : top + side, left : left + side].any()
+    ]
+    if not tiles:
+        return None
+    around = cv2.dilate(stands_out.astype(np.float32), np.ones((SPREAD, SPREAD)))
+    share = cv2.blur(around, (SPREAD, SPREAD), borderType=cv2.BORDER_REPLICATE)[..., None]
+    starts = [(max(0, top - MARGIN), max(0, left - MARGIN)) for top, left in tiles]
+    seen = [
+        np.ascontiguousarray(cleaned[y : top + side + MARGIN, x : left + side + MARGIN])
+        for (y, x), (top, left) in zip(starts, tiles, strict=True)
+    ]
+    for (y, x), (top, left), found in zip(starts, tiles, separate(seen), strict=True):
+        inner = found[top - y : top - y + side, left - x : left - x + side]
+        place = layers[top : top + side, left : left + side]
+        taken = inner * share[top : top + side, left : left + side]
+        place[..., :3] += taken[..., :3].clip(0, None)
+        np.maximum(place[..., 3], taken[..., 3], out=place[..., 3])
+    return layers
 
 
 def _guide(pixels: np.ndarray) -> np.ndarray:

@@ -131,3 +131,20 @@ def test_strength():
         HighlightRemover(AboveTheFloor(), strength=2)
     with pytest.raises(UserError, match="not -1"):
         HighlightRemover(AboveTheFloor(), working_size=-1)
+
+
+def test_what_the_reduction_loses_is_taken_by_a_second_pass_over_its_tiles_only():
+    image = np.full((1024, 1024, 3), 0.2, np.float32)
+    image[300:303, 700:703] = 0.9  # 9 pixels of 256 under one of the reduced picture
+    network = AboveTheFloor()
+    restored = HighlightRemover(network)(image)
+    assert max(network.sizes[0]) == 64
+    assert len(network.sizes) == 2  # one tile of 64 pixels at a fourth of the size, with its margins
+    assert max(network.sizes[1]) <= 64 + 2 * 32
+    assert restored.diffuse[301, 701].max() < 0.5
+    far = np.ones(image.shape[:2], bool)
+    far[270:333, 670:733] = False
+    assert np.array_equal(restored.diffuse[far], image[far])
+    network.sizes.clear()
+    HighlightRemover(network)(np.full((1024, 1024, 3), 0.2, np.float32))
+    assert len(network.sizes) == 1

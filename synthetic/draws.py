@@ -77,8 +77,8 @@ class Draws:
 class Plan:
     """What was drawn for a batch of scenes: arrays whose first axis is the scene, or plans of their own."""
 
-    def __getitem__(self, scenes: slice) -> Self:
-        """The plan of some of the scenes."""
+    def __getitem__(self, scenes: slice | np.ndarray) -> Self:
+        """The plan of some of the scenes: a slice, their numbers or bool (B,)."""
         names = [field.name for field in dataclasses.fields(self)]
         return dataclasses.replace(self, **{name: getattr(self, name)[scenes] for name in names})
 

@@ -62,7 +62,8 @@ class ObjectPlan(Plan):
     frame: np.ndarray
     """(B, N, 5): centre along x and y, cosine and sine of the turn in the picture, scale."""
     shadow: np.ndarray
-    """(B, N, 3): strength of the contact shadow and its shift along x and y."""
+    """(B, N, 6): strength of the contact shadow, its shift along x and y, inverse width and height, how far
+    beyond the object it is drawn."""
     texture: np.ndarray
     """(B, N, 3): scale and shift of the texture coordinates."""
 
@@ -156,6 +157,7 @@ def draw_objects(draws: Draws, kinds: SceneKinds) -> ObjectPlan:
     for number, rows in _form_parameters(draws, n).items():
         parameters = np.where((form == number)[..., None], rows, parameters)
     shadow_at = draws.uniform("contact.at", n, 2, low=-0.3, high=0.3)
+    shadow_size = np.broadcast_to(np.array([1.0, 1.0, 0.6], np.float32), (draws.count, n, 3))
     texture_at = draws.uniform("uv.at", n, 2)
     studio = 1 + draws.choice("objects.studio", weights=(0.35, 0.3, 0.2, 0.15))
     table = 1 + draws.choice("objects.table", weights=(0.25, 0.25, 0.2, 0.15, 0.15))
@@ -166,14 +168,14 @@ def draw_objects(draws: Draws, kinds: SceneKinds) -> ObjectPlan:
         form=form,
         parameters=parameters,
         frame=np.stack([place[..., 0], place[..., 1], np.cos(angle), np.sin(angle), scale], -1),
-        shadow=_joined(draws.uniform("contact", n, low=0.0, high=0.75), shadow_at),
+        shadow=_joined(draws.uniform("contact", n, low=0.0, high=0.75), shadow_at, shadow_size),
         texture=_joined(draws.log_uniform("uv.scale", n, low=0.35, high=1.3), texture_at),
     )
 
 
-def _joined(first: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(B, N) before (B, N, 2): (B, N, 3)."""
-    return np.concatenate([first[..., None], others], -1)
+def _joined(first: np.ndarray, *others: np.ndarray) -> np.ndarray:
+    """(B, N) before (B, N, ...) arrays, along the last axis."""
+    return np.concatenate([first[..., None], *others], -1)
 
 
 def _form_parameters(draws: Draws, n: int) -> dict[int, np.ndarray]:
@@ -242,7 +244,7 @@ def _paint(
     """Paints object `slot` of the `chosen` scenes (bool (B,)) over the maps, in place."""
     device = x.device
     rows = rows_of(chosen, device)
-    box = _box(plan.frame[chosen, slot - 2], plan.parameters[chosen, slot - 2], form, x.shape[-1])
+    box = _box(plan[chosen], slot - 2, form, x.shape[-1])
     if box is None:
         return
 
@@ -253,8 +255,8 @@ def _paint(
     dx, dy = (x[:1, *box] - centre_x) / scale, (y[:1, *box] - centre_y) / scale
     u, v = dx * cosine + dy * sine, dy * cosine - dx * sine
     hit = shapes.FORMS[form](u, v, columns(plan.parameters))
-    strength, shift_x, shift_y = columns(plan.shadow).unbind(1)
-    near = torch.exp(-1.2 * ((u - shift_x).square() + (v - shift_y).square()))
+    strength, shift_x, shift_y, narrow, flat, _ = columns(plan.shadow).unbind(1)
+    near = torch.exp(-1.2 * (((u - shift_x) * narrow).square() + ((v - shift_y) * flat).square()))
     inside = hit.inside.float()
     nx, ny, nz = hit.normal
     uv_scale, uv_x, uv_y = columns(plan.texture).unbind(1)
@@ -279,9 +281,11 @@ def _paint(
             values[:, *box].index_copy_(0, rows, shown)
 
 
-def _box(frame: np.ndarray, parameters: np.ndarray, form: int, size: int) -> tuple[slice, slice] | None:
-    """Rows and columns of the picture that hold all the objects and their shadows; None where outside."""
-    reach = (shapes.reach(form, parameters) * 1.05 + 0.6) * frame[:, 4]
+def _box(plan: ObjectPlan, number: int, form: int, size: int) -> tuple[slice, slice] | None:
+    """Rows and columns of the picture that hold an object, with its shadow, in all scenes; None for none."""
+    frame = plan.frame[:, number]
+    reach = shapes.reach(form, plan.parameters[:, number]) * 1.05 + plan.shadow[:, number, 5]
+    reach = reach * frame[:, 4]
     left, right = (frame[:, 0] - reach).min(), (frame[:, 0] + reach).max()
     low, high = (frame[:, 1] - reach).min(), (frame[:, 1] + reach).max()
     top, bottom, first, last = ((np.array([-high, -low, left, right]) + 1) * size / 2).clip(0, size)

@@ -4,13 +4,11 @@ python -m synthetic --out SHIQ_tiny --train 200 --test 40 --layout shiq --seed 0
 """
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from synthetic import AssetFolders, SceneOptions, SyntheticScenes
-from synthetic.scene_options import Composition
-from synthetic.writer import SHEET, claim, contact_sheet, write_lists, write_split
+from synthetic.scene_options import AssetFolders, Composition, scene_options
 from utils import cli
 from utils.errors import UserError
 from utils.image_files import write_rgb
@@ -37,6 +35,8 @@ class _Output:
     """side of the pictures in pixels; 0 is that of the layout (200, 256)"""
     composition: Composition = "display"
     """display adds a grey highlight to the finished diffuse picture, as SHIQ's pairs do; linear adds light"""
+    scene_options: list[str] = field(default_factory=list)
+    """further options of the generator, NAME=VALUE (synthetic/scene_options.py lists them)"""
     num_workers: int = 2
     """processes that render"""
     device: str = "cpu"
@@ -57,16 +57,26 @@ def main() -> int:
         raise UserError("--train and --test must not be negative, nor both zero")
     if options.num_workers < 0 or options.size < 0 or 0 < options.size < 8:
         raise UserError("--num_workers must not be negative, and --size must be 0 or at least 8")
+    return _write(options)
+
+
+def _write(options: WriteOptions) -> int:
+    # Imported late: --help and wrong options do not wait for torch.
+    from synthetic.generator import SyntheticScenes
+    from synthetic.writer import SHEET, claim, contact_sheet, write_lists, write_split
+
     facts = asdict(options) | {"size": options.size or SIZES[options.layout], "format": 2}
     for name in ("out", "num_workers", "device"):
         del facts[name]
+    if not options.scene_options:
+        del facts["scene_options"]  # as in the manifests of data sets begun before there was the option
     scenes = SyntheticScenes(
         options.train + options.test,
         size=facts["size"],
         seed=options.seed,
         folders=AssetFolders.of(options),
         device=options.device,
-        options=SceneOptions(composition=options.composition),
+        options=scene_options(options.composition, options.scene_options),
     )
     claim(options.out, facts)
     counts = {"train": options.train, "test": options.test}
@@ -76,10 +86,9 @@ def main() -> int:
         first += count
     if options.layout == "sshr":
         write_lists(options.out, counts)
-    sheet = contact_sheet(scenes, list(range(min(SHEET_SCENES, len(scenes)))))
-    write_rgb(options.out / SHEET, sheet)
-    sheet_file = options.out / SHEET
-    print(f"{options.out}: {options.train} training and {options.test} test scenes; look at {sheet_file}")
+    sheet = options.out / SHEET
+    write_rgb(sheet, contact_sheet(scenes, list(range(min(SHEET_SCENES, len(scenes))))))
+    print(f"{options.out}: {options.train} training and {options.test} test scenes; look at {sheet}")
     return 0
 
 

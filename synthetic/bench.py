@@ -2,14 +2,16 @@
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch.utils.data import DataLoader
-
-from synthetic import AssetFolders, SyntheticScenes
+from synthetic.scene_options import AssetFolders
 from utils import cli
 from utils.errors import UserError
+
+if TYPE_CHECKING:
+    from synthetic.generator import SyntheticScenes
 
 
 @dataclass
@@ -36,21 +38,26 @@ class BenchOptions(AssetFolders, _Measurement):
 def main() -> int:
     """Entry point; returns the exit code."""
     options = cli.parse(BenchOptions, prog="python -m synthetic.bench", description="Speed of the generator.")
+    # Imported late: --help does not wait for torch.
+    import torch
+
+    from synthetic.generator import SyntheticScenes
+
     if options.device != "cpu" and not torch.cuda.is_available():
         raise UserError(f"--device {options.device}: no such device here; use --device cpu")
-    count = options.batch * options.batches
+    folders = AssetFolders.of(options)
     scenes = SyntheticScenes(
-        count, size=options.size, folders=AssetFolders.of(options), device=options.device
+        options.batch * options.batches, size=options.size, folders=folders, device=options.device
     )
     if options.device != "cpu":
-        print(f"{options.device}: {_on_device(scenes, options):.0f} scenes a second")
+        print(f"{options.device}: {_on_device(scenes, options, torch.cuda.synchronize):.0f} scenes a second")
         return 0
     torch.set_num_threads(1)
-    best = min(_cpu_seconds(scenes, start, options.batch) for start in range(0, count, options.batch))
+    best = min(_cpu_seconds(scenes, start, options.batch) for start in range(0, len(scenes), options.batch))
     milliseconds = 1000 * best / options.batch
     print(f"one thread: {milliseconds:.1f} ms of CPU time a scene (best of {options.batches} batches)")
     if options.num_workers:
-        loader = DataLoader(scenes, batch_size=options.batch, num_workers=options.num_workers)
+        loader = torch.utils.data.DataLoader(scenes, options.batch, num_workers=options.num_workers)
         # The clock starts with the first batch: starting the processes is no part of the rate.
         rest = iter(loader)
         next(rest)
@@ -62,19 +69,21 @@ def main() -> int:
     return 0
 
 
-def _cpu_seconds(scenes: SyntheticScenes, start: int, batch: int) -> float:
+def _cpu_seconds(scenes: "SyntheticScenes", start: int, batch: int) -> float:
+    """CPU time of one batch."""
     began = time.process_time()
     scenes.__getitems__(range(start, start + batch))
     return time.process_time() - began
 
 
-def _on_device(scenes: SyntheticScenes, options: BenchOptions) -> float:
+def _on_device(scenes: "SyntheticScenes", options: BenchOptions, wait: Callable[[], None]) -> float:
+    """Scenes a second; `wait` returns when the device has finished."""
     scenes.render(range(options.batch))
-    torch.cuda.synchronize()
+    wait()
     began = time.perf_counter()
     for number in range(options.batches):
         scenes.render(range(number * options.batch, (number + 1) * options.batch))
-    torch.cuda.synchronize()
+    wait()
     return options.batch * options.batches / (time.perf_counter() - began)
 
 

@@ -1,10 +1,12 @@
 """Reads a user's folders of textures, materials, photographs, environment maps, and caches the result."""
 
+import contextlib
 import hashlib
 import itertools
 import os
+import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from utils.atomic import atomic_path
 from utils.errors import UserError
 
 PHOTO_SIDE = 288
+UNUSED_SECONDS = 24 * 3600
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 ENVIRONMENTS = frozenset({".npz", ".npy", ".hdr", ".exr"})
 ALBEDO_NAMES = ("_albedo", "_basecolor", "_diffuse", "_color")
@@ -129,10 +132,18 @@ def cached(kind: str, paths: Sequence[Path], build: Callable[[], np.ndarray]) ->
         except UserError as error:
             warnings.warn(f"scene banks are rebuilt in each process: {error}", stacklevel=2)
             return array
-        for outdated in file.parent.glob(f"{kind}-{source}-*.npy"):
-            if outdated != file:
-                outdated.unlink(missing_ok=True)
+        _remove_unused(file.parent.glob(f"{kind}-{source}-*.npy"))
+    with contextlib.suppress(OSError):  # someone else's cache
+        file.touch()
     return np.load(file, mmap_mode="r")
+
+
+def _remove_unused(banks: Iterable[Path]) -> None:
+    """Removes what was not loaded for a day; another version of the code may use what was."""
+    for bank in banks:
+        with contextlib.suppress(OSError):
+            if time.time() - bank.stat().st_mtime > UNUSED_SECONDS:
+                bank.unlink()
 
 
 def _read(path: Path, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:

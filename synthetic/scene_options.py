@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
+from utils.cli import named_values
+from utils.errors import UserError
+
 Composition = Literal["display", "linear", "mixed"]
 
 
@@ -88,6 +91,19 @@ class SceneOptions:
             raise ValueError(f"composition must be display, linear or mixed, got {self.composition!r}")
         if self.mask_passes < 1:
             raise ValueError(f"mask_passes must be at least 1, got {self.mask_passes}")
+
+
+def scene_options(composition: Composition, words: list[str]) -> SceneOptions:
+    """The options of a composition and of words NAME=VALUE; raises UserError on unknown or wrong ones."""
+    chosen = {"composition": composition} | named_values(words, "scene_options")
+    unknown = chosen.keys() - SceneOptions.__dataclass_fields__.keys()
+    if unknown:
+        known = ", ".join(SceneOptions.__dataclass_fields__)
+        raise UserError(f"--scene_options: there is no {sorted(unknown)[0]}; choose among {known}")
+    try:
+        return SceneOptions(**chosen)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"--scene_options: {error}") from error
 
 
 @dataclass(kw_only=True)

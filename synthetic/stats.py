@@ -10,13 +10,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from data.layouts import find
-from data.pictures import PictureSamples
-from synthetic import AssetFolders, SceneOptions, SyntheticScenes
-from synthetic.scene_options import Composition
+from synthetic.scene_options import AssetFolders, Composition, SceneOptions
 from utils import cli
 
 STRONG = 20 / 255
@@ -105,24 +102,34 @@ def main() -> int:
         prog="python -m synthetic.stats",
         description="Prints statistics of synthetic scenes beside those of real pairs.",
     )
+    print(_compare(options))
+    return 0
+
+
+def _compare(options: StatsOptions) -> str:
+    # Imported late: --help does not wait for torch.
+    import torch
+
+    from data.pictures import PictureSamples
+    from synthetic.generator import SyntheticScenes
+
     records = [record for folder in options.real for record in find(folder).records]
     real = [facts for record in records for facts in _all([PictureSamples([record])[0]])]
     # A scene is a thousand small operations: threads would only wait for one another.
     torch.set_num_threads(1)
+    ordinary = {"clipped_share": 0.0, "painted_share": 0.0, "sparkling_share": 0.0}
     scenes = SyntheticScenes(
         options.count,
         size=options.size,
         seed=options.seed,
         folders=AssetFolders.of(options),
-        options=SceneOptions(
-            composition=options.composition, clipped_share=0.0, painted_share=0.0, sparkling_share=0.0
-        ),
+        options=SceneOptions(composition=options.composition, **ordinary),
     )
     drawn = (scenes[index] for index in tqdm(range(options.count), unit="scene", leave=False))
     lit = _all(drawn, keep=lambda sample: bool(sample["specular"].any()))
-    print(table(real, lit))
-    print(f"\nScenes without any highlight, left out above: {options.count - len(lit)} of {options.count}.")
-    return 0
+    left_out = options.count - len(lit)
+    note = f"Scenes without any highlight, left out above: {left_out} of {options.count}."
+    return f"{table(real, lit)}\n\n{note}"
 
 
 if __name__ == "__main__":

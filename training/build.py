@@ -10,10 +10,11 @@ from models import MODELS, build_model
 from models.build import named_lists
 from recipes.build import build_recipe
 from training.distributed import Distributed
-from training.options import TrainOptions, named_values
+from training.options import TrainOptions
 from training.samples import check_samples, gather_samples
 from training.state import Run
 from utils import seeds
+from utils.cli import named_values
 from utils.errors import UserError
 from weights.model_files import load_model
 from weights.moving_average import moving_average

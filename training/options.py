@@ -6,14 +6,11 @@ None means: what the recipe says (recipes/presets.py), or as described.
 from dataclasses import dataclass, field
 from typing import Literal
 
-import yaml
-
 from data.layouts import LayoutName
 from recipes.aha_terms import AHAOptions
 from recipes.options import OptimiserOptions
 from recipes.tshrnet_terms import TSHRNetOptions
 from synthetic.scene_options import AssetFolders
-from utils.errors import UserError
 
 
 @dataclass
@@ -217,18 +214,3 @@ class TrainOptions(
     RunOptions,
 ):
     """All options, in the order in which --help prints them."""
-
-
-def named_values(words: list[str], option: str) -> dict:
-    """["a=1", "b=[2,3]"] -> {"a": 1, "b": (2, 3)}; raises UserError naming `option`."""
-    values = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            equals = ""
-        if not (name and equals):
-            raise UserError(f"--{option} {word}: give NAME=VALUE")
-        values[name] = tuple(value) if isinstance(value, list) else value
-    return values

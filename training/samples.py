@@ -11,9 +11,10 @@ from data.training_pictures import TransformedSamples, training_pictures, valida
 from data.transforms import Augmentation
 from recipes.recipe import Recipe
 from recipes.scores import has_highlight
-from synthetic import AssetFolders, SceneOptions, SyntheticScenes
+from synthetic import AssetFolders, SyntheticScenes
+from synthetic.scene_options import scene_options
 from training.option_checks import training_size
-from training.options import TrainOptions, named_values
+from training.options import TrainOptions
 from utils.errors import UserError
 
 ENDLESS = 2**40  # scenes: more than any run draws
@@ -58,7 +59,8 @@ def gather_samples(options: TrainOptions, joint_batch: int) -> Samples:
 
     joint_batch  samples of an optimiser step, of which --drop_last makes whole passes
     """
-    size, of_scenes = training_size(options), _scene_options(options)
+    size = training_size(options)
+    of_scenes = scene_options(options.composition, options.scene_options)
     plain = Augmentation(size=size, resize=options.resize, flips=False)
     augmentation = Augmentation(
         size=size,
@@ -174,15 +176,3 @@ def _any_highlight(samples: Dataset) -> bool:
         if has_highlight(sample["input"][None], sample["diffuse"][None]):
             return True
     return False
-
-
-def _scene_options(options: TrainOptions) -> SceneOptions:
-    chosen = {"composition": options.composition} | named_values(options.scene_options, "scene_options")
-    unknown = chosen.keys() - SceneOptions.__dataclass_fields__.keys()
-    if unknown:
-        known = ", ".join(SceneOptions.__dataclass_fields__)
-        raise UserError(f"--scene_options: there is no {sorted(unknown)[0]}; choose among {known}")
-    try:
-        return SceneOptions(**chosen)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"--scene_options: {error}") from error

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import Any, Literal, NoReturn, TypeVar
 
 import docstring_parser
+import yaml
 from jsonargparse import ActionConfigFile, ActionYesNo
 
 from utils.cli_help import HelpFormatter, Parser
-from utils.errors import run
+from utils.errors import UserError, run
 
 __all__ = ["build_parser", "parse", "run"]
 
@@ -41,6 +42,21 @@ def parse(
     words = _known_options(parser, list(sys.argv[1:] if argv is None else argv), former)
     namespace = parser.parse_args(words)
     return options(**{field.name: namespace[field.name] for field in dataclasses.fields(options)})
+
+
+def named_values(words: list[str], option: str) -> dict:
+    """["a=1", "b=[2,3]"] -> {"a": 1, "b": (2, 3)}; raises UserError naming `option`."""
+    values = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            equals = ""
+        if not (name and equals):
+            raise UserError(f"--{option} {word}: give NAME=VALUE")
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return values
 
 
 def build_parser(options: type, *, prog: str, description: str, epilog: str = "") -> Parser:

@@ -56,6 +56,15 @@ def test_an_interrupted_data_set_is_finished(monkeypatch: pytest.MonkeyPatch, tm
     assert kept.stat().st_mtime_ns == date
 
 
+def test_options_of_the_generator_are_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    out = tmp_path / "matte"
+    write(monkeypatch, out, "--scene_options", "clean_share=1", "pale_share=0.5")
+    sample = PictureSamples(find(out / "train", "shiq").records)[0]
+    assert not sample["specular"].any()
+    with pytest.raises(UserError, match="there is no shiny_share"):
+        write(monkeypatch, tmp_path / "other", "--scene_options", "shiny_share=1")
+
+
 def test_sshr_layout_has_lists_of_seven(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     out = tmp_path / "objects"
     write(monkeypatch, out, "--layout", "sshr")

@@ -1,5 +1,6 @@
 """Parts of the scene generator: draws, fields, shapes, tiles, folders, camera, targets, statistics."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -195,6 +196,27 @@ def test_user_folders_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(banks.photos) == 1
     assert len(banks.environments) == banks.procedural_environments + 1
     assert data[0]["input"].shape == (3, 32, 32)
+
+
+def test_banks_of_changed_files_are_rebuilt_and_old_ones_kept_for_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    source = tmp_path / "a.png"
+
+    def bank(content: bytes) -> np.ndarray:
+        source.write_bytes(content)
+        return folders.cached("albedo", [source], lambda: np.array([len(content)]))
+
+    assert bank(b"1") == 1
+    folders.cached("albedo", [source], lambda: pytest.fail("built again"))
+    first = set(folders.cache_folder().iterdir())
+    assert bank(b"22") == 2
+    assert first < set(folders.cache_folder().iterdir())
+    for path in folders.cache_folder().iterdir():
+        os.utime(path, (0, 0))
+    assert bank(b"333") == 3
+    assert len(list(folders.cache_folder().iterdir())) == 1
 
 
 def test_patterns_and_single_files_are_taken(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from restoration.jobs import (
 from restoration.options import InferOptions, validate_options
 from restoration.processes import Processes
 from utils.errors import reason
+from utils.guarded_decoding import start_helper
 from utils.image_files import Listing
 from utils.signals import interruptible
 
@@ -34,6 +35,8 @@ def infer(options: InferOptions) -> int:
         return show(jobs, options.skip_existing) if processes.rank == 0 else 0
     own = processes.share(jobs)
     todo = [job for job in own if not (options.skip_existing and job.done())]
+    if todo:
+        start_helper()
     # torch is imported here, after all that can be refused without it.
     from restoration.folder import restore_folder
 

@@ -102,7 +102,8 @@ class HighlightRemover:
             return self.separator.run(restore_as_released, image, self.separator, self.runs)
         if self.separator.device.type == "cpu" and not self._reduces(image.shape):
             check_tile_memory(self.tile, self.network.spec, image.shape, self.separator.workers)
-        size, notes = self.tile, ()
+        size = self.tile
+        notes: tuple[str, ...] = ()
         while True:
             try:
                 restored = compose(image, self._separate(image, size, progress), self.strength)

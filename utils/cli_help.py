@@ -44,6 +44,7 @@ class Parser(ArgumentParser):
         message = re.sub(
             r"argument (--\w+).*: invalid _boolean.*: '(.*)'", r"\1 takes true or false, not \2", message
         )
+        message = re.sub(r'^Parser key "(\w+)":', r"--\1:", message)
         self.exit(2, f"error: {' '.join(message.split())}\n")
 
 

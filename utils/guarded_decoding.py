@@ -13,9 +13,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
+import cv2
 import numpy as np
+from PIL import AvifImagePlugin
 
 from utils.errors import UserError
 from utils.image_decoding import TIFF_SIGNATURES, decode, size_of
@@ -64,18 +67,18 @@ class _Helper:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True, name="picture-decoder")
-        self.process.start()
+        with _without_interrupts():
+            self.process.start()
         theirs.close()
-        if not self.connection.poll(_START_SECONDS):
-            self.end()
-            raise OSError("no process for decoding could be started")
-        self.connection.recv()  # its word that it is there
+        self._ready = False
 
     @property
     def alive(self) -> bool:
         return self.process.is_alive()
 
     def decode(self, data: bytes, max_pixels: int, admit: Callable[[int], None] | None) -> Picture:
+        if not self._ready:
+            self._await_start()
         self.connection.send(max_pixels)
         self.connection.send_bytes(data)
         pixels = self._answer(SECONDS)
@@ -91,6 +94,13 @@ class _Helper:
             self.connection.recv_bytes_into(layer.reshape(-1).view(np.uint8).data)
         return replace(picture, pixels=layers[0], alpha=layers[1] if len(layers) > 1 else None)
 
+    def _await_start(self) -> None:
+        if not self.connection.poll(_START_SECONDS):
+            self.end()
+            raise UserError("no process for decoding could be started")
+        self.connection.recv()  # its word that it is there
+        self._ready = True
+
     def _answer(self, seconds: float):
         if not self.connection.poll(seconds):
             self.end()
@@ -105,6 +115,25 @@ class _Helper:
 
 _idle: list[_Helper] = []
 _lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A process started here does not see Ctrl-C, which would end its imports with a traceback."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it would end the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def start_helper() -> None:
+    """Starts a helper process in the background, so that the first picture need not wait for it."""
+    _give_back(_Helper())
 
 
 def _take_helper() -> _Helper:
@@ -137,6 +166,7 @@ def _serve(connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Decoders in C print about damaged files without naming them.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    _use_one_thread()
     connection.send(True)
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -159,6 +189,17 @@ def _serve(connection: Connection) -> None:
             connection.send((replace(picture, pixels=_NOTHING, alpha=None), layouts))
             for layer in layers:
                 connection.send_bytes(np.ascontiguousarray(layer).reshape(-1).view(np.uint8).data)
+
+
+def _use_one_thread() -> None:
+    """Pictures are decoded side by side already, and the address space of a thread for each core of a large
+    machine would not fit the limit."""
+    cv2.setNumThreads(1)
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.options.DECODE_THREADS = 1
 
 
 def _allowance(data: bytes, pixels: int) -> int:

@@ -23,8 +23,8 @@ PROTOCOLS = {
 
 
 @dataclass
-class EvaluateOptions:
-    """Options of evaluate.py."""
+class PairOptions:
+    """The pairs."""
 
     dataroot: Path
     """folder of the data set"""
@@ -38,56 +38,86 @@ class EvaluateOptions:
     """the ground truth that belongs to input_glob"""
     list_file: str | None = None
     """pairs from a TSHRNet list file (4 or 7 columns, paths relative to dataroot)"""
-    output: Literal["tone_corrected", "diffuse"] = "tone_corrected"
-    """TSHRNet only: which of its stages is scored"""
-    ground_truth: Literal["diffuse", "tone_corrected"] | None = None
+    ground_truth: Literal["diffuse", "tone_corrected"] | None = field(
+        default=None, metadata={"former": ["--truth"]}
+    )
     """the layer that results are compared with (default: diffuse; with --table sshr tone_corrected)"""
     transfer: Literal["linear", "srgb"] | None = None
     """linear data (MIT Intrinsic, two patterns): score the linear values as stored, or encoded as sRGB"""
+    limit: int | None = None
+    """score only the first pictures by name"""
+
+
+@dataclass
+class MethodOptions:
+    """The methods, and how networks are run."""
+
     methods: list[str] = field(default_factory=list)
     """methods to score beside the input: classical ones, NETWORK:WEIGHTS, WEIGHTS, results:FOLDER[:PATTERN];
     NAME=METHOD gives the method another name in the tables"""
-    out: Path = Path("results")
-    """folder for tables, scores and results; pictures that are finished there are not computed again"""
-    table: Literal["shiq", "psd", "sshr", "laboratory"] | None = None
-    """a paper's table: its methods that exist here are computed and shown beside the published figures"""
+    reference: str | None = None
+    """a method that the others are compared with picture by picture, beside the input"""
+    output: Literal["tone_corrected", "diffuse"] = "tone_corrected"
+    """TSHRNet only: which of its stages is scored"""
+    working_size: int | None = None
+    """longer side in pixels to which larger pictures are reduced for networks; 0: full size; default: by the
+    network, as in infer.py"""
+    strength: float = 1.0
+    """from 0 to 1.5: how much of the specular layer found is removed"""
+    object_mask: bool | None = None
+    """multiply results by the object mask (default: for sshr and list files, as their authors do)"""
+    device: str = "auto"
+    """auto, cpu, cuda, or another of torch's names"""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """arithmetic of the networks"""
+    workers: int = 0
+    """number of processes; 0 works in this one"""
+
+
+@dataclass
+class ScoreOptions:
+    """The scores."""
+
     protocol: Literal["native", "released", "256"] = "native"
     """native: original size; released: the released code's arithmetic; 256: scored at 256x256"""
     metrics: list[str] = field(default_factory=lambda: list(DEFAULT_METRICS))
     """any of psnr, psnr_channels, ssim (11x11 Gaussian), ssim7 (7x7 uniform), ssim3d (11x11x11 Gaussian),
     mse, rmse, delta_e, chroma_error, greyer, residual, lpips"""
-    regions: list[str] = field(default_factory=list)
-    """only the tables of these regions: whole, highlight, clipped, rest, object (default: all)"""
-    columns: list[str] = field(default_factory=list)
-    """only these columns of the tables: names of metrics, accuracy, ber, iou, f1 (default: all)"""
     lpips: bool = False
     """also LPIPS (AlexNet; needs its ImageNet weights)"""
     map_threshold: str = "0.5"
     """threshold of predicted highlight maps: a number in (0, 1], or otsu"""
-    reference: str | None = None
-    """a method that the others are compared with picture by picture, beside the input"""
-    allow_missing: bool = False
-    """exit with 0 although some inputs have no ground truth or some pictures failed"""
+    seed: int = 0
+    """seed of the bootstrap"""
+
+
+@dataclass
+class OutputOptions:
+    """Tables and files."""
+
+    out: Path = Path("results")
+    """folder for tables, scores and results; pictures that are finished there are not computed again"""
     fresh: bool = False
     """compute finished pictures again"""
-    limit: int | None = None
-    """score only the first pictures by name"""
-    object_mask: bool | None = None
-    """multiply results by the object mask (default: for sshr and list files, as their authors do)"""
+    allow_missing: bool = False
+    """exit with 0 although some inputs have no ground truth or some pictures failed"""
+    table: Literal["shiq", "psd", "sshr", "laboratory"] | None = None
+    """a paper's table: its methods that exist here are computed and shown beside the published figures"""
+    regions: list[str] = field(default_factory=list)
+    """only the tables of these regions: whole, highlight, clipped, rest, object (default: all)"""
+    columns: list[str] = field(default_factory=list)
+    """only these columns of the tables: names of metrics, accuracy, ber, iou, f1 (default: all)"""
     sheets: bool = True
     """write contact sheets of each method's worst and best pictures"""
     figures: bool = False
     """write figures as PNG and PDF: pictures of all methods side by side, PSNR before and after"""
     figure_pictures: list[str] = field(default_factory=list)
     """names of the pictures in the figure (default: the first four)"""
-    workers: int = 0
-    """number of processes; 0 works in this one"""
-    device: str = "auto"
-    """auto, cpu, cuda, or another of torch's names"""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """arithmetic of the networks"""
-    seed: int = 0
-    """seed of the bootstrap"""
+
+
+@dataclass
+class EvaluateOptions(OutputOptions, ScoreOptions, MethodOptions, PairOptions):
+    """Options of evaluate.py."""
 
     @property
     def compared_layer(self) -> str:
@@ -116,6 +146,8 @@ class EvaluateOptions:
             device=self.device,
             precision=self.precision,
             output=self.output,
+            working_size=self.working_size,
+            strength=self.strength,
             mask_results=mask_results if self.object_mask is None else self.object_mask,
         )
 
@@ -131,16 +163,22 @@ class Settings:
     precision: str = "auto"
     output: str = "tone_corrected"
     """the stage of TSHRNet that is scored: tone_corrected or diffuse"""
+    working_size: int | None = None
+    """of networks, as restoration.HighlightRemover takes it"""
+    strength: float = 1.0
+    """of networks and classical methods, as restoration.HighlightRemover takes it"""
     mask_results: bool = False
     """multiply what methods made (not the input, not other programs' results) by the object mask"""
 
     @property
-    def remover_options(self) -> dict[str, str]:
+    def remover_options(self) -> dict[str, str | int | float | None]:
         """Keyword arguments of restoration.load_method."""
         return {
             "device": self.device,
             "precision": self.precision,
             "protocol": "released" if self.protocol == "released" else "native",
+            "working_size": self.working_size,
+            "strength": self.strength,
         }
 
 

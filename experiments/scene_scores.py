@@ -57,8 +57,13 @@ class Options:
     """weights or classical methods beside `input`"""
     map_threshold: str = "0.5"
     """where a map says highlight: a number, or otsu"""
+    working_size: int | None = None
+    """longer side in pixels to which larger scenes are reduced for networks; 0: full size; default: by the
+    network, as in infer.py"""
+    strength: float = 1.0
+    """from 0 to 1.5: how much of the specular layer found is removed"""
     limit: int | None = None
-    """only the first so many scenes"""
+    """only the first scenes by name"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,15 +71,19 @@ def main(argv: list[str] | None = None) -> int:
         Options, argv, prog="python -m experiments.scene_scores", description=__doc__.splitlines()[0]
     )
     pairs = find_pairs(options.scenes, "shiq", test_dir=options.test_dir, limit=options.limit).pairs
-    scores = {spec: score_scenes(pairs, spec, options.map_threshold) for spec in ("input", *options.methods)}
+    how = {"working_size": options.working_size, "strength": options.strength}
+    methods = ("input", *options.methods)
+    scores = {spec: score_scenes(pairs, spec, options.map_threshold, how) for spec in methods}
     print(markdown(scores))
     print(f"\n{len(pairs)} scenes; {__doc__.split('layout. ')[1].replace(chr(10), ' ').strip()}")
     return 0
 
 
-def score_scenes(pairs: Sequence[Pair], spec: str, map_threshold: str = "0.5") -> dict[str, np.ndarray]:
-    """Values by key of COLUMNS, (n,) each; NaN where a scene has none."""
-    method = adapters.load(spec)
+def score_scenes(
+    pairs: Sequence[Pair], spec: str, map_threshold: str = "0.5", options: dict | None = None
+) -> dict[str, np.ndarray]:
+    """Values by key of COLUMNS, (n,) each; NaN where a scene has none. `options` of HighlightRemover."""
+    method = adapters.load(spec, options=options)
     method.prepare()
     rows = []
     for pair in tqdm(pairs, desc=Path(spec).name, unit="scene", disable=None, leave=False):

@@ -9,7 +9,7 @@
 
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +63,14 @@ class Options:
     data: Path
     """folder with the data sets"""
     methods: list[str] = field(default_factory=list)
-    """methods beside `input`; default: savedmodel/*.safetensors and the fast classical ones"""
+    """methods beside the input; default: savedmodel/*.safetensors and the fast classical ones"""
+    working_size: int | None = None
+    """longer side in pixels to which larger pictures are reduced for networks; 0: full size; default: by the
+    network, as in infer.py"""
+    strength: float = 1.0
+    """from 0 to 1.5: how much of the specular layer found is removed"""
     workers: int = 0
-    """processes; 0 works in this one"""
+    """number of processes; 0 works in this one"""
     per_image: bool = False
     """also print the PSNR of each picture"""
     append: Path | None = None
@@ -78,7 +83,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     groups = find_groups(options.data)
     methods = ["input", *(options.methods or default_methods())]
-    rows = score_groups(groups, methods, options.workers)
+    settings = Settings(metrics=METRICS, working_size=options.working_size, strength=options.strength)
+    rows = score_groups(groups, methods, settings, options.workers)
     table = markdown(groups, methods, rows)
     print(table)
     if options.per_image:
@@ -109,7 +115,7 @@ def default_methods() -> list[str]:
 
 
 def score_groups(
-    groups: dict[str, PairSet], methods: list[str], workers: int = 0
+    groups: dict[str, PairSet], methods: list[str], settings: Settings, workers: int = 0
 ) -> dict[str, dict[str, list[Row]]]:
     """Rows by data set and method."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -117,7 +123,7 @@ def score_groups(
             name: run(
                 group.pairs,
                 methods,
-                Settings(metrics=METRICS, mask_results=group.masks_results),
+                replace(settings, mask_results=group.masks_results),
                 Path(scratch, name),
                 workers=workers,
             )

@@ -1,0 +1,69 @@
+"""What the pages say exists: linked files, commands and their options."""
+
+import functools
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("savedmodel/*.md"))
+)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"python (?:-m (?P<module>[\w.]+)|(?P<script>\w+)\.py)(?P<rest>[^`|\n]*)")
+NOT_OURS = {"pip", "venv", "pytest", "ruff", "mypy", "build", "mkdocs", "hatchling"}
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8").replace("\\\n", " ")
+
+
+@functools.cache
+def options_of(module: str) -> set[str]:
+    """What `--help` of a command lists."""
+    argv, out = sys.argv, sys.stdout
+    text: list[str] = []
+
+    class Captured:
+        write, flush = staticmethod(text.append), staticmethod(lambda: None)
+        isatty = staticmethod(lambda: False)
+
+    sys.argv, sys.stdout = [module, "--help"], Captured()  # type: ignore[assignment]
+    try:
+        runpy.run_module(module, run_name="__main__")
+    except SystemExit:
+        pass
+    finally:
+        sys.argv, sys.stdout = argv, out
+    return set(re.findall(r"(?<![\w-])--?\w+", "".join(text)))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    prose = re.sub(r"`[^`\n]*`", "", text_of(page))
+    targets = [link.partition("#")[0] for link in LINK.findall(prose) if "://" not in link]
+    assert not [target for target in targets if target and not ((ROOT / page).parent / target).exists()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_and_their_options_exist(page: str) -> None:
+    if page == "CHANGELOG.md":
+        pytest.skip("names what is gone too")
+    for match in COMMAND.finditer(text_of(page)):
+        module = match["module"] or match["script"]
+        if module.partition(".")[0] in NOT_OURS:
+            continue
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), match[0]
+        used = set(re.findall(r"(?<![\w-])--\w+", match["rest"].partition("#")[0]))
+        if used:
+            assert used <= options_of(module), match[0]
+
+
+def test_the_front_page_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130

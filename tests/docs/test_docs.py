@@ -65,5 +65,20 @@ def test_commands_and_their_options_exist(page: str) -> None:
             assert used <= options_of(module), match[0]
 
 
+def test_contributing_lists_all_commands() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    commands = [
+        path.relative_to(ROOT)
+        for path in (*ROOT.glob("*.py"), *ROOT.glob("[!.]*/*.py"))
+        if path.name != "hatch_build.py" and 'if __name__ == "__main__":' in path.read_text(encoding="utf-8")
+    ]
+    names = {
+        f"python {path}" if len(path.parts) == 1 else ".".join(path.with_suffix("").parts)
+        for path in commands
+    }
+    names = {name.removesuffix(".__main__") for name in names}
+    assert not {name for name in names if name not in text}
+
+
 def test_the_front_page_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130

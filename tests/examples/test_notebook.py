@@ -19,4 +19,4 @@ def test_the_notebook_runs(monkeypatch):
             exec("".join(cell["source"]), names)
     assert names["restored"].diffuse.shape == names["picture"].shape
     assert names["specular"].max() > 50
-    assert 0.5 < names["untouched"].mean() < 1
+    assert 0.1 < names["untouched"].mean() < 1

@@ -140,10 +140,10 @@ class CheckpointManager:
 
     def save_last(self) -> None:
         """The checkpoint to resume from; raises UserError where weights are not finite any more."""
-        self.saved_step = self.run.progress.step
         if self.run.distributed.is_main:
             self._check_finite()
             save_checkpoint(self.last, self.run.state_dict())
+        self.saved_step = self.run.progress.step
 
     def save_validated(self, value: float) -> None:
         """Ranks the current step by its validation, saves it, and drops what is no more among the best.

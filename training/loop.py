@@ -45,6 +45,11 @@ def train(options: TrainOptions) -> int:
     try:
         with StopSignals() as signals:
             return _train(options, resolved, signals)
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"the GPU's memory does not hold a step ({str(error).partition('.')[0]}): pass a smaller "
+            "--batch_size (--grad_accumulation makes up for it), --crop or --size, or --precision bf16"
+        ) from error
     except OSError as error:
         raise WriteError(
             f"{error.filename or options.runs_name}: {reason(error)}; training stopped"

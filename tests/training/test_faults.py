@@ -358,6 +358,15 @@ def test_two_trainings_do_not_share_a_folder(tiny, tmp_path):
     assert train(tiny(max_steps=1)) == 0
 
 
+def test_a_gpu_without_room_is_a_sentence(tiny, monkeypatch):
+    def step(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    monkeypatch.setattr(TrainingLoop, "step", step)
+    with pytest.raises(UserError, match=r"CUDA out of memory\): pass a smaller --batch_size"):
+        train(tiny(max_steps=1))
+
+
 # ---- signals
 
 

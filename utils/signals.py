@@ -5,11 +5,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
 if hasattr(signal, "SIGHUP"):  # not on Windows
     STOPPING += (signal.SIGHUP,)
 
@@ -42,7 +42,7 @@ class StopSignals:
     def __init__(self) -> None:
         self._received = 0
         self._agent = os.getppid() if "TORCHELASTIC_RUN_ID" in os.environ else None
-        self._context = _handlers(dict.fromkeys(STOPPING, self._note))
+        self._handlers = ExitStack()
 
     @property
     def received(self) -> int:
@@ -52,11 +52,11 @@ class StopSignals:
         return self._received
 
     def __enter__(self) -> "StopSignals":
-        self._context.__enter__()
+        self._handlers.enter_context(_handlers(dict.fromkeys(STOPPING, self._note)))
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._context.__exit__(*error)
+    def __exit__(self, *_: object) -> None:
+        self._handlers.close()
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self._received:
@@ -66,7 +66,7 @@ class StopSignals:
 
 @contextmanager
 def _handlers(handlers: dict[signal.Signals, Callable]) -> Iterator[None]:
-    before = {}
+    before: dict[signal.Signals, Any] = {}
     # Only the main thread may set handlers.
     if threading.current_thread() is threading.main_thread():
         for number, handler in handlers.items():
@@ -81,5 +81,6 @@ def _handlers(handlers: dict[signal.Signals, Callable]) -> Iterator[None]:
 
 
 def _end(*_: object) -> NoReturn:
-    os.write(sys.__stderr__.fileno(), b"interrupted\n")
+    if sys.__stderr__ is not None:
+        os.write(sys.__stderr__.fileno(), b"interrupted\n")
     os._exit(130)

@@ -64,6 +64,7 @@ def _write(options: WriteOptions) -> int:
     # Imported late: --help and wrong options do not wait for torch.
     from synthetic.generator import SyntheticScenes
     from synthetic.writer import SHEET, claim, contact_sheet, write_lists, write_split
+    from utils.devices import choose_device
 
     facts = asdict(options) | {"size": options.size or SIZES[options.layout], "format": 2}
     for name in ("out", "num_workers", "device"):
@@ -75,7 +76,7 @@ def _write(options: WriteOptions) -> int:
         size=facts["size"],
         seed=options.seed,
         folders=AssetFolders.of(options),
-        device=options.device,
+        device=choose_device(options.device),
         options=scene_options(options.composition, options.scene_options),
     )
     claim(options.out, facts)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from synthetic.scene_options import AssetFolders
 from utils import cli
-from utils.errors import UserError
 
 if TYPE_CHECKING:
     from synthetic.generator import SyntheticScenes
@@ -42,14 +41,13 @@ def main() -> int:
     import torch
 
     from synthetic.generator import SyntheticScenes
+    from utils.devices import choose_device
 
-    if options.device != "cpu" and not torch.cuda.is_available():
-        raise UserError(f"--device {options.device}: no such device here; use --device cpu")
-    folders = AssetFolders.of(options)
+    device, folders = choose_device(options.device), AssetFolders.of(options)
     scenes = SyntheticScenes(
-        options.batch * options.batches, size=options.size, folders=folders, device=options.device
+        options.batch * options.batches, size=options.size, folders=folders, device=device
     )
-    if options.device != "cpu":
+    if device.type != "cpu":
         print(f"{options.device}: {_on_device(scenes, options, torch.cuda.synchronize):.0f} scenes a second")
         return 0
     torch.set_num_threads(1)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from data.layouts import find
 from synthetic.scene_options import AssetFolders, Composition, SceneOptions
 from utils import cli
+from utils.markdown import markdown_table
 
 STRONG = 20 / 255
 """Specular value from which on a pixel counts as part of a highlight blob."""
@@ -80,12 +81,8 @@ def table(real: list[dict[str, float]], synthetic: list[dict[str, float]]) -> st
         low, middle, high = np.percentile([fact[key] for fact in facts], (10, 50, 90))
         return f"{middle:.3g} [{low:.3g}, {high:.3g}]"
 
-    lines = [
-        f"| statistic: median [10 %, 90 %] | {len(real)} real pairs | {len(synthetic)} synthetic scenes |",
-        "|---|---|---|",
-    ]
-    lines += [f"| {key} | {cell(real, key)} | {cell(synthetic, key)} |" for key in real[0]]
-    return "\n".join(lines)
+    head = "statistic: median [10 %, 90 %]", f"{len(real)} real pairs", f"{len(synthetic)} synthetic scenes"
+    return markdown_table(head, [(key, cell(real, key), cell(synthetic, key)) for key in real[0]])
 
 
 def _all(

@@ -127,16 +127,17 @@ def write_lists(folder: Path, counts: dict[str, int]) -> None:
 
 
 def contact_sheet(scenes: SyntheticScenes, indices: list[int], columns: int = 2) -> np.ndarray:
-    """uint8 (H, W, 3): per scene its input, diffuse, specular layer and mask, `columns` scenes in a row."""
+    """float32 (H, W, 3): per scene its input, diffuse, specular layer and mask, `columns` scenes in a row."""
     samples = (scenes[index] for index in indices)
     rows = [
         torch.cat([sample[key].cpu().expand(3, -1, -1) for key in SHIQ.values()], 2) for sample in samples
     ]
     rows += [torch.ones_like(rows[0])] * (-len(rows) % columns)
     lines = [torch.cat(rows[start : start + columns], 2) for start in range(0, len(rows), columns)]
-    return (torch.cat(lines, 1).permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
+    return _picture(torch.cat(lines, 1))
 
 
 def _picture(layer: Tensor) -> np.ndarray:
-    pixels = (layer.cpu() * 255).round().to(torch.uint8)
-    return (pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)).contiguous().numpy()
+    """(1, H, W) as (H, W), (3, H, W) as (H, W, 3); float32."""
+    pixels = layer.cpu().numpy()
+    return pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))

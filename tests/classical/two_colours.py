@@ -23,6 +23,6 @@ def two_colours(side: int = 64, strength: float = 0.25) -> tuple[np.ndarray, np.
     return image.astype(np.float32), diffuse.astype(np.float32)
 
 
-def psnr(result: np.ndarray, truth: np.ndarray) -> float:
+def psnr(result: np.ndarray, ground_truth: np.ndarray) -> float:
     """Over the whole picture, data range 1, without rounding to 8 bits."""
-    return float(-10 * np.log10(np.mean((result.astype(np.float64) - truth) ** 2)))
+    return float(-10 * np.log10(np.mean((result.astype(np.float64) - ground_truth) ** 2)))

@@ -97,7 +97,7 @@ def test_mit_intrinsic_is_linear_16_bit(tmp_path: Path, pattern: str) -> None:
     assert np.allclose(to_unit(encoded.ground_truth), srgb_encode(diffuse), atol=1e-3)
 
 
-def test_sshr_and_tone_corrected_truth(tmp_path: Path) -> None:
+def test_sshr_and_tone_corrected_ground_truth(tmp_path: Path) -> None:
     for layer in ("i", "d", "r", "m"):
         write_rgb(tmp_path / "test" / "007" / f"0001_{layer}.jpg", np.full((8, 8, 3), 0.5))
     found = find_pairs(tmp_path)

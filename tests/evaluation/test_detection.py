@@ -11,8 +11,8 @@ def mask(text: str) -> np.ndarray:
 
 
 def test_hand_made_case() -> None:
-    truth, predicted = mask("##.. .... ...."), mask("#.#. .... ....")
-    scores = detect(predicted, truth)  # TP 1, FN 1, FP 1, TN 9
+    ground_truth, predicted = mask("##.. .... ...."), mask("#.#. .... ....")
+    scores = detect(predicted, ground_truth)  # TP 1, FN 1, FP 1, TN 9
     assert scores["accuracy"] == pytest.approx(100 * 10 / 12)
     assert scores["ber"] == pytest.approx(100 * (1 - (1 / 2 + 9 / 10) / 2))
     assert scores["iou"] == pytest.approx(100 / 3)
@@ -20,9 +20,9 @@ def test_hand_made_case() -> None:
 
 
 def test_perfect_and_inverted() -> None:
-    truth = mask("##. ...")
-    assert detect(truth, truth) == {"accuracy": 100, "ber": 0, "iou": 100, "f1": 100}
-    assert detect(~truth, truth) == {"accuracy": 0, "ber": 100, "iou": 0, "f1": 0}
+    ground_truth = mask("##. ...")
+    assert detect(ground_truth, ground_truth) == {"accuracy": 100, "ber": 0, "iou": 100, "f1": 100}
+    assert detect(~ground_truth, ground_truth) == {"accuracy": 0, "ber": 100, "iou": 0, "f1": 0}
 
 
 def test_only_the_available_half_counts() -> None:

@@ -168,7 +168,7 @@ def test_a_method_that_fails_on_one_picture(data: Path, monkeypatch, capsys) -> 
     assert call(data, "--methods", "shen2013", "--allow_missing") == 0
 
 
-def test_missing_truth_is_named_and_counted(data: Path, capsys) -> None:
+def test_missing_ground_truth_is_named_and_counted(data: Path, capsys) -> None:
     (data / "c_D.png").unlink()
     assert call(data, "--no_sheets") == 1
     err = capsys.readouterr().err
@@ -360,7 +360,7 @@ def test_identical_pictures(data: Path, capsys) -> None:
     assert table(data)["input"]["means"]["psnr.whole"] == mean
 
 
-def test_protocol_256_resizes_result_and_truth(data: Path) -> None:
+def test_protocol_256_resizes_result_and_ground_truth(data: Path) -> None:
     assert call(data, "--no_sheets", "--protocol", "256") == 0
     a, d = (
         cv2.resize(read_rgb(data / f"a_{letter}.png"), (256, 256), interpolation=cv2.INTER_LINEAR)

@@ -13,13 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import torch
-
-from benchmarks.training_step import training_options, write_pairs
-from training.loop import train
 from utils import cli
 from utils.atomic import write_text
-from utils.devices import describe_machine
 
 
 @dataclass
@@ -48,6 +43,11 @@ class Options:
 
 def main(argv: list[str] | None = None) -> int:
     options = cli.parse(Options, argv, prog="python -m benchmarks.training_throughput", description=__doc__)
+    import torch  # only now: --help should not wait for it
+
+    from benchmarks.training_step import write_pairs
+    from utils.devices import describe_machine
+
     with tempfile.TemporaryDirectory() as folder:
         write_pairs(Path(folder) / "train", options.pairs)
         rows = [_measure(options, Path(folder), batch_size) for batch_size in options.batch_sizes]
@@ -66,6 +66,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _measure(options: Options, folder: Path, batch_size: int) -> dict:
+    from benchmarks.training_step import training_options
+    from training.loop import train
+
     run = folder / f"run{batch_size}"
     train(
         training_options(

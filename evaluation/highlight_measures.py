@@ -17,7 +17,6 @@ from collections.abc import Mapping
 
 import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from evaluation.metrics import Transfer, lab
 from utils.colour import FULL_SCALE
@@ -63,6 +62,8 @@ def highlight_measures(
 
 def _surroundings(ground_truth: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Mean colours (n, 3) of the surroundings of the pixels `inside` (H, W), not all of the picture."""
+    from scipy.ndimage import distance_transform_edt  # only now: scipy is slow to import
+
     outside = (~inside).astype(np.float32)
     window = (2 * RADIUS + 1, 2 * RADIUS + 1)
     rows, columns = distance_transform_edt(inside, return_distances=False, return_indices=True)

@@ -15,7 +15,6 @@ Paired tests. Two-sided Wilcoxon signed-rank test (scipy; zero differences are d
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 PSNR_CAP = 100.0
 RESAMPLES = 2000
@@ -69,6 +68,8 @@ def _interval(values: np.ndarray, seed: int) -> tuple[float, float] | tuple[None
         return None, None
     if np.ptp(values) <= 1e-12 * np.abs(values).max():  # BCa divides by the spread, which is rounding here
         return float(values[0]), float(values[0])
+    from scipy import stats  # only now: scipy is slow to import
+
     interval = stats.bootstrap(
         (values,),
         np.mean,
@@ -96,10 +97,16 @@ def paired(
     nonzero = difference[difference != 0]
     wins = int(better.sum())
     losses = int(nonzero.size) - wins
-    if not nonzero.size:
-        test, p_value = "none", None
-    elif nonzero.size >= WILCOXON_FROM:
-        test, p_value = "Wilcoxon", float(stats.wilcoxon(nonzero).pvalue)
-    else:
-        test, p_value = "sign", float(stats.binomtest(wins, wins + losses).pvalue)
+    test, p_value = _tested(nonzero, wins)
     return Paired(average, wins, losses, int(difference.size - nonzero.size), test, p_value)
+
+
+def _tested(nonzero: np.ndarray, wins: int) -> tuple[str, float | None]:
+    """Name and two-sided p of the test of non-zero differences (n,), `wins` of them for the better."""
+    from scipy import stats
+
+    if not nonzero.size:
+        return "none", None
+    if nonzero.size >= WILCOXON_FROM:
+        return "Wilcoxon", float(stats.wilcoxon(nonzero).pvalue)
+    return "sign", float(stats.binomtest(wins, nonzero.size).pvalue)

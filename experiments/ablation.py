@@ -17,7 +17,6 @@ import numpy as np
 
 from evaluation.datasets import find_pairs
 from evaluation.rows import Row
-from evaluation.runner import run
 from evaluation.settings import Settings
 from evaluation.statistics import capped
 from experiments.scene_scores import COLUMNS, interval, score_scenes
@@ -90,6 +89,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def compare(weights: dict[str, str], options: Options) -> str:
     """Markdown: one row per variant, scores on scenes and gains on real pairs with their intervals."""
+    from evaluation.runner import run  # imports torch, for which --help should not wait
+
     scenes = find_pairs(options.scenes, "shiq", test_dir="test").pairs
     scores = {name: score_scenes(scenes, spec) for name, spec in weights.items()}
     real = {} if options.data is None else find_groups(options.data)

@@ -15,21 +15,22 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
-from evaluation import adapters, detection
 from evaluation.datasets import find_pairs
 from evaluation.highlight_measures import highlight_measures
-from evaluation.highlight_region import split
 from evaluation.metrics import psnr, score
 from evaluation.scored_pairs import Pair, Sample
 from evaluation.statistics import PSNR_CAP, mean
-from restoration import Restored
 from utils import cli
 from utils.colour import to_unit
 from utils.markdown import markdown_table
+
+if TYPE_CHECKING:
+    from restoration import Restored
 
 COLUMNS = {
     "gain_highlight": "gain in the highlight, dB",
@@ -83,6 +84,8 @@ def score_scenes(
     pairs: Sequence[Pair], spec: str, map_threshold: str = "0.5", options: dict | None = None
 ) -> dict[str, np.ndarray]:
     """Values by key of COLUMNS, (n,) each; NaN where a scene has none. `options` of HighlightRemover."""
+    from evaluation import adapters  # imports torch, for which --help should not wait
+
     method = adapters.load(spec, options=options)
     method.prepare()
     rows = []
@@ -106,7 +109,7 @@ def interval(values: np.ndarray) -> str:
     return f"{m.value:.2f}" if m.low is None else f"{m.value:.2f} [{m.low:.2f}, {m.high:.2f}]"
 
 
-def _score(sample: Sample, restored: Restored, map_threshold: str) -> dict[str, float | None]:
+def _score(sample: Sample, restored: "Restored", map_threshold: str) -> dict[str, float | None]:
     layers = (sample.image, sample.ground_truth, restored.diffuse)
     image, ground_truth, result = (to_unit(layer, np.float64) for layer in layers)
     dark = (image == ground_truth).all(axis=2)
@@ -121,6 +124,9 @@ def _score(sample: Sample, restored: Restored, map_threshold: str) -> dict[str, 
     if mask is not None and mask.any():
         values["gain_highlight"] = _psnr(result, ground_truth, mask) - _psnr(image, ground_truth, mask)
         values["rest"] = _psnr(result, ground_truth, ~mask) if not mask.all() else None
+        from evaluation import detection
+        from evaluation.highlight_region import split
+
         found = detection.detect(detection.threshold(restored.highlight, map_threshold), mask)
         values |= {"iou": found["iou"], "ber": found["ber"]}
         regions = split(sample, mask)

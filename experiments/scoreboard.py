@@ -14,10 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.adapters import weights_of
 from evaluation.datasets import find_pairs
 from evaluation.rows import Row
-from evaluation.runner import run
 from evaluation.scored_pairs import PairSet
 from evaluation.settings import Settings
 from evaluation.statistics import capped
@@ -118,6 +116,8 @@ def score_groups(
     groups: dict[str, PairSet], methods: list[str], settings: Settings, workers: int = 0
 ) -> dict[str, dict[str, list[Row]]]:
     """Rows by data set and method."""
+    from evaluation.runner import run  # imports torch, for which --help should not wait
+
     with tempfile.TemporaryDirectory() as scratch:
         return {
             name: run(
@@ -158,6 +158,8 @@ def per_image(groups: dict[str, PairSet], methods: list[str], rows: dict) -> str
 
 
 def _label(spec: str) -> str:
+    from evaluation.adapters import weights_of
+
     return Path(spec).name if weights_of(spec) else spec
 
 

@@ -316,6 +316,7 @@ def _start(*argv, module=None):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_list(tmp_path, weights):
     for seed in range(5):
         _save(tmp_path / "in" / f"{seed}.png", _pixels(seed=seed))
@@ -334,6 +335,7 @@ def test_two_processes_share_the_list(tmp_path, weights):
     assert _tree(tmp_path / "one") == _tree(tmp_path / "two")
 
 
+@pytest.mark.slow
 def test_interrupted_leaves_no_half_file(tmp_path, weights):
     for seed in range(60):
         _save(tmp_path / "in" / f"{seed}.png", _pixels((300, 300, 3), seed=seed))

@@ -34,6 +34,9 @@ HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"
 MAX_FRAMES = 10_000
 """Frames of an animation or directories of a TIFF file; counting more of them takes longer than decoding."""
 
+MAX_SCANS = 200
+"""Scans of a JPEG file; encoders make at most some ten."""
+
 # OpenCV and tifffile print lines of their own about each damaged file; ours names it.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -151,12 +154,17 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise UserError(f"{width}x{height} pixels are more than the {max_pixels / 1e6:g} million allowed")
 
 
-def _check_length(image: Image.Image, length: int) -> None:
-    """Raises UserError where so few bytes cannot hold so many pixels."""
-    pixels = image.size[0] * image.size[1]
+def _check_length(image: Image.Image, data: bytes) -> None:
+    """Raises UserError where so few bytes cannot hold so many pixels, or hold them all too often."""
+    length, pixels = len(data), image.size[0] * image.size[1]
     # A JPEG spends at least one bit on each block of 8x8 pixels; deflate shrinks at most 1032 times, and
     # a PNG has at least one bit for each pixel.
     most = {"JPEG": 512 * length, "MPO": 512 * length, "PNG": 8 * 1032 * length}.get(image.format, pixels)
+    # Each scan of a progressive JPEG goes over all pixels: a small file can ask for thousands.
+    if image.format in ("JPEG", "MPO") and data.count(b"\xff\xda") > MAX_SCANS:
+        raise UserError(
+            f"the file has more than {MAX_SCANS} scans: it is damaged, or made to keep a decoder busy"
+        )
     if pixels > most:
         raise UserError(
             f"the file is damaged or cut off ({length} bytes cannot hold "
@@ -166,7 +174,7 @@ def _check_length(image: Image.Image, length: int) -> None:
 
 def _decode_by_pillow(data: bytes, max_pixels: int) -> Picture:
     image = _open(data, max_pixels)
-    _check_length(image, len(data))
+    _check_length(image, data)
     kind, info, notes = image.format, dict(image.info), []
     # MPO is what many phones call a JPEG with a preview behind it.
     kind = {"MPO": "JPEG", "DIB": "BMP"}.get(kind, kind)
@@ -232,7 +240,7 @@ def _layers(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _decode_png16(data: bytes, max_pixels: int) -> Picture:
     header = _open(data, max_pixels)
-    _check_length(header, len(data))
+    _check_length(header, data)
     exif = None
     for kind, body in png_chunks(data):  # OpenCV may return half a picture for a damaged file: checked here
         exif = body if kind == b"eXIf" else exif

@@ -72,6 +72,18 @@ def _kill_all():
             child.join()
 
 
+def test_a_script_without_the_usual_guard_can_use_it(deep, tmp_path):
+    (tmp_path / "a.png").write_bytes(deep)
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys\nsys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from utils.guarded_decoding import decode_guarded\n"
+        f"print(decode_guarded(open({str(tmp_path / 'a.png')!r}, 'rb').read()).pixels.shape)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout == "(40, 60, 3)\n"
+
+
 def test_memory_beyond_the_allowance_is_refused():
     """In a process of its own: the limit is for the whole of it."""
     code = (

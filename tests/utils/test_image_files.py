@@ -227,6 +227,16 @@ def test_few_bytes_that_claim_many_pixels_are_refused(tmp_path):
             read_picture(tmp_path / f"a{suffix}")
 
 
+def test_a_jpeg_of_endless_scans_is_refused(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(_pixels(np.uint8, 3, size=(60, 60))).save(buffer, "JPEG", progressive=True)
+    whole = buffer.getvalue()
+    last = whole.rindex(b"\xff\xda")
+    (tmp_path / "a.jpg").write_bytes(whole[:last] + whole[last:-2] * 300 + whole[-2:])
+    with pytest.raises(UserError, match="200 scans"):
+        read_picture(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize("kind", ["pipe", "device", "link to a device", "sparse"])
 def test_what_never_ends_is_refused_at_once(tmp_path, kind):
     path = tmp_path / "f.png"

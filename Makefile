@@ -22,7 +22,7 @@ LITE_RUN ?= runs/aha-lite
 LITE_SPEED ?= --precision bf16 --channels_last --compile
 DATA ?= ../shared/data
 
-.PHONY: demo test test-fast fault-test lint docs install package clean train-lite real-score
+.PHONY: demo test test-fast slow-list fault-test lint docs install package clean train-lite real-score
 
 install: $(DEV)
 
@@ -56,6 +56,10 @@ test: lint
 # Without the tests marked `slow`, for the time between two edits.
 test-fast: $(DEV)
 	$(PY) -m pytest -q -m "not slow"
+
+# Measures all tests and writes those over a quarter of a second to tests/slow_tests.txt; on an idle machine.
+slow-list: $(DEV)
+	$(PY) -m pytest -q --record_slow
 
 # Damaged, forged and foreign files, kills and full disks, by the hundred; docs/RELIABILITY.md has the table.
 fault-test: $(DEV)

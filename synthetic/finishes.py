@@ -93,9 +93,12 @@ def _roughness(
     relief = _within(draws, "relief", finish, RELIEF)
     relief = relief * np.where(draws.chance("relief.none", n, share=0.25), 0.05, 1.0)
     relief = np.where(BACKGROUND & (kinds.setting == CLOSE_UP)[:, None], relief * 1.6, relief)
-    # Large highlights need smooth and not too sharp surfaces; small ones a fine and strong relief.
+    # Large highlights need smooth surfaces, most of them not too sharp, some as sharp as glazed ceramic;
+    # small ones need a fine and strong relief.
     clipped, sparkling = kinds.clipped[:, None], kinds.sparkling[:, None]
     wide = draws.log_uniform("alpha.clipped", n, low=0.1, high=0.36)
+    glazed = draws.log_uniform("alpha.glazed", n, low=0.03, high=0.1)
+    wide = np.where(draws.chance("glazed", n, share=0.35), glazed, wide)
     sharp = draws.log_uniform("alpha.sparkling", n, low=0.05, high=0.18)
     rough = finish == MATTE
     alpha = np.where(clipped & ~rough, wide, np.where(sparkling & ~rough, sharp, alpha))

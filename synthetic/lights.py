@@ -97,6 +97,11 @@ def _draw_lamps(draws: Draws, kinds: SceneKinds, sun: np.ndarray) -> LampPlan:
     clipped, sparkling = kinds.clipped[:, None], kinds.sparkling[:, None]
     count = np.where(sun, 1, 1 + draws.choice("lights", weights=(0.22, 0.3, 0.28, 0.2)))
     azimuth = draws.uniform("light.azimuth", n, low=-0.35 * np.pi, high=1.35 * np.pi)
+    # Upright walls, seen from above, reflect windows that reach down to the floor.
+    low = clipped & draws.chance("light.low", n, share=0.3)
+    azimuth = np.where(
+        low, draws.uniform("light.low.azimuth", n, low=-0.7 * np.pi, high=-0.3 * np.pi), azimuth
+    )
     rise = draws.uniform("light.rise", n, low=0.1, high=1.2)
     towards = np.stack([np.cos(azimuth) * np.cos(rise), np.sin(azimuth) * np.cos(rise), np.sin(rise)], -1)
     warmth = draws.normal("light.warmth", n) * 0.12 + draws.normal("light.cast")[:, None] * 0.05

@@ -35,6 +35,9 @@ class Counts:
     unchanged: int = 0
     """of those done: no pixel changed"""
 
+    def __add__(self, others: "Counts") -> "Counts":
+        return Counts(self.done + others.done, self.failed + others.failed, self.unchanged + others.unchanged)
+
 
 def restore_folder(
     jobs: list[Job], remover: HighlightRemover, *, max_pixels: int = MAX_PIXELS, quiet: bool = False
@@ -114,7 +117,7 @@ class _Report:
 
     def failed(self, job: Job, error: Exception) -> None:
         with self._lock:
-            tqdm.write(f"failed: {job.source}: {_sentence(error, job)}", file=sys.stderr)
+            tqdm.write(f"failed: {job.source}: {in_words(error, job)}", file=sys.stderr)
             self.counts.failed += 1
             self.bar.update()
 
@@ -187,7 +190,8 @@ class _Work:
         self.report.done(job, notes, changed=not np.array_equal(restored.diffuse, picture.pixels))
 
 
-def _sentence(error: Exception, job: Job) -> str:
+def in_words(error: Exception, job: Job) -> str:
+    """What went wrong with a picture or a clip, in one line without its name."""
     if is_out_of_memory(error):
         return "out of memory; smaller tiles and fewer workers need less"
     lines = str(error).strip().splitlines()

@@ -1,10 +1,11 @@
-"""What infer.py does: the pictures of a folder, a glob or a single file, restored into another folder."""
+"""What infer.py does: pictures and clips of a folder, a glob or a single file, restored into another one."""
 
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from restoration.clip_options import without_unusable_clips
 from restoration.jobs import (
     Job,
     check_folders,
@@ -21,31 +22,30 @@ from utils.image_files import Listing
 from utils.signals import interruptible
 
 if TYPE_CHECKING:
+    from restoration.folder import Counts
     from restoration.remover import HighlightRemover
 
 
 def infer(options: InferOptions) -> int:
-    """Restores the pictures of `options`; returns 0, or 1 where some failed. Raises UserError."""
+    """Restores the pictures and clips of `options`; returns 0, or 1 where some failed. Raises UserError."""
     options = validate_options(options)
-    listing, jobs = plan(options)
+    listing, jobs, remarks = plan(options)
     processes = Processes()
     if processes.rank == 0:
-        report_left_out(listing)
+        report_left_out(listing, remarks)
     if options.dry_run:
         return show(jobs, options.skip_existing) if processes.rank == 0 else 0
     own = processes.share(jobs)
     todo = [job for job in own if not (options.skip_existing and job.done())]
-    if todo:
+    if not all(job.is_clip for job in todo):
         start_helper()
     # torch is imported here, after all that can be refused without it.
-    from restoration.folder import restore_folder
-
     remover, method = load(options, processes)
     with interruptible():
         prepare_output(Path(options.output_dir), own)
         processes.connect(remover.separator.device)
         start = time.perf_counter()
-        counts = restore_folder(todo, remover, max_pixels=options.max_pixels, quiet=processes.rank > 0)
+        counts = restore(todo, remover, options, quiet=processes.rank > 0)
         if processes.rank == 0:
             counts.failed += len(listing.unreadable)
         skipped = len(own) - len(todo)
@@ -54,9 +54,10 @@ def infer(options: InferOptions) -> int:
     done, skipped, failed, unchanged = map(int, sums)
     if processes.rank == 0:
         seconds = time.perf_counter() - start
+        kind = "files" if any(job.is_clip for job in jobs) else "pictures"
         print(
             f"done {done}, skipped {skipped}, failed {failed} in {seconds:.1f} s "
-            f"({done / max(seconds, 1e-9):.2f} pictures/s, {remover.separator.device} "
+            f"({done / max(seconds, 1e-9):.2f} {kind}/s, {remover.separator.device} "
             f"{remover.separator.precision})"
             + (f"; nothing was removed from {unchanged} of them" if unchanged else "")
             + printable(f"\nmethod: {method}; results: {options.output_dir}")
@@ -64,15 +65,38 @@ def infer(options: InferOptions) -> int:
     return 1 if failed else 0
 
 
-def plan(options: InferOptions) -> tuple[Listing, list[Job]]:
-    """What is there, and the files to write for each picture. Raises UserError."""
+def plan(options: InferOptions) -> tuple[Listing, list[Job], list[str]]:
+    """What is there, the files to write for each picture and clip, and remarks on it. Raises UserError."""
     output_dir, ext = Path(options.output_dir), options.ext or "auto"
     check_folders(options.input_dir, output_dir, options.recursive)
     listing, root = find_pictures(options.input_dir, options.recursive)
+    listing, remarks = without_unusable_clips(listing, options)
     jobs = plan_jobs(
         listing.pictures, root, output_dir, suffix=options.suffix, ext=ext, extras=options.extras
     )
-    return listing, jobs[: options.limit]
+    jobs += plan_jobs(listing.clips, root, output_dir, suffix=options.suffix)
+    return listing, jobs[: options.limit], remarks
+
+
+def restore(jobs: list[Job], remover: "HighlightRemover", options: InferOptions, quiet: bool) -> "Counts":
+    """Does all jobs, the pictures first."""
+    from restoration.folder import restore_folder
+
+    clips = [job for job in jobs if job.is_clip]
+    pictures = [job for job in jobs if not job.is_clip]
+    no_bar = quiet or (bool(clips) and not pictures)
+    counts = restore_folder(pictures, remover, max_pixels=options.max_pixels, quiet=no_bar)
+    if clips:
+        from restoration.video.clips import restore_clips  # imports PyAV
+
+        counts += restore_clips(
+            clips,
+            remover,
+            smoothing=options.smoothing_frames,
+            max_pixels=options.max_pixels,
+            quiet=quiet,
+        )
+    return counts
 
 
 def load(options: InferOptions, processes: Processes) -> tuple["HighlightRemover", str]:
@@ -97,8 +121,10 @@ def load(options: InferOptions, processes: Processes) -> tuple["HighlightRemover
     return remover, remover.network.spec.name + weights
 
 
-def report_left_out(listing: Listing) -> None:
+def report_left_out(listing: Listing, remarks: list[str]) -> None:
     """Says on stderr which files and folders are left out, and why."""
+    for line in remarks:
+        print(f"note: {printable(line)}", file=sys.stderr)
     for error in listing.unreadable:
         print(f"failed: cannot look into {printable(error.filename)}: {reason(error)}", file=sys.stderr)
     for line in describe_left_out(listing):

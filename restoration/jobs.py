@@ -1,4 +1,4 @@
-"""What is to be done: which pictures, and which files come of each."""
+"""What is to be done: which pictures and clips, and which files come of each."""
 
 import glob
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from utils.atomic import remove_leftovers
 from utils.errors import UserError, reason
-from utils.image_files import RAW_SUFFIXES, WRITERS, Listing, scan_folder
+from utils.image_files import CLIP_SUFFIXES, RAW_SUFFIXES, WRITERS, Listing, scan_folder
 
 _MAGIC = "*?["
 
@@ -19,12 +19,17 @@ ENDINGS = {"highlight": "-HFE.png", "specular": "-specular.png", "comparison": "
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One picture and the files to write for it."""
+    """One picture or clip and the files to write for it."""
 
     source: Path
     outputs: dict[str, Path]
     """"result" always; "highlight", "specular", "comparison" where wanted. A result whose suffix is
     ".auto" takes the format of the picture, which is known when it has been read"""
+
+    @property
+    def is_clip(self) -> bool:
+        """True for moving pictures."""
+        return is_clip(self.source)
 
     def result(self, format_of_source: str) -> Path:
         """Path of the result for a picture of that format (Pillow's name)."""
@@ -44,6 +49,16 @@ class Job:
         return ", ".join(names)
 
 
+def is_clip(source: Path) -> bool:
+    """True for the name of a file of moving pictures."""
+    return source.suffix.lower() in CLIP_SUFFIXES
+
+
+def clip_suffix(source: Path) -> str:
+    """The suffix of a clip's result: its own, or that of Matroska, which holds whatever is in the others."""
+    return source.suffix if source.suffix.lower() in (".mp4", ".m4v", ".mov", ".mkv", ".webm") else ".mkv"
+
+
 def automatic_suffix(source: Path, format_of_source: str) -> str:
     """The suffix that keeps a picture's format; .png for formats that would spoil the result (GIF) or
     that cannot be written (HEIC)."""
@@ -55,13 +70,13 @@ def automatic_suffix(source: Path, format_of_source: str) -> str:
 
 
 def find_pictures(pattern: str, recursive: bool = False) -> tuple[Listing, Path]:
-    """Pictures of a folder, a single file or a glob, with what is left out, and the folder that output
-    folders mirror. Raises UserError where there is nothing."""
+    """Pictures and clips of a folder, a single file or a glob, with what is left out, and the folder that
+    output folders mirror. Raises UserError where there is nothing."""
     path = Path(pattern)
     # os.path takes a name longer than the file system allows for one that is not there; Path raises.
     if os.path.isdir(path):
         listing, root = scan_folder(path, recursive), path
-        if not (listing.pictures or listing.unreadable):
+        if not (listing.pictures or listing.clips or listing.unreadable):
             hint = "" if recursive else "; the folders inside it are searched only when asked for (recursive)"
             raise UserError(f"no pictures in {path}{_left_out(listing)}{hint}")
         return listing, root
@@ -75,8 +90,9 @@ def find_pictures(pattern: str, recursive: bool = False) -> tuple[Listing, Path]
     else:
         raise UserError(f"no such file or folder: {pattern}")
     raw = [path for path in found if path.suffix.lower() in RAW_SUFFIXES]
-    listing = Listing([path for path in found if path not in raw], raw)
-    if not listing.pictures:
+    clips = [path for path in found if is_clip(path)]
+    listing = Listing([path for path in found if path not in raw and not is_clip(path)], raw, clips)
+    if not (listing.pictures or listing.clips):
         raise UserError(f"no pictures in {pattern}{_left_out(listing)}")
     return listing, root
 
@@ -94,11 +110,17 @@ DEVELOP_FIRST = "develop it with darktable or RawTherapee and save it as a 16-bi
 
 
 def plan_jobs(
-    pictures: list[Path], root: Path, output_dir: Path, *, suffix: str, ext: str, extras: Iterable[str]
+    pictures: list[Path],
+    root: Path,
+    output_dir: Path,
+    *,
+    suffix: str,
+    ext: str = "auto",
+    extras: Iterable[str] = (),
 ) -> list[Job]:
-    """A job for each picture, in a tree under `output_dir` that mirrors theirs under `root`.
+    """A job for each picture or clip, in a tree under `output_dir` that mirrors theirs under `root`.
 
-    ext     "auto" or a suffix of WRITERS without its dot
+    ext     of pictures: "auto" or a suffix of WRITERS without its dot; clips keep their kind (`clip_suffix`)
     extras  of "highlight", "specular", "comparison"
 
     Pictures of one folder that differ in their suffix only (a.png, a.jpg) keep it in the names of their
@@ -112,7 +134,8 @@ def plan_jobs(
         if twins[picture.parent, picture.stem] > 1 and picture.suffix:
             name = f"{name}_{picture.suffix[1:]}"
         folder = output_dir / picture.parent.relative_to(root)
-        outputs = {"result": folder / f"{name}{suffix}.{ext}"}
+        ending = clip_suffix(picture) if is_clip(picture) else f".{ext}"
+        outputs = {"result": folder / f"{name}{suffix}{ending}"}
         outputs |= {kind: folder / f"{name}{ENDINGS[kind]}" for kind in extras}
         jobs.append(Job(picture, outputs))
     _refuse_clashes(jobs)

@@ -7,8 +7,8 @@ from typing import Literal
 from utils.errors import UserError
 from utils.image_files import MAX_PIXELS, WRITERS
 
-EPILOG = """exit codes: 0 all pictures done or skipped; 1 some failed (each is named); 2 nothing to do or
-a wrong option; 130 interrupted"""
+EPILOG = """exit codes: 0 all pictures and clips done or skipped; 1 some failed (each is named); 2 nothing
+to do or a wrong option; 130 interrupted"""
 
 
 @dataclass
@@ -16,7 +16,7 @@ class InferOptions:
     """Options of infer.py."""
 
     input_dir: str = field(metadata={"flags": ["-i"]})
-    """folder of pictures, a single picture, or a quoted glob such as 'shots/*.png'"""
+    """folder of pictures and clips, a single picture or clip, or a quoted glob such as 'shots/*.png'"""
     output_dir: str = field(metadata={"flags": ["-o"]})
     """folder of the results; it is made where it does not exist"""
     infer_model: str | None = None
@@ -47,6 +47,9 @@ class InferOptions:
     strength: float = 1.0
     """from 0 (nothing) to 1.5: how much of the specular layer found is removed; more than 1 where a highlight
     shimmers through"""
+    smoothing_frames: int = 8
+    """clips: frames over which the specular layer is averaged where the picture stands still, against
+    flicker; 1: every frame alone"""
     tile: int | None = None
     """side of the tiles of large pictures, in pixels; 0: no tiles; default: by the network (448 to 1024)"""
     tile_overlap: int | None = None
@@ -109,7 +112,7 @@ def validate_options(options: InferOptions) -> InferOptions:
         raise UserError(f"no such weight file: {options.infer_model}")
     if options.working_size not in (None, "full") and not options.working_size.isdigit():
         raise UserError(f"--working_size {options.working_size} is neither a number of pixels nor full")
-    for name in ("limit", "batch_size", "workers", "max_pixels"):
+    for name in ("limit", "batch_size", "workers", "max_pixels", "smoothing_frames"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise UserError(f"--{name} must be at least 1, not {value}")

@@ -29,6 +29,10 @@ RAW_SUFFIXES = {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2", 
 RAW_SUFFIXES |= {".3fr", ".iiq", ".x3f", ".raw"}
 """What cameras write before a picture is developed; no decoder for them is here."""
 
+CLIP_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".wmv"}
+CLIP_SUFFIXES |= {".flv", ".3gp", ".ogv"}
+"""What is taken for a clip, a file of moving pictures (in any case)."""
+
 WRITERS = {  # suffix -> format
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -50,6 +54,8 @@ class Listing:
     """files with one of SUFFIXES, sorted"""
     raw: list[Path] = field(default_factory=list)
     """files with one of RAW_SUFFIXES, sorted"""
+    clips: list[Path] = field(default_factory=list)
+    """files with one of CLIP_SUFFIXES, sorted"""
     others: Counter[str] = field(default_factory=Counter)
     """how many other files there are, by suffix"""
     unreadable: list[OSError] = field(default_factory=list)
@@ -135,10 +141,13 @@ def scan_folder(folder: str | os.PathLike, recursive: bool = False) -> Listing:
                 listing.pictures.append(Path(parent, name))
             elif suffix in RAW_SUFFIXES:
                 listing.raw.append(Path(parent, name))
+            elif suffix in CLIP_SUFFIXES:
+                listing.clips.append(Path(parent, name))
             else:
                 listing.others[suffix or "without suffix"] += 1
     listing.pictures.sort()
     listing.raw.sort()
+    listing.clips.sort()
     return listing
 
 

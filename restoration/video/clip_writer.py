@@ -1,0 +1,180 @@
+"""A clip out: frames encoded into segments, and segments joined with the sound of the source.
+
+Segments are NUT files, which hold any codec at the source's own time stamps. There are no B-frames in them,
+so that packets are stored in the order of their time and segments can be put one behind the other.
+"""
+
+import heapq
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from restoration.video.clip_reader import ClipInfo, is_cover, opened, words
+from utils.atomic import atomic_path
+from utils.errors import UserError
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+"""FFmpeg's names of what can be written."""
+
+ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
+    # As good as the eye can tell from the source; presets for a pace that the network does not wait for.
+    "h264": ("libx264", {"crf": "17", "preset": "medium"}),
+    "hevc": ("libx265", {"crf": "19", "preset": "medium", "x265-params": "log-level=error"}),
+    "vp9": ("libvpx-vp9", {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "3"}),
+    "av1": ("libsvtav1", {"crf": "22", "preset": "7", "svtav1-params": "pred-struct=1"}),
+    "ffv1": ("ffv1", {}),
+}
+"""By the codec of the source; sources of another become H.264, in WebM VP9."""
+
+
+class SegmentWriter:
+    """Encodes frames to one file; a context.
+
+    path       of the segment
+    info       of the clip
+    container  FFmpeg's name of the one that the segments will be joined in
+    """
+
+    def __init__(self, path: Path, info: ClipInfo, container: str):
+        self._path = path
+        self._info = info
+        self._container = container
+
+    def __enter__(self) -> "SegmentWriter":
+        info = self._info
+        name, options = encoder_for(info.codec, self._container)
+        self._file = av.open(str(self._path), "w", format="nut")
+        self._stream = self._file.add_stream(name, rate=info.rate, options=options)
+        context = self._stream.codec_context
+        context.width, context.height = info.width, info.height
+        context.pix_fmt = encoded_format(name, info.pixel_format)
+        context.time_base = info.time_base
+        context.max_b_frames = 0
+        if info.aspect is not None:
+            context.sample_aspect_ratio = info.aspect
+        context.color_primaries, context.color_trc, context.colorspace, context.color_range = info.colours
+        return self
+
+    def write(self, planes: list[np.ndarray], time: int, duration: int) -> None:
+        """planes as `ClipFrame` has them; time and duration in ticks of the clip."""
+        info = self._info
+        frame = _frame_of(planes, info)
+        frame.pts, frame.time_base, frame.duration = time, info.time_base, duration
+        if frame.format.name != self._stream.codec_context.pix_fmt:
+            frame = frame.reformat(format=self._stream.codec_context.pix_fmt)
+        self._file.mux(self._stream.encode(frame))
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                self._file.mux(self._stream.encode(None))
+        finally:
+            self._file.close()
+
+
+def encoder_for(codec: str, container: str) -> tuple[str, dict[str, str]]:
+    """(name, options) of the encoder for a source of that codec."""
+    if codec not in ENCODERS or (container == "webm" and codec not in ("vp9", "av1")):
+        codec = "vp9" if container == "webm" else "h264"
+    if codec == "ffv1" and container != "matroska":
+        codec = "h264"
+    return ENCODERS[codec]
+
+
+def encoded_format(encoder: str, pixel_format: str) -> str:
+    """The pixel format to encode: the frames' own where the encoder takes it, else a near one of 4:2:0."""
+    formats = {form.name for form in av.Codec(encoder, "w").video_formats or ()}
+    if pixel_format in formats:
+        return pixel_format
+    deep = pixel_format.endswith("le") and "yuv420p10le" in formats
+    return "yuv420p10le" if deep else "yuv420p"
+
+
+def join(source: Path, segments: list[Path], result: Path, info: ClipInfo) -> tuple[str, ...]:
+    """Writes the moving picture of `segments` and all other streams of `source` to `result`, atomically.
+
+    Nothing is encoded anew. Returns what could not be kept, one clause each. Raises UserError.
+    """
+    container = CONTAINERS[result.suffix.lower()]
+    options = {"movie_timescale": str(info.time_base.denominator)} if container in ("mp4", "mov") else {}
+    notes: list[str] = []
+    with atomic_path(result) as temporary, ExitStack() as stack:
+        original = stack.enter_context(opened(source))
+        try:
+            first = stack.enter_context(opened(segments[0])).streams.video[0]
+            target = stack.enter_context(av.open(str(temporary), "w", format=container, options=options))
+            picture = target.add_stream_from_template(first, opaque=True)
+            picture.time_base = info.time_base
+            if info.display_matrix is not None:
+                picture.set_display_matrix(info.display_matrix)
+            copies = _copied_streams(original, target, notes)
+            target.metadata.update(original.metadata)
+            target.set_chapters(original.chapters())
+            picture.metadata.update(_language(original.streams.video[0]))
+            # The muxer holds packets until each stream has one of a later time: they come in order.
+            for _, _, packet, stream in heapq.merge(
+                _pictures(segments, picture), _others(original, copies), key=lambda item: item[:2]
+            ):
+                packet.stream = stream
+                target.mux_one(packet)
+        except (av.FFmpegError, ValueError) as error:
+            raise UserError(f"cannot write {result}: {words(error)}") from error
+    return tuple(notes)
+
+
+def _copied_streams(
+    original: av.container.InputContainer, target: av.container.OutputContainer, notes: list[str]
+) -> dict[int, av.stream.Stream]:
+    """Streams of `target` for those of `original` that are copied, by their index there."""
+    copies = {}
+    for stream in original.streams:
+        if stream.type == "video" and not is_cover(stream):
+            continue
+        try:
+            if stream.type not in ("audio", "subtitle"):
+                raise ValueError(stream.type)
+            copy = target.add_stream_from_template(stream)
+            copy.metadata.update(stream.metadata)
+            copy.disposition = stream.disposition
+            copies[stream.index] = copy
+        except (av.FFmpegError, ValueError):
+            kind = {"audio": "sound", "video": "cover"}.get(stream.type, stream.type)
+            notes.append(f"its {kind} (stream {stream.index}) is not kept: the result cannot hold it")
+    return copies
+
+
+def _language(stream: av.VideoStream) -> dict[str, str]:
+    return {key: value for key, value in stream.metadata.items() if key in ("language", "title")}
+
+
+def _pictures(segments: list[Path], stream: av.VideoStream) -> Iterator[tuple]:
+    """(seconds, 0, packet, stream) of all segments in order."""
+    for path in segments:
+        with opened(path) as segment:
+            for packet in segment.demux(video=0):
+                if packet.dts is not None:
+                    yield packet.dts * packet.time_base, 0, packet, stream
+
+
+def _others(original: av.container.InputContainer, copies: dict[int, av.stream.Stream]) -> Iterator[tuple]:
+    """(seconds, 1, packet, stream) of the copied streams, as they lie in the file."""
+    wanted = [stream for stream in original.streams if stream.index in copies]
+    latest = Fraction(0)
+    for packet in original.demux(*wanted) if wanted else ():
+        if packet.dts is not None:
+            # Streams of one file are interleaved only roughly; merging needs an order.
+            latest = max(latest, packet.dts * packet.time_base)
+            yield latest, 1, packet, copies[packet.stream.index]
+
+
+def _frame_of(planes: list[np.ndarray], info: ClipInfo) -> av.VideoFrame:
+    frame = av.VideoFrame(info.width, info.height, info.pixel_format)
+    for plane, pixels in zip(frame.planes, planes, strict=True):
+        lines = np.frombuffer(plane, pixels.dtype)[: plane.line_size // pixels.itemsize * plane.height]
+        lines.reshape(plane.height, -1)[:, : plane.width] = pixels
+    frame.color_primaries, frame.color_trc, frame.colorspace, frame.color_range = info.colours
+    return frame

@@ -1,0 +1,285 @@
+"""Clips through a remover: what is kept of them, flicker, stops, and what goes wrong."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+av = pytest.importorskip("av")
+
+from restoration import HighlightRemover  # noqa: E402
+from restoration.jobs import Job  # noqa: E402
+from restoration.video import clips  # noqa: E402
+from restoration.video.clip_reader import read_frames, read_info  # noqa: E402
+from restoration.video.segments import Segments  # noqa: E402
+from restoration.video.temporal_smoothing import FRAMES  # noqa: E402
+from tests.restoration.fakes import Dimmer  # noqa: E402
+from tests.restoration.video.clip_files import (  # noqa: E402
+    FRAME,
+    frames_of,
+    noisy_pictures,
+    planes_of,
+    sound_of,
+    times_of,
+    write_clip,
+)
+
+LOSSLESS = {"codec": "ffv1", "pixel_format": "yuv444p"}
+
+
+def _halve(image):
+    return image / 2
+
+
+def _unchanged(image):
+    return image.copy()
+
+
+def _job(tmp_path, name="clip.mp4"):
+    source = tmp_path / name
+    return Job(source, {"result": tmp_path / "out" / f"{source.stem}-removed{source.suffix}"})
+
+
+def _restore(job, method=_unchanged, **options):
+    counts = clips.restore_clips([job], HighlightRemover(method, workers=1), quiet=True, **options)
+    assert (counts.done, counts.failed) == (1, 0)
+    return job.outputs["result"]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_times_sound_rotation_and_colours_are_kept(tmp_path, suffix):
+    times = [0, 512, 1100, 1536, 2048, 2900, 4000, 4001, 4096, 5000, 6000, 7000]  # of a variable rate
+    if suffix == ".mkv":  # which counts milliseconds
+        times = [round(number * FRAME * 1.3 / 12.8) * 12.8 for number in range(12)]
+        times = [round(value) for value in times]
+    job = _job(tmp_path, f"clip{suffix}")
+    colours = (9, 16, 9, 1)
+    write_clip(job.source, noisy_pictures(), times=times, rotation=90, colours=colours, sound=True)
+    result = _restore(job)
+    assert times_of(result) == times_of(job.source)
+    assert sound_of(result) == sound_of(job.source)
+    before, after = frames_of(job.source)[0], frames_of(result)[0]
+    assert before.rotation == after.rotation == 90
+    for frame in (before, after):
+        assert (frame.color_primaries, frame.color_trc, frame.colorspace, frame.color_range) == colours
+    assert (after.width, after.height, after.format.name) == (48, 32, "yuv420p")
+    assert [path.name for path in result.parent.iterdir()] == [result.name]
+
+
+@pytest.mark.parametrize("smoothing", [1, 8])
+def test_without_highlights_a_lossless_clip_stays_bit_for_bit(tmp_path, smoothing):
+    job = _job(tmp_path, "clip.mkv")
+    write_clip(job.source, noisy_pictures(), **LOSSLESS)
+    counts = clips.restore_clips([job], HighlightRemover(_unchanged), quiet=True, smoothing=smoothing)
+    assert counts.unchanged == 1
+    assert np.array_equal(planes_of(job.outputs["result"]), planes_of(job.source))
+
+
+def test_what_is_removed_is_the_layer_of_the_network(tmp_path):
+    job = _job(tmp_path, "clip.mkv")
+    write_clip(job.source, noisy_pictures(4), **LOSSLESS)
+    _restore(job, _halve, smoothing=1)
+    luma = planes_of(job.source)[:, 0].astype(float) - 16
+    result = planes_of(job.outputs["result"])[:, 0] - 16.0
+    assert np.abs(result - luma / 2).max() <= 1
+
+
+def test_the_network_sees_the_picture_upright(tmp_path):
+    job = _job(tmp_path, "clip.mp4")
+    write_clip(job.source, noisy_pictures(2), rotation=90)
+    seen = []
+
+    def note(image):
+        seen.append(image.shape)
+        below = image.copy()
+        below[24:] = 0  # the lower half, as it is shown
+        return below
+
+    _restore(job, note, smoothing=1)
+    assert set(seen) == {(48, 32, 3)}
+    luma = planes_of(job.outputs["result"])[0, :32]
+    # Turned by 90 degrees counter-clockwise for display: its lower half is stored on the left.
+    assert luma[:, :20].max() < 30
+    assert luma[:, 28:].min() > 50
+
+
+def test_flicker_of_a_still_noisy_scene(tmp_path):
+    # 12 bits, so that rounding to whole levels hides nothing.
+    job = _job(tmp_path, "clip.mkv")
+    write_clip(job.source, noisy_pictures(40), codec="ffv1", pixel_format="yuv444p12le")
+    before = _luma(job.source)
+    differences = []
+    for smoothing in (1, FRAMES):
+        removed = before - _luma(_restore(job, Dimmer(), smoothing=smoothing))
+        differences.append(np.diff(removed[2 * FRAMES :, 12:20, 18:30], axis=0).std())
+    print(f"\nremoved layer, difference from frame to frame, 8-bit levels: {differences}")
+    assert differences[0] > 1
+    # 1 / 11 where the picture has no noise of its own.
+    assert differences[1] < differences[0] / 8
+
+
+def _luma(path):
+    """(N, H, W) in 8-bit levels."""
+    planes = [frame.planes[0] for frame in read_frames(path, read_info(path, 10**6))]
+    return np.stack(planes).astype(float) / (16 if planes[0].dtype == np.uint16 else 1)
+
+
+def _stop_after(count, name="method"):
+    calls = []
+
+    def method(image):
+        calls.append(1)
+        if len(calls) > count:
+            raise KeyboardInterrupt
+        return image * np.float32(0.8)
+
+    method.__name__ = name
+    return method
+
+
+def _dim(image):
+    return image * np.float32(0.8)
+
+
+def test_a_stopped_run_goes_on_and_gives_the_same_bytes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(clips, "SEGMENT_FRAMES", 4)
+    job = _job(tmp_path)
+    write_clip(job.source, noisy_pictures(14), sound=True)
+    whole = _restore(job, _dim).read_bytes()
+    job.outputs["result"].unlink()
+    stopped = HighlightRemover(_stop_after(11, "_dim"), workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        clips.restore_clips([job], stopped, quiet=True)
+    part = tmp_path / "out" / "clip-removed.mp4.part"
+    kept = sorted(path.name for path in part.glob("*.nut"))
+    assert kept == ["000000.nut", "000001.nut"]
+    assert not job.outputs["result"].exists()
+    assert f"8 frames are kept in {part}" in capsys.readouterr().err
+    # What a kill leaves: a segment without its state, half a file.
+    (part / "000002.nut").write_bytes(b"whole, but not counted")
+    (part / ".tmp-00000000-1-000000000000.nut").write_bytes(b"half")
+    seen = []
+
+    def rest(image):
+        seen.append(1)
+        return _dim(image)
+
+    rest.__name__ = "_dim"
+    assert _restore(job, rest).read_bytes() == whole
+    assert len(seen) == 14 - 8
+    assert not part.exists()
+    assert "goes on at frame 8" in capsys.readouterr().err
+
+
+def test_what_another_method_kept_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(clips, "SEGMENT_FRAMES", 4)
+    job = _job(tmp_path)
+    write_clip(job.source, noisy_pictures(10))
+    whole = _restore(job, _halve).read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        clips.restore_clips([job], HighlightRemover(_stop_after(9), workers=1), quiet=True)
+    assert _restore(job, _halve).read_bytes() == whole
+
+
+def test_a_damaged_state_means_a_new_start(tmp_path):
+    segments = Segments(tmp_path / "clip.mp4", "same")
+    with segments.locked():
+        segments.path(0).write_bytes(b"segment")
+        segments.finish(4, True, {"count": np.ones(3)})
+        again = Segments(tmp_path / "clip.mp4", "same")
+        again.load()
+        assert (again.count, again.frames, again.changed) == (1, 4, True)
+        assert np.array_equal(again.smoother["count"], np.ones(3))
+        state = segments.folder / "state.npz"
+        state.write_bytes(state.read_bytes()[:100])
+        again = Segments(tmp_path / "clip.mp4", "same")
+        again.load()
+        assert (again.count, again.frames, again.smoother) == (0, 0, {})
+        assert os.listdir(segments.folder) == ["run.lock"]
+
+
+def test_a_bad_clip_is_named_and_the_others_are_done(tmp_path, capsys):
+    good, text, sound = _job(tmp_path), _job(tmp_path, "text.mp4"), _job(tmp_path, "sound.mp4")
+    write_clip(good.source, noisy_pictures(3))
+    text.source.write_text("no clip")
+    with av.open(str(sound.source), "w") as file:
+        file.add_stream("aac", rate=48000)
+        file.start_encoding()
+    counts = clips.restore_clips([text, sound, good], HighlightRemover(_unchanged), quiet=True)
+    assert (counts.done, counts.failed) == (1, 2)
+    said = capsys.readouterr().err
+    assert f"failed: {text.source}: cannot read it: Invalid data" in said
+    assert f"failed: {sound.source}: cannot read it:" in said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clip-removed.mp4"]
+
+
+def test_too_large_frames_are_refused(tmp_path, capsys):
+    job = _job(tmp_path)
+    write_clip(job.source, noisy_pictures(1))
+    counts = clips.restore_clips([job], HighlightRemover(_unchanged), quiet=True, max_pixels=1000)
+    assert counts.failed == 1
+    assert "48 x 32 pixels are more than the 1000" in capsys.readouterr().err
+
+
+def test_a_damaged_clip_is_a_failure_that_says_where(tmp_path, capsys):
+    job = _job(tmp_path)
+    write_clip(job.source, noisy_pictures(12, noise=40), options={"bf": "0", "g": "3"})
+    # Of the frames, which lie before the index, the second half becomes zeros.
+    content = job.source.read_bytes()
+    start, end = content.index(b"mdat") + 4, content.index(b"moov") - 4
+    middle = (start + end) // 2
+    job.source.write_bytes(content[:middle] + bytes(end - middle) + content[end:])
+    counts = clips.restore_clips([job], HighlightRemover(_unchanged), quiet=True)
+    assert counts.failed == 1
+    assert "cannot read it after frame " in capsys.readouterr().err
+    assert not job.outputs["result"].exists()
+
+
+def test_fewer_frames_than_the_file_says_are_a_note(tmp_path, monkeypatch, capsys):
+    job = _job(tmp_path)
+    write_clip(job.source, noisy_pictures(3))
+    monkeypatch.setattr(clips, "read_info", lambda *given: replace(read_info(*given), frames=5))
+    _restore(job)
+    assert "it says 5 frames, but only 3 could be read" in capsys.readouterr().err
+
+
+def test_few_frames_are_in_memory_at_once(tmp_path, monkeypatch):
+    job = _job(tmp_path)
+    write_clip(job.source, noisy_pictures(30))
+    ahead, lead = [], []
+    read = clips.read_frames
+
+    def counting(*arguments, **options):
+        for frame in read(*arguments, **options):
+            ahead.append(1)
+            yield frame
+
+    real = clips.subtract
+
+    def written(*arguments):
+        lead.append(len(ahead))
+        return real(*arguments)
+
+    monkeypatch.setattr(clips, "read_frames", counting)
+    monkeypatch.setattr(clips, "subtract", written)
+    _restore(job)
+    assert max(seen - done for done, seen in enumerate(lead)) <= 4
+
+
+def test_frames_without_rising_times_get_some(tmp_path, monkeypatch):
+    job = _job(tmp_path)
+    write_clip(job.source, noisy_pictures(4))
+    info = read_info(job.source, 10**6)
+    from restoration.video import clip_reader
+
+    real = clip_reader._decoded
+
+    def odd(container, stream):
+        for number, frame in enumerate(real(container, stream)):
+            frame.pts = [0, None, FRAME // 2, 5 * FRAME][number]
+            yield frame
+
+    monkeypatch.setattr(clip_reader, "_decoded", odd)
+    times = [frame.time for frame in read_frames(job.source, info)]
+    assert times == [0, FRAME, FRAME + 1, 5 * FRAME]

@@ -41,7 +41,10 @@ def write_figures(
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UserError(f"there is no pair {unknown[0]}; the first ones are {', '.join(list(known)[:4])}")
-    chosen = [known[name] for name in names or list(known)[:4]]
+    readable = [row.name for row in summaries[0].rows if row.error is None]
+    chosen = [known[name] for name in names or readable[:4]]
+    if not chosen:
+        return
     _save(_pictures(summaries, chosen, settings, out), folder / "pictures")
     _save(_psnr(summaries), folder / "psnr")
 

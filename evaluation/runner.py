@@ -151,8 +151,11 @@ def _work(spec: str, pair: Pair, settings: Settings, out: Path) -> Row:
     row = Row(spec, pair.name)
     try:
         sample = pair.load()
-    except UserError as error:
-        row.error, row.bad_pair = str(error), True
+    except Exception as error:
+        # Whatever a damaged file makes a decoder raise is that pair's failure.
+        known = isinstance(error, UserError)
+        row.error = str(error) if known else f"{pair.input_file}: {type(error).__name__}: {error}"
+        row.bad_pair = True
         return row
     try:
         _separate_and_score(row, pair, sample, settings, out)

@@ -16,6 +16,7 @@ import evaluate
 from evaluation import adapters, runner
 from evaluation.datasets import find_pairs
 from evaluation.runner import run
+from evaluation.scored_pairs import Pair
 from evaluation.settings import Settings
 from tests.evaluation.shiq_pairs import draw, write
 from utils import cli
@@ -186,6 +187,20 @@ def test_sizes_that_differ_and_broken_files(data: Path, capsys) -> None:
     assert err.count("a_D.png is 5x5") == 1
     assert "b_A.png" in err
     assert table(data)["input"]["n"] == 1
+
+
+def test_whatever_reading_a_pair_raises_is_that_pairs_failure(data: Path, monkeypatch, capsys) -> None:
+    original = Pair.load
+
+    def failing(self):
+        if self.name == "b":
+            raise MemoryError("too large")
+        return original(self)
+
+    monkeypatch.setattr(Pair, "load", failing)
+    assert call(data, "--no_sheets", "--figures") == 1
+    assert "b_A.png: MemoryError: too large" in capsys.readouterr().err
+    assert table(data)["input"]["n"] == 2
 
 
 def test_nothing_can_be_scored(data: Path) -> None:

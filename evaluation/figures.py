@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "pdf")
-COLUMN = 1.6  # inches, of a picture
+COLUMN = 1.6  # inches, width of a picture
+TITLE = 0.3  # inches
 
 
 def write_figures(
@@ -54,10 +55,11 @@ def _pictures(
 ) -> "Figure":
     methods = [summary for summary in summaries if summary.spec != "input"]
     titles = ["input", *(summary.label for summary in methods), "ground truth", "highlight region"]
-    figure = _new_figure(COLUMN * len(titles), COLUMN * len(pairs))
-    axes = figure.subplots(len(pairs), len(titles), squeeze=False)
-    for line, pair in zip(axes, pairs, strict=True):
-        sample = pair.load()
+    samples = [pair.load() for pair in pairs]
+    heights = [sample.image.shape[0] / sample.image.shape[1] for sample in samples]
+    figure = _new_figure(COLUMN * len(titles), COLUMN * sum(heights) + TITLE)
+    axes = figure.subplots(len(pairs), len(titles), squeeze=False, height_ratios=heights)
+    for line, pair, sample in zip(axes, pairs, samples, strict=True):
         layers: list[np.ndarray | None] = [sample.image]
         layers += [_result(summary, pair, settings, out) for summary in methods]
         layers += [sample.ground_truth]
@@ -85,6 +87,7 @@ def _psnr(summaries: Sequence[MethodSummary]) -> "Figure":
     low, high = scatter.get_xlim()
     scatter.axline((low, low), (high, high), color="grey", linewidth=0.8)
     scatter.set(xlabel="PSNR of the input, dB", ylabel="PSNR of the result, dB")
+    gains.xaxis.get_major_locator().set_params(integer=True)
     gains.axhline(0, color="grey", linewidth=0.8)
     gains.set(xlabel="pictures, by their gain", ylabel="gain over the input, dB")
     if len(summaries) > 1:

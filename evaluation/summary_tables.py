@@ -31,7 +31,9 @@ def region_tables(
     tables = []
     for region, title in TITLES.items():
         of_region = [key for key in chosen if key.endswith(f".{region}")]
-        if of_region and (not regions or region in regions):
+        # Data sets of linear values have no clipped pixel: a table of n/a says nothing.
+        empty = region == "clipped" and not any(s.means[key] for s in summaries for key in of_region)
+        if of_region and not empty and (not regions or region in regions):
             tables.append(_table(title, summaries, of_region))
             if region == "whole":
                 _add_runtime(tables[-1], summaries)

@@ -316,8 +316,8 @@ def test_figures_of_all_methods(data: Path, results: Path, capsys) -> None:
         "psnr.pdf",
         "psnr.png",
     ]
-    height, width = read_rgb(folder / "pictures.png").shape[:2]
-    assert width == 2 * height  # two pictures under one another; input, half, ground truth, region beside
+    # Two square pictures under one another and a line of titles; input, half, ground truth, region.
+    assert read_rgb(folder / "pictures.png").shape[:2] == (2 * 320 + 60, 4 * 320)
     assert (folder / "pictures.pdf").read_bytes().startswith(b"%PDF")
     assert call(data, *words, "d") == 2
     assert "there is no pair d" in capsys.readouterr().err

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from classical import METHODS
     from models.build import build_model
-    from restoration import HighlightRemover, Restored, load_method
+    from restoration import HighlightRemover, Restored, SeparatedPicture, load_method
     from weights import load_model, save_model
 
 __all__ = [
     "METHODS",
     "HighlightRemover",
     "Restored",
+    "SeparatedPicture",
     "build_model",
     "load_method",
     "load_model",
@@ -34,6 +35,7 @@ _MODULES = {  # public name -> its module; torch is imported only when one of th
     "METHODS": "classical",
     "HighlightRemover": "restoration",
     "Restored": "restoration",
+    "SeparatedPicture": "restoration",
     "load_method": "restoration",
     "build_model": "models.build",
     "load_model": "weights",

@@ -141,7 +141,7 @@ class Remover:
         return remover
 
     def __call__(self, pair: Pair, sample: Sample) -> Restored:
-        return self._remover(sample.image)
+        return self._remover.restore(sample.image)
 
 
 def largest_change(image: np.ndarray, diffuse: np.ndarray) -> np.ndarray:

@@ -5,16 +5,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from restoration.composition import Restored
     from restoration.methods import MethodSpec, load_method
+    from restoration.pictures import SeparatedPicture
     from restoration.remover import HighlightRemover
 
 _HOMES = {
     "HighlightRemover": "remover",
     "MethodSpec": "methods",
     "Restored": "composition",
+    "SeparatedPicture": "pictures",
     "load_method": "methods",
 }
 
-__all__ = ["HighlightRemover", "MethodSpec", "Restored", "load_method"]
+__all__ = ["HighlightRemover", "MethodSpec", "Restored", "SeparatedPicture", "load_method"]
 
 
 def __getattr__(name: str) -> object:

@@ -176,7 +176,9 @@ class _Work:
             except Exception:  # each alone: whose fault it is will show
                 pass
         alone = {
-            job: self._guarded(job, partial(self.remover, picture.pixels, partial(self.report.tile, job)))
+            job: self._guarded(
+                job, partial(self.remover.restore, picture.pixels, partial(self.report.tile, job))
+            )
             for job, picture in pictures.items()
         }
         return {job: restored for job, restored in alone.items() if restored is not None}

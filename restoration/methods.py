@@ -8,12 +8,10 @@ import numpy as np
 from torch import nn
 
 from models import MODELS
+from restoration.pretrained import DEFAULT_NETWORK, default_weights
 from restoration.remover import HighlightRemover
 from utils.errors import UserError
 from weights.model_files import load_model
-
-DEFAULT_NETWORK = "aha-lite"
-DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "savedmodel" / "aha-lite.safetensors"
 
 INPUT = "input"
 """The method that removes nothing."""
@@ -103,16 +101,6 @@ def load_method(
     if output is not None:
         _choose_output(network, output)
     return HighlightRemover(network, **remover_options)
-
-
-def default_weights() -> Path:
-    """The weights that come with the project. Raises UserError where they do not."""
-    if not DEFAULT_WEIGHTS.exists():
-        raise UserError(
-            f"no weights: {DEFAULT_WEIGHTS} is not there; name a file of weights, or a classical method "
-            "such as shen2013"
-        )
-    return DEFAULT_WEIGHTS
 
 
 def _unchanged(image: np.ndarray) -> np.ndarray:

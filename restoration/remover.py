@@ -1,9 +1,10 @@
 """HighlightRemover: a network or a classical method, applied to pictures of any size, depth and kind."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from torch import nn
 
 from restoration.composition import Restored, Strip, compose
 from restoration.memory import check_tile_memory, is_out_of_memory, smaller_tiles
+from restoration.pictures import AnyPicture, SeparatedPicture, open_picture
+from restoration.pretrained import find_method, push_network, save_network
 from restoration.released_protocol import restore_as_released
 from restoration.separator import FunctionNetwork, Separator
 from restoration.test_time_augmentation import AugmentedNetwork, check_augmentation
@@ -87,8 +90,60 @@ class HighlightRemover:
         augmented = test_time_augmentation > 1
         self.runs = AugmentedNetwork(self.network, test_time_augmentation) if augmented else self.network
 
-    def __call__(self, image: np.ndarray, progress: Callable[[int, int], None] | None = None) -> Restored:
-        """The picture without highlights.
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike,
+        *,
+        device: str | torch.device = "auto",
+        revision: str | None = None,
+        token: str | None = None,
+        **options: Any,
+    ) -> Self:
+        """A remover with trained weights, or of a classical method.
+
+        name             "aha-lite", the shipped network; "shen2013" or another classical method; a weight
+                         file or run folder; a folder of `save_pretrained`; "OWNER/NAME" of the Hugging Face
+                         Hub
+        revision, token  of the repository on the Hub: branch, tag or commit; the right to read a private one
+        options          as of the class
+
+        Raises UserError where there is no such method and for weights that cannot be read or downloaded.
+        """
+        return cls(find_method(name, revision=revision, token=token), device=device, **options)
+
+    def save_pretrained(self, folder: str | os.PathLike, card: str | os.PathLike | None = None) -> None:
+        """Writes `model.safetensors` and a model card, README.md, into a folder; `card`: the file of one.
+
+        Raises UserError for methods without weights and where the files cannot be written.
+        """
+        save_network(self.network, folder, card)
+
+    def push_to_hub(self, repository: str, **options: Any) -> str:
+        """Uploads the same to "OWNER/NAME" of the Hugging Face Hub and returns its URL.
+
+        options  card, private, token, message, as `restoration.pretrained.push_network` takes them
+
+        Raises UserError where that fails.
+        """
+        return push_network(self.network, repository, **options)
+
+    def __call__(
+        self, picture: AnyPicture, progress: Callable[[int, int], None] | None = None
+    ) -> SeparatedPicture:
+        """The layers of a picture, in the type of the picture.
+
+        picture   path of a file; Pillow image; array (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, of uint8
+                  [0, 255], uint16 [0, 65535] or floats in [0, 1]; alpha is kept
+        progress  called after each tile with the number of tiles done and of all
+
+        Raises UserError for what is no picture, and as `restore`.
+        """
+        opened = open_picture(picture)
+        return opened.separated(self.restore(opened.pixels, progress), self.protocol)
+
+    def restore(self, image: np.ndarray, progress: Callable[[int, int], None] | None = None) -> Restored:
+        """The picture without highlights and its highlight map, without what `__call__` does beside.
 
         image     (H, W) or (H, W, 3) uint8, uint16 or float32 in [0, 1], H, W >= 1
         progress  called after each tile with the number of tiles done and of all
@@ -115,7 +170,7 @@ class HighlightRemover:
                 size, notes = smaller, (f"memory was full: cut into tiles of {smaller.side} pixels",)
 
     def restore_all(self, images: Sequence[np.ndarray]) -> list[Restored]:
-        """The same as one call for each image; on an accelerator equal sizes share a forward."""
+        """The same as `restore` of each image; on an accelerator equal sizes share a forward."""
         results: dict[int, Restored] = {}
 
         def kind(index: int) -> tuple:
@@ -132,7 +187,7 @@ class HighlightRemover:
                     results[index] = compose(image, [(0, shape[0], whole)], self.strength)
             else:
                 for index, image in alike:
-                    results[index] = self(image)
+                    results[index] = self.restore(image)
         return [results[index] for index in range(len(images))]
 
     def cancel(self) -> None:

@@ -186,7 +186,7 @@ def _decode_by_pillow(data: bytes, max_pixels: int) -> Picture:
     if image.mode == "CMYK":
         image, icc, how = _cmyk_to_rgb(image, icc)
         notes.append(how)
-    pixels, alpha = _layers(image)
+    pixels, alpha = layers_of(image)
     return Picture(
         pixels,
         alpha,
@@ -212,8 +212,9 @@ def _cmyk_to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, by
     return converted, srgb.tobytes(), "CMYK converted to sRGB by its profile"
 
 
-def _layers(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
-    """(pixels, alpha) of a decoded Pillow image of any mode."""
+def layers_of(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """(pixels, alpha) of a Pillow image of any mode. Raises UserError for integers of more than 16 bits and
+    floats outside [0, 1]."""
     mode = image.mode
     if mode == "F":
         return _checked_float(np.asarray(image)), None

@@ -9,7 +9,7 @@ import torch
 from classical import METHODS
 from models import build_model
 from restoration import MethodSpec, load_method
-from restoration.methods import DEFAULT_WEIGHTS
+from restoration.pretrained import DEFAULT_WEIGHTS
 from samples.untrained_checkpoint import write_untrained
 from utils.errors import UserError
 from weights.model_files import save_model

@@ -179,7 +179,7 @@ def test_bad_options(options):
 )
 def test_what_is_no_picture_is_refused(image):
     with pytest.raises(UserError, match="picture"):
-        HighlightRemover(Dimmer())(image)
+        HighlightRemover(Dimmer()).restore(image)
 
 
 def test_composition_clips_and_rounds():

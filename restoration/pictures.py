@@ -1,0 +1,124 @@
+"""Pictures as they come (paths, Pillow images, arrays) as the pixels that are separated, and back."""
+
+import os
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from restoration.composition import Restored, removed_layer
+from restoration.released_protocol import to_bytes
+from restoration.results import map_levels
+from utils.colour import FULL_SCALE, grey_to_rgb
+from utils.errors import UserError
+from utils.image_decoding import layers_of
+from utils.image_files import read_picture
+
+AnyPicture: TypeAlias = str | os.PathLike | Image.Image | np.ndarray
+
+
+@dataclass(frozen=True)
+class SeparatedPicture:
+    """The layers of a picture in the type in which it came: arrays for arrays and paths, Pillow images for
+    Pillow images."""
+
+    diffuse: Any
+    """the picture without highlights, D: shape, type and alpha of the picture (with protocol "released":
+    8-bit RGB)"""
+    specular: Any
+    """the layer that was removed, I - D, 0 where the result became brighter: as `diffuse`, without alpha"""
+    highlight: Any
+    """the highlight map, 0 where nothing was removed: (H, W) float32 (`Restored.highlight`), or a Pillow
+    image of mode L, clipped to [0, 1]"""
+    notes: tuple[str, ...] = ()
+    """what the user should know about how it was made, one clause each"""
+
+
+@dataclass(frozen=True)
+class OpenedPicture:
+    """A picture ready to be separated, with what is needed to give the result in its type."""
+
+    pixels: np.ndarray
+    """(H, W) or (H, W, 3) uint8, uint16 or float32 in [0, 1]"""
+    own: np.ndarray
+    """the same in the picture's own type, which may be another float"""
+    alpha: np.ndarray | None = None
+    """(H, W) in the picture's own type"""
+    image: Image.Image | None = None
+    """the Pillow image that came in"""
+    one_channel: bool = False
+    """an array (H, W, 1) came in"""
+
+    def separated(self, restored: Restored, protocol: str = "native") -> SeparatedPicture:
+        """The layers of the result for `pixels`, in the type of the picture."""
+        diffuse, own, alpha = restored.diffuse, self.own, self.alpha
+        if protocol == "released":
+            own, alpha = grey_to_rgb(to_bytes(self.pixels)), None
+        elif own.dtype != diffuse.dtype:
+            # What was not touched stays bit for bit: float64 would come back rounded.
+            diffuse = np.where(diffuse == self.pixels, own, diffuse.astype(own.dtype))
+        specular = removed_layer(own, diffuse)
+        if alpha is not None or (self.one_channel and diffuse.ndim == 2):
+            diffuse, specular = (layer.reshape(*own.shape[:2], -1) for layer in (diffuse, specular))
+        if alpha is not None:
+            diffuse = np.concatenate([diffuse, alpha[..., None]], axis=2)
+        if self.image is None:
+            return SeparatedPicture(diffuse, specular, restored.highlight, restored.notes)
+        layers = [
+            Image.fromarray(layer.squeeze(-1) if layer.shape[2:] == (1,) else layer)
+            for layer in (diffuse, specular)
+        ]
+        for layer in layers:
+            layer.info |= self.image.info
+        return SeparatedPicture(*layers, Image.fromarray(map_levels(restored.highlight)), restored.notes)
+
+
+def open_picture(picture: AnyPicture) -> OpenedPicture:
+    """What can be separated of a picture.
+
+    picture  path of a file; Pillow image of any mode; or array (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4)
+             RGBA of uint8 [0, 255], uint16 [0, 65535] or floats in [0, 1]
+
+    Raises UserError for anything else, and for files that cannot be read.
+    """
+    if isinstance(picture, np.ndarray):
+        return _of_array(picture)
+    if isinstance(picture, Image.Image):
+        pixels, alpha = layers_of(picture)
+        return OpenedPicture(_in_range(pixels), pixels, alpha, image=picture)
+    if isinstance(picture, str | os.PathLike):
+        read = read_picture(picture)
+        return OpenedPicture(read.pixels, read.pixels, read.alpha)
+    hint = "; tensor.permute(1, 2, 0).numpy() is an array" if hasattr(picture, "permute") else ""
+    raise UserError(f"a picture is a path, a Pillow image or an array, not {type(picture).__name__}{hint}")
+
+
+def _of_array(array: np.ndarray) -> OpenedPicture:
+    shape = array.shape
+    if array.ndim not in (2, 3) or 0 in shape or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
+        hint = "; move the channels to the end" if array.ndim == 3 and shape[0] in (1, 3, 4) else ""
+        raise UserError(
+            f"a picture has the shape (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, not {shape}{hint}"
+        )
+    if array.dtype.kind != "f" and array.dtype.newbyteorder("=") not in FULL_SCALE:
+        raise UserError(f"a picture is uint8 (0-255), uint16 (0-65535) or float (0-1), not {array.dtype}")
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    alpha = array[..., 3] if shape[2:] == (4,) else None
+    own = array[..., 0] if shape[2:] == (1,) else array[..., :3] if array.ndim == 3 else array
+    return OpenedPicture(_in_range(own), own, alpha, one_channel=shape[2:] == (1,))
+
+
+def _in_range(pixels: np.ndarray) -> np.ndarray:
+    """The pixels with floats of any length as float32. Raises UserError for floats outside [0, 1]."""
+    if pixels.dtype.kind != "f":
+        return pixels
+    low, high = pixels.min(), pixels.max()
+    if low >= 0 and high <= 1:  # false for NaN
+        return pixels.astype(np.float32, copy=False)
+    if low >= 0 and 1 < high <= 255:
+        # An overexposed picture in [0, 1.5] and a dark one in [0, 255] cannot be told apart.
+        hint = "divide by 255 if they are 8-bit values, clip them if they are overexposed"
+    else:
+        hint = "scale or clip them"
+    raise UserError(f"a picture of floats lies in [0, 1]; these reach from {low:g} to {high:g}: {hint}")

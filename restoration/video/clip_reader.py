@@ -89,7 +89,7 @@ def read_info(path: Path, max_pixels: int) -> ClipInfo:
         pixel_format = _working_format(first.format)
         matrix = _display_matrix(first)
         return ClipInfo(
-            codec=stream.codec_context.name,
+            codec=stream.codec_context.codec.canonical_name,
             pixel_format=pixel_format,
             width=first.width,
             height=first.height,

@@ -5,6 +5,7 @@ so that packets are stored in the order of their time and segments can be put on
 """
 
 import heapq
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
@@ -31,6 +32,9 @@ ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
 """By the codec of the source; sources of another become H.264, in WebM VP9."""
 
 
+os.environ.setdefault("SVT_LOG", "1")  # of the encoder of AV1: errors only
+
+
 class SegmentWriter:
     """Encodes frames to one file; a context.
 
@@ -46,7 +50,7 @@ class SegmentWriter:
 
     def __enter__(self) -> "SegmentWriter":
         info = self._info
-        name, options = encoder_for(info.codec, self._container)
+        name, options = encoder_for(info, self._container)
         self._file = av.open(str(self._path), "w", format="nut")
         self._stream = self._file.add_stream(name, rate=info.rate, options=options)
         context = self._stream.codec_context
@@ -56,7 +60,7 @@ class SegmentWriter:
         context.max_b_frames = 0
         if info.aspect is not None:
             context.sample_aspect_ratio = info.aspect
-        context.color_primaries, context.color_trc, context.colorspace, context.color_range = info.colours
+        _set_colours(context, info)
         return self
 
     def write(self, planes: list[np.ndarray], time: int, duration: int) -> None:
@@ -76,8 +80,12 @@ class SegmentWriter:
             self._file.close()
 
 
-def encoder_for(codec: str, container: str) -> tuple[str, dict[str, str]]:
-    """(name, options) of the encoder for a source of that codec."""
+def encoder_for(info: ClipInfo, container: str) -> tuple[str, dict[str, str]]:
+    """(name, options) of the encoder for a clip."""
+    codec = info.codec
+    # x265 4.2 writes beyond its memory where the picture is smaller than a block.
+    if codec == "hevc" and min(info.width, info.height) < 64:
+        codec = "h264"
     if codec not in ENCODERS or (container == "webm" and codec not in ("vp9", "av1")):
         codec = "vp9" if container == "webm" else "h264"
     if codec == "ffv1" and container != "matroska":
@@ -109,6 +117,7 @@ def join(source: Path, segments: list[Path], result: Path, info: ClipInfo) -> tu
             target = stack.enter_context(av.open(str(temporary), "w", format=container, options=options))
             picture = target.add_stream_from_template(first, opaque=True)
             picture.time_base = info.time_base
+            _set_colours(picture.codec_context, info)  # not all codecs say them themselves
             if info.display_matrix is not None:
                 picture.set_display_matrix(info.display_matrix)
             copies = _copied_streams(original, target, notes)
@@ -176,5 +185,9 @@ def _frame_of(planes: list[np.ndarray], info: ClipInfo) -> av.VideoFrame:
     for plane, pixels in zip(frame.planes, planes, strict=True):
         lines = np.frombuffer(plane, pixels.dtype)[: plane.line_size // pixels.itemsize * plane.height]
         lines.reshape(plane.height, -1)[:, : plane.width] = pixels
-    frame.color_primaries, frame.color_trc, frame.colorspace, frame.color_range = info.colours
+    _set_colours(frame, info)
     return frame
+
+
+def _set_colours(of: av.VideoCodecContext | av.VideoFrame, info: ClipInfo) -> None:
+    of.color_primaries, of.color_trc, of.colorspace, of.color_range = info.colours

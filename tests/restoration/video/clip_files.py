@@ -43,8 +43,8 @@ def write_clip(
         for picture, time in zip(pictures, times, strict=True):
             frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
                 format=pixel_format,
-                dst_colorspace={1: "ITU709", 6: "SMPTE170M", 9: "BT2020"}[colours[2]],
-                dst_color_range=colours[3],
+                dst_colorspace={1: "ITU709", 6: "SMPTE170M", 9: "BT2020"}.get(colours[2]),
+                dst_color_range=colours[3] if colours[2] else None,
             )
             frame.pts, frame.time_base = time, TICK
             file.mux(stream.encode(frame))

@@ -12,6 +12,7 @@ from restoration import HighlightRemover  # noqa: E402
 from restoration.jobs import Job  # noqa: E402
 from restoration.video import clips  # noqa: E402
 from restoration.video.clip_reader import read_frames, read_info  # noqa: E402
+from restoration.video.clip_writer import encoder_for  # noqa: E402
 from restoration.video.segments import Segments  # noqa: E402
 from restoration.video.temporal_smoothing import FRAMES  # noqa: E402
 from tests.restoration.fakes import Dimmer  # noqa: E402
@@ -74,6 +75,43 @@ def test_without_highlights_a_lossless_clip_stays_bit_for_bit(tmp_path, smoothin
     counts = clips.restore_clips([job], HighlightRemover(_unchanged), quiet=True, smoothing=smoothing)
     assert counts.unchanged == 1
     assert np.array_equal(planes_of(job.outputs["result"]), planes_of(job.source))
+
+
+CODECS = [  # file, encoder, its pixel format, codec and pixel format of the result
+    ("clip.mp4", "libx265", "yuv420p10le", "hevc", "yuv420p10le"),
+    ("clip.webm", "libvpx-vp9", "yuv420p", "vp9", "yuv420p"),
+    ("clip.mkv", "libsvtav1", "yuv420p10le", "av1", "yuv420p10le"),
+    ("clip.mov", "mjpeg", "yuvj420p", "h264", "yuv420p"),
+    ("clip.mkv", "ffv1", "gray", "ffv1", "gray"),
+    ("clip.mov", "qtrle", "rgb24", "h264", "yuv444p"),
+]
+
+
+@pytest.mark.parametrize(("name", "encoder", "pixel_format", "codec", "stored"), CODECS)
+def test_codec_depth_and_colours_of_other_kinds(tmp_path, name, encoder, pixel_format, codec, stored):
+    job = _job(tmp_path, name)
+    in_rgb, full = pixel_format == "rgb24", pixel_format == "yuvj420p"
+    colours = (1, 1, 0 if in_rgb else 6, 2 if full else 1)
+    pictures = noisy_pictures(3, size=(64, 96))
+    write_clip(job.source, pictures, codec=encoder, pixel_format=pixel_format, colours=colours)
+    result = read_info(_restore(job, _halve, smoothing=1), 10**6)
+    assert (result.codec, result.pixel_format, result.frames or 3) == (codec, stored, 3)
+    before = read_info(job.source, 10**6)
+    assert result.colours == ((*before.colours[:2], 1, 1) if in_rgb else before.colours)
+    assert before.colours[2:] == ((1, 1) if in_rgb else ((5, 2) if full else (6, 1)))
+    shown = [
+        np.mean([frame.rgb().mean() for frame in read_frames(path, info)])
+        for path, info in ((job.source, before), (job.outputs["result"], result))
+    ]
+    assert abs(shown[1] - shown[0] / 2) < 0.01
+
+
+def test_x265_is_not_given_pictures_smaller_than_its_blocks(tmp_path):
+    job = _job(tmp_path)
+    write_clip(job.source, noisy_pictures(2))
+    info = replace(read_info(job.source, 10**6), codec="hevc")
+    assert encoder_for(info, "mp4")[0] == "libx264"
+    assert encoder_for(replace(info, width=64, height=64), "mp4")[0] == "libx265"
 
 
 def test_what_is_removed_is_the_layer_of_the_network(tmp_path):

@@ -4,6 +4,7 @@ What is read is also written in every format, since forged metadata shows there 
 goes through infer.py: all that can be read are done, all others named.
 """
 
+import functools
 import io
 import os
 import re
@@ -224,6 +225,7 @@ def _claims() -> Bytes:
     return make
 
 
+@functools.cache
 def _files() -> dict[str, bytes]:
     """A sound file of each kind, small."""
     rng = np.random.default_rng(0)
@@ -235,6 +237,8 @@ def _files() -> dict[str, bytes]:
         Image.fromarray(pixels),
         [Image.fromarray(np.roll(pixels, 9 * n, axis=1)) for n in range(3)],
     )
+    big = io.BytesIO()
+    tifffile.imwrite(big, deep, bigtiff=True, photometric="rgb")
     files = {
         "PNG 8 bits": encode(Picture(pixels, **rich), "PNG"),
         "PNG 16 bits, alpha": encode(Picture(deep, deep[..., 0].copy(), **rich), "PNG"),
@@ -246,7 +250,7 @@ def _files() -> dict[str, bytes]:
         "TIFF 16 bits": encode(Picture(deep, **rich), "TIFF"),
         "TIFF floating point": encode(Picture(floats), "TIFF"),
         "TIFF by Pillow": _saved(image, "TIFF", compression="tiff_lzw", save_all=True, append_images=frames),
-        "BigTIFF": _tiff(deep, bigtiff=True, photometric="rgb"),
+        "BigTIFF": big.getvalue(),
         "WebP": encode(Picture(pixels, **rich), "WEBP"),
         "WebP animation": _saved(image, "WEBP", save_all=True, append_images=frames),
         "BMP": encode(Picture(pixels), "BMP"),
@@ -268,12 +272,6 @@ def _files() -> dict[str, bytes]:
 def _saved(image: Image.Image, kind: str, **options) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def _tiff(pixels: np.ndarray, **options) -> bytes:
-    file = io.BytesIO()
-    tifffile.imwrite(file, pixels, **options)
     return file.getvalue()
 
 

@@ -81,8 +81,10 @@ class _PixelBudget:
         self._changed = threading.Condition()
 
     def take(self, pixels: int, already: int) -> None:
-        """Waits for `pixels`; who holds some already (the picture's own group) is let in, as two that wait
-        for each other would do so for ever."""
+        """Waits until there is room for `pixels`.
+
+        A group of pictures that holds some already never waits: two groups would wait for each other.
+        """
         with self._changed:
             self._changed.wait_for(lambda: already or not self.used or self.used + pixels <= self.most)
             self.used += pixels
@@ -173,7 +175,7 @@ class _Work:
                 return dict(zip(pictures, results, strict=True))
             except CancelledError:
                 raise
-            except Exception:  # each alone: whose fault it is will show
+            except Exception:  # each alone, to find the one that fails
                 pass
         alone = {
             job: self._guarded(

@@ -7,7 +7,7 @@ from typing import Literal, NoReturn
 
 from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter
 
-_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 class HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):

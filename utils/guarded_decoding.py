@@ -100,7 +100,7 @@ class _Helper:
         if not self.connection.poll(_START_SECONDS):
             self.end()
             raise UserError("no process for decoding could be started")
-        self.connection.recv()  # its word that it is there
+        self.connection.recv()  # says that it has started
         self._ready = True
 
     def _answer(self, seconds: float):
@@ -175,7 +175,7 @@ def end_helpers() -> None:
 
 
 def _serve(connection: Connection) -> None:
-    """The helper's side: files in, pictures or errors out, until the parent is gone."""
+    """The helper's side: files in, pictures or errors out, until the parent ends."""
     # Ctrl-C reaches all processes of a terminal; when to end is for the parent to say.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Decoders in C print about damaged files without naming them.

@@ -25,7 +25,7 @@ from utils.picture import MAX_PIXELS, Picture
 from utils.tiff_directories import Header, exif_of_tiff, take_orientation
 
 FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "DIB", "GIF", "PPM", "JPEG2000", "AVIF")
-"""Pillow's names of what it may decode: others bring decoders that nobody asked for."""
+"""Pillow's names of what it may decode: its other decoders stay out of reach of files."""
 
 TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 JPEG2000_SIGNATURES = (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51")
@@ -134,7 +134,7 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
     Image.init()
     try:
         with _OPENING:
-            # Pillow's own limit (179 Mpx, and a warning at half of it) would refuse honest panoramas.
+            # Pillow's own limit (179 Mpx, and a warning at half of it) would refuse large panoramas.
             before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
                 image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -341,7 +341,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Picture:
 
 
 def _count_directories(data: bytes) -> int:
-    """Pages of a TIFF file, at most MAX_FRAMES; a chain of directories that bites its tail ends there."""
+    """Pages of a TIFF file, at most MAX_FRAMES; a chain of directories that leads back into itself ends."""
     header = Header.of(data)
     position = header.first
     seen: set[int] = set()

@@ -10,7 +10,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 EXIF_PREFIX = b"Exif\x00\x00"
 COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
 MAX_METADATA = 16 * 2**20
-"""Bytes of an ICC profile, EXIF block or XMP packet; longer ones are no metadata but a burden."""
+"""Bytes of an ICC profile, EXIF block or XMP packet; longer ones are left out."""
 
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _INCH = 0.0254  # metres

@@ -9,9 +9,9 @@ from faults.attempts import Outcome
 
 @pytest.mark.slow
 def test_damaged_pictures_are_read_or_refused():
-    rows = pictures.run(seed=3, count=100)
+    rows = pictures.run(seed=3, count=50)
     assert len(rows) > 40
-    assert sum(row.tried for row in rows) == 200  # in the last row all go through infer.py again
+    assert sum(row.tried for row in rows) == 100  # in the last row all go through infer.py again
     assert [row for row in rows if row.failed] == []
 
 

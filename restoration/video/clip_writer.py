@@ -123,7 +123,7 @@ def join(source: Path, segments: list[Path], result: Path, info: ClipInfo) -> tu
             copies = _copied_streams(original, target, notes)
             target.metadata.update(original.metadata)
             target.set_chapters(original.chapters())
-            picture.metadata.update(_language(original.streams.video[0]))
+            picture.metadata.update(_language(original))
             # The muxer holds packets until each stream has one of a later time: they come in order.
             for _, _, packet, stream in heapq.merge(
                 _pictures(segments, picture), _others(original, copies), key=lambda item: item[:2]
@@ -139,24 +139,27 @@ def _copied_streams(
     original: av.container.InputContainer, target: av.container.OutputContainer, notes: list[str]
 ) -> dict[int, av.stream.Stream]:
     """Streams of `target` for those of `original` that are copied, by their index there."""
+    kinds = {"audio", "subtitle"} | ({"attachment"} if target.format.name == "matroska" else set())
     copies = {}
     for stream in original.streams:
         if stream.type == "video" and not is_cover(stream):
             continue
         try:
-            if stream.type not in ("audio", "subtitle"):
+            if stream.type not in kinds:
                 raise ValueError(stream.type)
             copy = target.add_stream_from_template(stream)
             copy.metadata.update(stream.metadata)
             copy.disposition = stream.disposition
-            copies[stream.index] = copy
+            if stream.type != "attachment":  # which has no packets
+                copies[stream.index] = copy
         except (av.FFmpegError, ValueError):
             kind = {"audio": "sound", "video": "cover"}.get(stream.type, stream.type)
             notes.append(f"its {kind} (stream {stream.index}) is not kept: the result cannot hold it")
     return copies
 
 
-def _language(stream: av.VideoStream) -> dict[str, str]:
+def _language(original: av.container.InputContainer) -> dict[str, str]:
+    stream = next(stream for stream in original.streams.video if not is_cover(stream))
     return {key: value for key, value in stream.metadata.items() if key in ("language", "title")}
 
 
@@ -174,9 +177,10 @@ def _others(original: av.container.InputContainer, copies: dict[int, av.stream.S
     wanted = [stream for stream in original.streams if stream.index in copies]
     latest = Fraction(0)
     for packet in original.demux(*wanted) if wanted else ():
-        if packet.dts is not None:
+        time = packet.pts if packet.dts is None else packet.dts
+        if time is not None:  # the last packet is an empty one
             # Streams of one file are interleaved only roughly; merging needs an order.
-            latest = max(latest, packet.dts * packet.time_base)
+            latest = max(latest, time * packet.time_base)
             yield latest, 1, packet, copies[packet.stream.index]
 
 

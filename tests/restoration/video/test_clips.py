@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -75,6 +76,49 @@ def test_without_highlights_a_lossless_clip_stays_bit_for_bit(tmp_path, smoothin
     counts = clips.restore_clips([job], HighlightRemover(_unchanged), quiet=True, smoothing=smoothing)
     assert counts.unchanged == 1
     assert np.array_equal(planes_of(job.outputs["result"]), planes_of(job.source))
+
+
+def _add_subtitles(source, target):
+    """Copies a clip, with a line of subtitles, a chapter, a title, languages and a font."""
+    with av.open(str(source)) as before, av.open(str(target), "w") as after:
+        copies = [after.add_stream_from_template(stream, opaque=True) for stream in before.streams]
+        copies[1].metadata["language"] = "deu"
+        subtitles = after.add_mux_stream("subrip", time_base=Fraction(1, 1000))
+        subtitles.metadata["language"] = "fra"
+        after.metadata["title"] = "A title"
+        after.set_chapters(
+            [{"id": 1, "start": 0, "end": 500, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}}]
+        )
+        after.add_attachment("font.ttf", "font/ttf", b"letters")
+        line = av.Packet(b"Bonjour")
+        line.pts, line.dts, line.duration, line.time_base, line.stream = (
+            0,
+            0,
+            300,
+            Fraction(1, 1000),
+            subtitles,
+        )
+        after.mux(line)
+        for packet in before.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream.index]
+                after.mux(packet)
+
+
+def test_subtitles_chapters_and_names_are_kept(tmp_path):
+    write_clip(tmp_path / "plain.mkv", noisy_pictures(), sound=True)
+    job = _job(tmp_path, "clip.mkv")
+    _add_subtitles(tmp_path / "plain.mkv", job.source)
+    facts = []
+    for path in (job.source, _restore(job)):
+        with av.open(str(path)) as file:
+            languages = {stream.type: stream.metadata.get("language") for stream in file.streams}
+            lines = [(packet.pts, packet.duration, bytes(packet)) for packet in file.demux(subtitles=0)]
+            (font,) = file.streams.attachments
+            facts.append((file.metadata["title"], file.chapters(), languages, lines, font.data))
+    assert facts[0] == facts[1]
+    assert facts[0][3][0] == (0, 300, b"Bonjour")
+    assert facts[0][4] == b"letters"
 
 
 CODECS = [  # file, encoder, its pixel format, codec and pixel format of the result

@@ -32,6 +32,9 @@ def work(options):
     from utils.cli import run
 
     torch.set_num_threads(1)
+    # What starts the tests may ignore some: in the background Ctrl-C, under nohup SIGHUP.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     sys.exit(run(lambda: train(options)))
 
 

@@ -1,15 +1,6 @@
-"""Methods as the runner sees them: "input", results of another program, or a method of `restoration`.
+"""Methods as the runner sees them: the untouched input, results of another program, or a method of
+`restoration`."""
 
-input                      the picture as it is
-shen2013, yang2010, ...    classical.METHODS
-aha:savedmodel/x.safetensors, or a bare path of weights; x.safetensors@4 with test-time augmentation
-results:FOLDER             pictures that some program wrote, found by the name of the input
-results:FOLDER:PATTERN     the same, named PATTERN, in which {} stands for the name: '{}_out.png', '{}_D'
-NAME=METHOD                METHOD under another name in the tables
-"""
-
-import hashlib
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,14 +8,13 @@ from typing import Protocol
 
 import numpy as np
 
+from evaluation.scored_methods import ResultsSpec, ScoredMethod
 from evaluation.scored_pairs import Pair, Sample
 from restoration import HighlightRemover, Restored, load_method
 from restoration.methods import INPUT, MethodSpec
 from utils.colour import FULL_SCALE, grey_to_rgb
 from utils.errors import UserError
 from utils.image_files import list_pictures, read_picture
-
-RESULTS = "results:"
 
 
 class Method(Protocol):
@@ -122,7 +112,7 @@ class Remover:
     `output` is the stage that TSHRNet gives ("diffuse" or "tone_corrected").
     """
 
-    spec: str
+    spec: MethodSpec
     output: str = "tone_corrected"
     options: dict = field(default_factory=dict)
     timed = True
@@ -155,50 +145,13 @@ def largest_change(image: np.ndarray, diffuse: np.ndarray) -> np.ndarray:
     return change
 
 
-def load(spec: str, output: str = "tone_corrected", options: dict | None = None) -> Method:
-    """The method named `spec`. `options` go to restoration.load_method, `output` to TSHRNet."""
-    if spec == INPUT:
-        return Input()
-    if spec.startswith(RESULTS):
-        folder, pattern = split_results(spec)
-        if not folder.is_dir():
-            raise UserError(f"{spec}: there is no folder {folder}")
-        return Results(folder, pattern)
-    return Remover(spec, output, options or {})
+def load(method: ScoredMethod, output: str = "tone_corrected", options: dict | None = None) -> Method:
+    """The method to run. `options` go to restoration.load_method, `output` to TSHRNet.
 
-
-def split_name(text: str) -> tuple[str | None, str]:
-    """("mine", "results:DIR") of "mine=results:DIR"; (None, text) without a name."""
-    match = re.fullmatch(r"([^/\\:=@]+)=(.+)", text)
-    return (None, text) if match is None or Path(text).exists() else (match[1].strip(), match[2])
-
-
-def split_results(spec: str) -> tuple[Path, str | None]:
-    """Folder and pattern of "results:FOLDER[:PATTERN]"; the pattern holds {} once."""
-    rest = spec.removeprefix(RESULTS)
-    folder, separator, pattern = rest.rpartition(":")
-    if not separator or Path(rest).is_dir():
-        return Path(rest), None
-    if pattern.count("{}") != 1:
-        raise UserError(f"{spec}: the pattern {pattern!r} must hold {{}} once, which stands for the name")
-    return Path(folder), pattern
-
-
-def weights_of(spec: str) -> Path | None:
-    """The file or folder of weights in a method's name, or None."""
-    if spec.startswith(RESULTS):
-        return None
-    path = MethodSpec.parse(spec).weights
-    return path if path is not None and path.exists() else None
-
-
-def weights_hash(spec: str) -> str | None:
-    """First 12 hexadecimal digits of the SHA-256 of the weights (of all files of a folder, by name)."""
-    path = weights_of(spec)
-    if path is None:
-        return None
-    digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        with open(file, "rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:12]
+    Raises UserError for a folder of results that is not there.
+    """
+    if isinstance(method.what, ResultsSpec):
+        if not method.what.folder.is_dir():
+            raise UserError(f"{method.text}: there is no folder {method.what.folder}")
+        return Results(method.what.folder, method.what.pattern)
+    return Input() if method.what.name == INPUT else Remover(method.what, output, options or {})

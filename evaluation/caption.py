@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluation.adapters import RESULTS
 from evaluation.metrics import METRICS
 from evaluation.rows import Row
+from evaluation.scored_methods import ResultsSpec, ScoredMethod
 from evaluation.scored_pairs import PairSet
 from evaluation.settings import PROTOCOLS, Settings
 from evaluation.statistics import RESAMPLES
@@ -51,7 +51,8 @@ def caption(summaries: Sequence[MethodSummary], settings: Settings, given: Circu
 
 def _of_methods(summaries: Sequence[MethodSummary], settings: Settings) -> list[str]:
     sentences = []
-    if any("tshr" in s.spec.lower() for s in summaries if not s.spec.startswith(RESULTS)):
+    computed = [s.spec for s in summaries if not isinstance(ScoredMethod.parse(s.spec).what, ResultsSpec)]
+    if any("tshr" in spec.lower() for spec in computed):
         sentences.append(f"TSHRNet's result: its {settings.output.replace('_', '-')} stage")
     if settings.mask_results:
         sentences.append("results (not the input) multiplied by the object mask")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from evaluation import tables
-from evaluation.adapters import split_name
 from evaluation.caption import Circumstances, caption
 from evaluation.datasets import find_pairs
 from evaluation.figures import write_figures
@@ -17,6 +16,7 @@ from evaluation.paper_tables import PICTURES, paper_tables, shipped_weights
 from evaluation.published import computable, published
 from evaluation.rows import Row, slug
 from evaluation.runner import run
+from evaluation.scored_methods import ScoredMethod
 from evaluation.scored_pairs import PairSet
 from evaluation.settings import PROTOCOLS, EvaluateOptions, Settings
 from evaluation.summary import MethodSummary, column_keys, summarise
@@ -89,16 +89,19 @@ def _evaluate(options: EvaluateOptions, pair_set: PairSet) -> Report:
     settings = options.settings(pair_set.masks_results)
     if options.table == "laboratory":
         settings = replace(settings, metrics=tuple(dict.fromkeys([*settings.metrics, "ssim3d"])))
-    named = [split_name(text) for text in options.methods]
     of_table = [*computable(options.table), *shipped_weights()] if options.table else []
     reference = [options.reference] if options.reference else []
-    methods = list(dict.fromkeys(["input", *of_table, *(spec for _, spec in named), *reference]))
+    # A display name may be given where a method is asked for again.
+    words = [ScoredMethod.parse(word) for word in ("input", *of_table, *options.methods, *reference)]
+    given = {method.text: method for method in words if method.name is not None}
+    methods = list({method.text: given.get(method.text, method) for method in words}.values())
 
-    rows = run(pair_set.pairs, methods, settings, options.out, workers=options.workers, fresh=options.fresh)
-    report = make_report(rows, pair_set, settings, options, {spec: name for name, spec in named if name})
+    texts = [method.text for method in methods]
+    rows = run(pair_set.pairs, texts, settings, options.out, workers=options.workers, fresh=options.fresh)
+    report = make_report(rows, pair_set, settings, options, methods)
     write_files(report, rows, options.out)
     if options.sheets:
-        for spec in methods:
+        for spec in texts:
             sheet = options.out / "sheets" / f"{slug(spec)}.png"
             write_sheet(sheet, spec, rows[spec], pair_set.pairs, settings, options.out)
     if options.figures:
@@ -122,11 +125,11 @@ def make_report(
     pair_set: PairSet,
     settings: Settings,
     options: EvaluateOptions,
-    names: dict[str, str] | None = None,
+    methods: Sequence[ScoredMethod],
 ) -> Report:
-    """The tables of finished rows. `names` are display names by method."""
-    references = dict.fromkeys(["input", options.reference or "input"])
-    summaries = summarise(rows, list(references), options.seed, names)
+    """The tables of finished rows of `methods`."""
+    references = dict.fromkeys(["input", ScoredMethod.parse(options.reference or "input").text])
+    summaries = summarise(rows, list(references), options.seed, methods)
     given = Circumstances(pair_set, options.transfer, options.seed, options.workers)
     clean = clean_table(summaries)
     return Report(

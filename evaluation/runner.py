@@ -22,6 +22,7 @@ from tqdm import tqdm
 from evaluation.adapters import Method, Results, load
 from evaluation.rows import Row, method_folder, slug, stamp
 from evaluation.score_cache import ScoreCache
+from evaluation.scored_methods import ScoredMethod
 from evaluation.scored_pairs import Pair, Sample
 from evaluation.scoring import score_result
 from evaluation.settings import Settings
@@ -76,7 +77,7 @@ def result_file(out: Path, settings: Settings, spec: str, pair: Pair) -> Path:
 
 @cache
 def _method(spec: str, settings: Settings) -> Method:
-    return load(spec, settings.output, settings.remover_options)
+    return load(ScoredMethod.parse(spec), settings.output, settings.remover_options)
 
 
 def _work_all(

@@ -14,8 +14,9 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from evaluation.adapters import Method, weights_hash
+from evaluation.adapters import Method
 from evaluation.rows import Row, method_folder, stamp
+from evaluation.scored_methods import ScoredMethod
 from evaluation.scored_pairs import Pair
 from evaluation.settings import Settings
 from utils.errors import WriteError, reason
@@ -70,7 +71,7 @@ class ScoreCache:
     def _key(self, spec: str, method: Method, pair: Pair) -> str:
         """Changes with everything that can change a score; of a file that is missing, the absence."""
         if spec not in self._weights:
-            self._weights[spec] = weights_hash(spec)
+            self._weights[spec] = ScoredMethod.parse(spec).weights_hash()
         files = pair.files | method.files(pair)
         stamps = [[key, str(path), *stamp(path)] for key, path in sorted(files.items())]
         facts = [

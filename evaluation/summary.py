@@ -3,15 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 
-from evaluation.adapters import RESULTS, split_results, weights_hash, weights_of
 from evaluation.detection import DETECTION
 from evaluation.metrics import METRICS, Metric
 from evaluation.rows import Row
+from evaluation.scored_methods import ScoredMethod, labels
 from evaluation.settings import REGION_NAMES
 from evaluation.statistics import Mean, Paired, mean, paired
 
@@ -72,14 +71,15 @@ def summarise(
     rows: dict[str, list[Row]],
     references: Sequence[str] = ("input",),
     seed: int = 0,
-    names: dict[str, str] | None = None,
+    methods: Sequence[ScoredMethod] | None = None,
 ) -> list[MethodSummary]:
-    """Means and paired differences; `rows` by method hold the same pictures in the same order. `names` are
-    display names by method, where given."""
-    names = names or {}
-    labels = unique_labels([spec for spec in rows if spec not in names]) | names
+    """Means and paired differences; `rows` by method hold the same pictures in the same order. `methods` in
+    that order, where they have display names."""
+    methods = methods or [ScoredMethod.parse(text) for text in rows]
+    label_of = labels(methods)
     summaries = [
-        MethodSummary(spec, labels[spec], weights_hash(spec), of_method) for spec, of_method in rows.items()
+        MethodSummary(method.text, label_of[method.text], method.weights_hash(), rows[method.text])
+        for method in methods
     ]
     keys = column_keys(rows)
     values = {s.spec: {key: _values(s.rows, key) for key in keys} for s in summaries}
@@ -101,18 +101,6 @@ def column_keys(rows: dict[str, list[Row]]) -> list[str]:
     present = {key for of_method in rows.values() for row in of_method for key in row.values}
     ordered = [f"{name}.{region}" for region in REGION_NAMES for name in METRICS] + list(DETECTION)
     return [key for key in ordered if key in present]
-
-
-def unique_labels(specs: Sequence[str]) -> dict[str, str]:
-    """Short names: the file's name for weights, unless two would be the same."""
-    short = {}
-    for spec in specs:
-        if spec.startswith(RESULTS):
-            short[spec] = f"{RESULTS}{split_results(spec)[0].name}"
-        else:
-            short[spec] = Path(spec).name if weights_of(spec) else spec
-    taken = list(short.values())
-    return {spec: label if taken.count(label) == 1 else spec for spec, label in short.items()}
 
 
 def _against(method: dict[str, np.ndarray], reference: dict[str, np.ndarray], seed: int) -> dict:

@@ -84,9 +84,10 @@ def score_scenes(
     pairs: Sequence[Pair], spec: str, map_threshold: str = "0.5", options: dict | None = None
 ) -> dict[str, np.ndarray]:
     """Values by key of COLUMNS, (n,) each; NaN where a scene has none. `options` of HighlightRemover."""
-    from evaluation import adapters  # imports torch, for which --help should not wait
+    from evaluation.adapters import load  # imports torch, for which --help should not wait
+    from evaluation.scored_methods import ScoredMethod
 
-    method = adapters.load(spec, options=options)
+    method = load(ScoredMethod.parse(spec), options=options)
     method.prepare()
     rows = []
     for pair in tqdm(pairs, desc=Path(spec).name, unit="scene", disable=None, leave=False):

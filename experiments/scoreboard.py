@@ -158,9 +158,9 @@ def per_image(groups: dict[str, PairSet], methods: list[str], rows: dict) -> str
 
 
 def _label(spec: str) -> str:
-    from evaluation.adapters import weights_of
+    from evaluation.scored_methods import ScoredMethod
 
-    return Path(spec).name if weights_of(spec) else spec
+    return ScoredMethod.parse(spec).short_name
 
 
 def _cell(rows: list[Row], columns: tuple[tuple[str, int], ...]) -> str:

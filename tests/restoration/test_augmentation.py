@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from evaluation.adapters import weights_of
-from evaluation.summary import unique_labels
+from evaluation.scored_methods import ScoredMethod, labels
 from models import Separation, build_model
 from restoration import HighlightRemover, load_method
 from tests.restoration.fakes import Dimmer
@@ -107,9 +106,9 @@ def test_augmentation_in_the_name_of_a_method(tmp_path):
     image = np.random.default_rng(0).random((32, 32, 3)).astype(np.float32)
     named, asked = load_method(f"{path}@4")(image), load_method(str(path), test_time_augmentation=4)(image)
     assert np.array_equal(named.diffuse, asked.diffuse)
-    assert weights_of(f"{path}@4") == path
-    assert weights_of(str(odd)) == odd
-    assert unique_labels([str(path), f"{path}@4"]) == {
+    assert ScoredMethod.parse(f"{path}@4").weights == path
+    assert ScoredMethod.parse(str(odd)).weights == odd
+    assert labels([ScoredMethod.parse(text) for text in (str(path), f"{path}@4")]) == {
         str(path): "w.safetensors",
         f"{path}@4": "w.safetensors@4",
     }

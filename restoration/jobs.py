@@ -16,6 +16,8 @@ _MAGIC = "*?["
 ENDINGS = {"highlight": "-HFE.png", "specular": "-specular.png", "comparison": "-comparison.png"}
 """Names of the files beside a result, behind the name of the picture."""
 
+DEVELOP_FIRST = "develop it with darktable or RawTherapee and save it as a 16-bit TIFF"
+
 
 @dataclass(frozen=True, eq=False)
 class Job:
@@ -93,7 +95,7 @@ def find_pictures(pattern: str, recursive: bool = False) -> tuple[Listing, Path]
     clips = [path for path in found if is_clip(path)]
     listing = Listing([path for path in found if path not in raw and not is_clip(path)], raw, clips)
     if not (listing.pictures or listing.clips):
-        raise UserError(f"no pictures in {pattern}{_left_out(listing)}")
+        raise UserError("; ".join(describe_left_out(listing)))
     return listing, root
 
 
@@ -104,9 +106,6 @@ def describe_left_out(listing: Listing) -> list[str]:
         kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(listing.others.items()))
         lines.append(f"{listing.others.total()} files that are no pictures ({kinds})")
     return lines
-
-
-DEVELOP_FIRST = "develop it with darktable or RawTherapee and save it as a 16-bit TIFF"
 
 
 def plan_jobs(

@@ -7,6 +7,7 @@ next file gets a new one.
 
 import atexit
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
@@ -46,6 +47,10 @@ def decode_guarded(
 
     Raises UserError, also where decoding takes too long, too much memory, or ends its process.
     """
+    if multiprocessing.current_process().daemon:  # such a process may not start others
+        if admit is not None:
+            admit(math.prod(size_of(data)))
+        return decode(data, max_pixels)
     helper = _take_helper()
     try:
         picture = helper.decode(data, max_pixels, admit)
@@ -147,7 +152,8 @@ def _without_main() -> Iterator[None]:
 
 def start_helper() -> None:
     """Starts a helper process in the background, so that the first picture need not wait for it."""
-    _give_back(_Helper())
+    if not multiprocessing.current_process().daemon:
+        _give_back(_Helper())
 
 
 def _take_helper() -> _Helper:

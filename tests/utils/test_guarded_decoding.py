@@ -1,5 +1,6 @@
 """Decoding in helper processes: the same pictures, and limits that hold."""
 
+import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,15 @@ def test_the_same_picture_as_without_a_helper(deep):
     assert np.array_equal(there.pixels, here.pixels)
     assert np.array_equal(there.alpha, here.alpha)
     assert (there.xmp, there.dpi, there.format) == (here.xmp, here.dpi, here.format)
+    assert sizes == [2400]
+
+
+def test_a_process_that_may_have_no_helpers_decodes_itself(deep, monkeypatch):
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    monkeypatch.setattr(guarded_decoding, "_Helper", None)
+    sizes = []
+    guarded_decoding.start_helper()
+    assert decode_guarded(deep, admit=sizes.append).pixels.shape == (40, 60, 3)
     assert sizes == [2400]
 
 
@@ -64,8 +74,6 @@ def test_a_helper_that_dies_costs_one_file_at_most(deep):
 
 
 def _kill_all():
-    import multiprocessing
-
     for child in multiprocessing.active_children():
         if child.name == "picture-decoder":
             child.kill()

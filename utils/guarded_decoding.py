@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -29,7 +30,12 @@ from utils.image_metadata import PNG_SIGNATURE
 from utils.picture import MAX_PIXELS, Picture
 
 SECONDS, PIXELS_PER_SECOND = 4.0, 2e6
-"""How long decoding may take: a constant, and what the slowest codecs need on a busy machine."""
+"""Seconds of processor time that decoding may take: a constant, and what the slowest codecs need."""
+
+PATIENCE = 5.0
+"""Seconds by the clock for each of them: other programs may run, but a decoder may also just wait."""
+
+_STEP = 0.1  # seconds between two readings of the clocks
 
 SPARE_BYTES = 2**30
 """What a decoder may take beyond what the picture itself needs."""
@@ -109,10 +115,24 @@ class _Helper:
         self._ready = True
 
     def _answer(self, seconds: float):
-        if not self.connection.poll(seconds):
-            self.end()
-            raise UserError(f"the file is damaged (decoding it takes more than {seconds:.0f} s)")
+        start, before = time.monotonic(), self._processor_seconds()
+        while not self.connection.poll(_STEP):
+            waited = time.monotonic() - start
+            now = self._processor_seconds()
+            used = waited if before is None or now is None else now - before
+            if used > seconds or waited > PATIENCE * seconds:
+                self.end()
+                raise UserError(f"the file is damaged (decoding it takes more than {seconds:.0f} s)")
         return self.connection.recv()
+
+    def _processor_seconds(self) -> float | None:
+        """What the process has used since it started; None where the system does not say."""
+        try:
+            with open(f"/proc/{self.process.pid}/stat", encoding="utf-8", errors="replace") as file:
+                fields = file.read().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        except (OSError, IndexError, ValueError):
+            return None
 
     def end(self) -> None:
         self.process.kill()

@@ -53,7 +53,8 @@ def test_errors_come_through(deep):
 
 def test_what_takes_too_long_is_ended_and_the_next_is_decoded(deep, monkeypatch):
     decode_guarded(deep)
-    monkeypatch.setattr(guarded_decoding, "SECONDS", 0.0)
+    monkeypatch.setattr(guarded_decoding, "SECONDS", -1.0)
+    monkeypatch.setattr(guarded_decoding, "_STEP", 0.0)
     with pytest.raises(UserError, match="takes more than"):
         decode_guarded(deep)
     monkeypatch.undo()

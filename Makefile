@@ -6,6 +6,7 @@ PY := $(VENV)/bin/python
 RUN := $(VENV)/.installed-run
 TRAIN := $(VENV)/.installed-train
 DEV := $(VENV)/.installed-dev
+DEMO := $(VENV)/.installed-demo
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -r
 
 # Weights of the demo: trained ones where savedmodel/ holds them, else random ones, which remove nothing sensible.
@@ -22,7 +23,7 @@ LITE_RUN ?= runs/aha-lite
 LITE_SPEED ?= --precision bf16 --channels_last --compile
 DATA ?= ../shared/data
 
-.PHONY: demo test test-fast slow-list fault-test lint docs install package clean train-lite real-score
+.PHONY: demo test test-fast demo-test slow-list fault-test lint docs install package clean train-lite real-score
 
 install: $(DEV)
 
@@ -39,6 +40,10 @@ $(TRAIN): requirements-train.txt requirements.txt constraints.txt | $(PY)
 
 $(DEV): requirements-dev.txt requirements-train.txt requirements.txt constraints.txt | $(PY)
 	$(PIP_INSTALL) requirements-dev.txt
+	touch $@
+
+$(DEMO): requirements-demo.txt | $(DEV)
+	$(PIP_INSTALL) requirements-demo.txt playwright
 	touch $@
 
 demo: $(RUN) $(WEIGHTS)
@@ -60,6 +65,11 @@ test-fast: $(DEV)
 # Measures all tests and writes those over a quarter of a second to tests/slow_tests.txt; on an idle machine.
 slow-list: $(DEV)
 	$(PY) -m pytest -q --record_slow
+
+# The browser interface in a real Chromium, which is installed where it is not (as root, on Debian or Ubuntu).
+demo-test: $(DEMO)
+	command -v chromium > /dev/null || (apt-get update && apt-get install -y --no-install-recommends chromium fonts-dejavu-core)
+	DEMO_SCREENSHOT=docs/demo.png $(PY) -m pytest -q tests/webui
 
 # Damaged, forged and foreign files, kills and full disks, by the hundred; docs/RELIABILITY.md has the table.
 fault-test: $(DEV)

@@ -19,7 +19,7 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 NAME = "specular"
 PACKAGES = (
     "classical", "data", "evaluation", "losses", "models", "recipes", "restoration", "synthetic", "training",
-    "utils", "weights",
+    "utils", "webui", "weights",
 )  # fmt: skip
 SCRIPTS = ("infer", "train", "evaluate", "export", "demo")
 DATA = ("savedmodel",)

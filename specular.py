@@ -45,6 +45,7 @@ COMMANDS = {  # command -> (module, what it does)
     "infer": ("infer", "remove highlights from pictures"),
     "train": ("train", "train a network"),
     "evaluate": ("evaluate", "score methods on pairs of pictures"),
+    "demo": ("demo", "remove highlights in a browser"),
     "check": ("data.check", "verify a data set"),
     "lists": ("data.lists", "write TSHRNet's list files"),
     "tone-correct": ("data.tone_correction", "make TSHRNet's tone-corrected targets"),

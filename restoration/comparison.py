@@ -24,13 +24,14 @@ def comparison_sheet(pixels: np.ndarray, restored: Restored, specular: np.ndarra
     }
     # Made small before anything is turned into floats: the copies of a large picture would be larger.
     return side_by_side(
-        {title: quantise(grey_to_rgb(to_unit(_shrink(layer))), np.uint8) for title, layer in layers.items()}
+        {title: quantise(grey_to_rgb(to_unit(shrink(layer))), np.uint8) for title, layer in layers.items()}
     )
 
 
-def _shrink(layer: np.ndarray) -> np.ndarray:
+def shrink(layer: np.ndarray, longest: int = PANEL) -> np.ndarray:
+    """(H, W) or (H, W, 3) of any picture type, made smaller where a side is longer than `longest` pixels."""
     height, width = layer.shape[:2]
-    scale = PANEL / max(height, width)
+    scale = longest / max(height, width)
     if scale >= 1:
         return layer
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -75,7 +75,10 @@ def test_every_module_can_be_imported(python):
         "import importlib, pkgutil, sys, specular\n"
         "names = [module.name for module in pkgutil.walk_packages(specular.__path__, 'specular.')]\n"
         "for name in names:\n"
-        "    if '__main__' not in name: importlib.import_module(name)\n"
+        "    try:\n"
+        "        if '__main__' not in name: importlib.import_module(name)\n"
+        "    except ModuleNotFoundError as error:\n"
+        "        if error.name != 'gradio': raise\n"
         "print(len(names), [name for name in sys.modules if name.split('.')[0] in ('models', 'training')])",
     )
     count, others = out.split(maxsplit=1)

@@ -1,0 +1,1 @@
+"""The browser interface, with gradio: pictures in, layers side by side, results to download."""

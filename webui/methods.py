@@ -1,0 +1,36 @@
+"""The methods that can be chosen, loaded when they first are."""
+
+import threading
+
+from torch import nn
+
+from classical import METHODS
+from restoration.methods import load_method
+from restoration.pretrained import DEFAULT_NETWORK
+from restoration.remover import HighlightRemover
+from webui.options import DemoOptions
+
+
+class Methods:
+    """Networks and classical methods by name. Thread-safe."""
+
+    def __init__(self, options: DemoOptions):
+        self.names = [DEFAULT_NETWORK, *options.infer_model, *METHODS]
+        self._options = {"device": options.device, "workers": options.workers}
+        self._networks: dict[str, nn.Module] = {}
+        self._lock = threading.Lock()
+
+    def remover(self, name: str, strength: float, test_time_augmentation: int) -> HighlightRemover:
+        """Raises UserError for weights that cannot be read and options that do not fit the method."""
+        with self._lock:
+            if name not in self._networks:
+                self._networks[name] = load_method(name, **self._options).network
+            network = self._networks[name]
+        return HighlightRemover(
+            network, strength=strength, test_time_augmentation=test_time_augmentation, **self._options
+        )
+
+
+def has_augmentation(name: str) -> bool:
+    """Whether test-time augmentation can be asked of a method: classical methods have none."""
+    return name not in METHODS

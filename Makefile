@@ -78,6 +78,7 @@ fault-test: $(DEV)
 lint: $(DEV)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 
 # The pages of docs/ as a site, in site/.
 docs: requirements-docs.txt | $(PY)

@@ -6,7 +6,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Sequence
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 import docstring_parser
 import yaml
@@ -17,7 +17,10 @@ from utils.errors import UserError, run
 
 __all__ = ["build_parser", "parse", "run"]
 
-Options = TypeVar("Options")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Options = TypeVar("Options", bound="DataclassInstance")
 
 
 def parse(

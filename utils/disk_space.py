@@ -14,9 +14,10 @@ def room_for(path: Path, size: int, *, errors: tuple[type[Exception], ...] = ())
 
     errors  what a library raises at a full disk, beside OSError and UserError
     """
+    expected: tuple[type[Exception], ...] = (UserError, OSError, *errors)
     try:
         yield
-    except (UserError, OSError, *errors) as error:
+    except expected as error:
         folder = next(folder for folder in path.absolute().parents if folder.exists())
         free = shutil.disk_usage(folder).free
         raise WriteError(

@@ -74,15 +74,15 @@ def _checked(name: str, value: object, known: Mapping, path: str | os.PathLike) 
         raise UserError(
             f"{path} was written by another version of this program: it has a hyper-parameter {name[:40]!r}"
         )
-    own = known[name]
+    own, checked = known[name], value
     if isinstance(own, tuple):
-        items = list(value) if isinstance(value, list | tuple) else []
-        fits = 0 < len(items) <= LONGEST and all(_fits(item, own[0]) for item in items)
+        checked = tuple(value) if isinstance(value, list | tuple) else ()
+        fits = 0 < len(checked) <= LONGEST and all(_fits(item, own[0]) for item in checked)
     else:
         fits = _fits(value, own)
     if not fits:
         raise UserError(f"{path}: its hyper-parameter {name} is {str(value)[:60]}, which no network can have")
-    return tuple(value) if isinstance(own, tuple) else value
+    return checked
 
 
 def _fits(value: object, own: object) -> bool:

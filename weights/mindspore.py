@@ -79,14 +79,16 @@ def _tensor_fields(message: memoryview) -> tuple[tuple[int, ...], str, memoryvie
     dims: list[int] = []
     kind, content = "", memoryview(b"")
     for number, wire, value in _entries(message):
-        if number == 1 and wire == VARINT:
-            dims.append(value)
-        elif number == 1 and wire == BYTES:  # repeated numbers may be packed
-            dims.extend(_varints(value))
-        elif number == 2 and wire == BYTES:
-            kind = _text(value)
-        elif number == 3 and wire == BYTES:
-            content = value
+        if isinstance(value, int):
+            if number == 1:
+                dims.append(value)
+        elif wire == BYTES:
+            if number == 1:  # repeated numbers may be packed
+                dims.extend(_varints(value))
+            elif number == 2:
+                kind = _text(value)
+            elif number == 3:
+                content = value
     return () if dims == [0] else tuple(dims), kind, content
 
 
@@ -110,7 +112,7 @@ def _fields(message: memoryview, known: dict[int, int]) -> dict[int, list[memory
     """The fields of a message by number; others than `known` (number -> wire type) are left out."""
     found: dict[int, list[memoryview]] = {}
     for number, wire, value in _entries(message):
-        if known.get(number) == wire:
+        if known.get(number) == wire and isinstance(value, memoryview):
             found.setdefault(number, []).append(value)
         elif number in known:
             raise _Malformed(f"field {number} is of another kind")

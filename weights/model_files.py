@@ -197,7 +197,7 @@ def _likely_network(state: dict[str, Tensor]) -> str | None:
     for name in MODELS:
         entries = _entries_of(name)
         scores[name] = len(shapes & entries) / len(shapes | entries)
-    best = max(scores, key=scores.get)
+    best = max(scores, key=lambda name: scores[name])
     return best if scores[best] > 0.5 else None
 
 

@@ -41,7 +41,8 @@ def read_released_tshrnet(path: str | os.PathLike) -> tuple[dict[str, Tensor], i
     trained with. Raises UserError for a missing, damaged or foreign file, several epochs, files of both
     kinds, and files of different widths.
     """
-    state, widths = {}, {}
+    state: dict[str, Tensor] = {}
+    widths: dict[str, int] = {}
     for number, file in enumerate(_four_files(Path(path)), start=1):
         own = _read_unet(file)
         widths[file.name] = own[FIRST_LAYER].shape[0]

@@ -65,13 +65,14 @@ class OpenedPicture:
             diffuse = np.concatenate([diffuse, alpha[..., None]], axis=2)
         if self.image is None:
             return SeparatedPicture(diffuse, specular, restored.highlight, restored.notes)
-        layers = [
+        images = [
             Image.fromarray(layer.squeeze(-1) if layer.shape[2:] == (1,) else layer)
             for layer in (diffuse, specular)
         ]
-        for layer in layers:
-            layer.info |= self.image.info
-        return SeparatedPicture(*layers, Image.fromarray(map_levels(restored.highlight)), restored.notes)
+        for image in images:
+            image.info |= self.image.info
+        highlight = Image.fromarray(map_levels(restored.highlight))
+        return SeparatedPicture(images[0], images[1], highlight, restored.notes)
 
 
 def open_picture(picture: AnyPicture) -> OpenedPicture:

@@ -226,7 +226,8 @@ def _colours(frame: av.VideoFrame, pixel_format: str) -> tuple[int, int, int, in
         return (*colours[:2], 1, 1)  # as `_converted` makes it: BT.709, limited range
     if frame.format.name.startswith("yuvj"):
         return (*colours[:3], 2)
-    return tuple(int(colour) for colour in colours)
+    primaries, transfer, matrix, levels = (int(colour) for colour in colours)
+    return primaries, transfer, matrix, levels
 
 
 def _notes(

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import chain, islice
@@ -125,7 +125,9 @@ class _Clip:
             return (*info.notes, f"it says {info.frames} frames, but only {segments.frames} could be read")
         return info.notes
 
-    def _separated(self, frames: Iterator[ClipFrame]) -> Iterator[tuple[ClipFrame, np.ndarray, np.ndarray]]:
+    def _separated(
+        self, frames: Iterator[ClipFrame]
+    ) -> Generator[tuple[ClipFrame, np.ndarray, np.ndarray], None, None]:
         """Frames in order, each with its picture and its specular layer; a few are in memory at once."""
         separator = self.remover.separator
         threads = separator.workers + 1  # while the others compute, one converts its colours

@@ -11,6 +11,7 @@ import os
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,9 +80,9 @@ class Segments:
         self.changed |= changed
         self.smoother = smoother
         content = io.BytesIO()
-        numbers = dict(zip(NUMBERS, (self.count, self.frames, self.changed), strict=True))
-        arrays = {SMOOTHER + name: array for name, array in smoother.items()}
-        np.savez(content, fingerprint=self.fingerprint, **numbers, **arrays)
+        state: dict[str, Any] = dict(zip(NUMBERS, (self.count, self.frames, self.changed), strict=True))
+        state |= {SMOOTHER + name: array for name, array in smoother.items()}
+        np.savez(content, fingerprint=self.fingerprint, **state)
         write_bytes(self.folder / STATE, content.getvalue())
 
     def remove(self) -> None:

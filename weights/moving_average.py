@@ -11,6 +11,9 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
 
     w <- d w + (1 - d) w_now, d = min(decay, (1 + n) / (10 + n)) after n updates, so that the first, random
     weights are soon forgotten; the first update takes the weights as they are.
+
+    model  the network that is trained; it is not changed
+    decay  d, in [0, 1); near 1 the average reaches far back: 0.999 over about the last thousand updates
     """
 
     @torch.no_grad()

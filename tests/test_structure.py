@@ -1,0 +1,83 @@
+"""The packages' order: imports point one way, and no file or function grows out of hand."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LEVELS = (
+    ("utils", "models"),
+    ("classical", "losses", "data", "synthetic", "weights"),
+    ("recipes", "restoration"),
+    ("training", "evaluation"),
+    ("experiments", "benchmarks", "samples", "faults"),
+)
+LEVEL = {package: level for level, packages in enumerate(LEVELS) for package in packages}
+LONG_FILES = {"utils/image_files.py", "utils/image_decoding.py"}
+"""Files of more than 300 lines that are one idea all the same; the renderer's (synthetic/) too."""
+
+
+def files(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(package: str) -> dict[str, str]:
+    """Package of ours that `package` imports, anywhere in its files -> a file that does."""
+    found = {}
+    for file in files(package):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [node.module or ""]
+            elif isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            else:
+                continue
+            for module in modules:
+                root = module.partition(".")[0]
+                if root in LEVEL and root != package:
+                    found[root] = file.relative_to(ROOT).as_posix()
+    return found
+
+
+@pytest.mark.parametrize("package", LEVEL)
+def test_no_import_points_upward(package: str) -> None:
+    upward = {name: file for name, file in imports(package).items() if LEVEL[name] > LEVEL[package]}
+    assert not upward
+
+
+@pytest.mark.parametrize("package", LEVELS[0])
+def test_the_lowest_packages_import_nothing_of_ours(package: str) -> None:
+    assert not imports(package)
+
+
+def test_packages_of_one_level_do_not_import_in_circles() -> None:
+    graph = {package: set(imports(package)) for package in LEVEL}
+    while graph:
+        free = [package for package, needed in graph.items() if not needed & graph.keys()]
+        assert free, f"a circle among {sorted(graph)}"
+        for package in free:
+            del graph[package]
+
+
+@pytest.mark.parametrize("package", LEVEL)
+def test_files_are_neither_long_nor_scraps(package: str) -> None:
+    lengths = {
+        file.relative_to(ROOT).as_posix(): len(file.read_text(encoding="utf-8").splitlines())
+        for file in files(package)
+        if file.name != "__init__.py"
+    }
+    assert not {file for file, lines in lengths.items() if lines < 25}
+    long = {file for file, lines in lengths.items() if lines > 300 and package != "synthetic"}
+    assert not long - LONG_FILES
+
+
+@pytest.mark.parametrize("package", LEVEL)
+def test_no_function_is_longer_than_60_lines(package: str) -> None:
+    long = {
+        f"{file.relative_to(ROOT)}: {node.name}": node.end_lineno - node.lineno + 1
+        for file in files(package)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 60
+    }
+    assert not long

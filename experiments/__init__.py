@@ -3,6 +3,7 @@
     python -m experiments.scoreboard --data ../shared/data      # shipped weights on all real pairs at hand
     python -m experiments.scene_scores --scenes runs/scenes --methods savedmodel/aha-lite.safetensors
     python -m experiments.ablation --scenes runs/scenes --out runs/ablation      # variants on equal budgets
+    python -m experiments.flicker       # what is removed from a still scene with noise, frame by frame
 
 Commands of other packages that users run:
 

@@ -1,6 +1,7 @@
 """A clip in: its frames one after the other, upright, with all that a result must say of them."""
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,9 @@ from restoration.video.yuv import FORMAT, Coding, to_rgb
 from utils.errors import UserError
 
 DEINTERLACE_FIRST = "it is interlaced; deinterlace it first: ffmpeg -i CLIP -vf bwdif RESULT"
+
+FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,nut"
+"""FFmpeg's names of what may be in a file, whatever its suffix."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +138,14 @@ def read_frames(path: Path, info: ClipInfo, skip: int = 0) -> Iterator[ClipFrame
 
 
 def opened(path: Path) -> av.container.InputContainer:
-    """The container of a clip. Raises UserError."""
+    """The container of a clip. Raises UserError, also for pipes and devices, which may never end."""
     try:
-        # Named as a file: a path such as "http:a.mp4" must not be taken for an address.
-        return av.open(f"file:{os.fspath(path)}", metadata_errors="replace")
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise UserError("cannot read it: it is not an ordinary file")
+        # Named as a file: a path such as "http:a.mp4" must not be taken for an address. Nor may a playlist
+        # that calls itself a clip bring in other files.
+        options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+        return av.open(f"file:{os.fspath(path)}", container_options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise UserError(f"cannot read it: {words(error)}") from error
 

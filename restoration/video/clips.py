@@ -68,6 +68,8 @@ class _Clip:
         self.quiet = quiet
         self.info = read_info(job.source, max_pixels)
         self.smoother = TemporalSmoother(smoothing)
+        self.notes: set[str] = set()
+        """what the remover says, once for all frames"""
         self.segments = Segments(job.outputs["result"], fingerprint(job, remover, self.info, smoothing))
 
     def restore(self) -> None:
@@ -89,7 +91,7 @@ class _Clip:
                 raise
             notes += join(self.job.source, self.segments.paths(), self.job.outputs["result"], self.info)
             self.segments.remove()
-        for note in notes:
+        for note in (*notes, *sorted(self.notes)):
             self._say("note", note)
         if not self.quiet:
             seconds, frames = time.perf_counter() - start, self.segments.frames
@@ -136,13 +138,22 @@ class _Clip:
         try:
             # On an accelerator several frames share a forward.
             for some in iter(lambda: list(islice(frames, separator.batch_size)), []):
-                running.append(pool.submit(_separate, self.remover, some))
+                running.append(pool.submit(self._separate, some))
                 if len(running) > threads:
                     yield from running.popleft().result()
             while running:
                 yield from running.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _separate(self, frames: list[ClipFrame]) -> list[tuple[ClipFrame, np.ndarray, np.ndarray]]:
+        images = [frame.rgb() for frame in frames]
+        results = self.remover.restore_all(images)
+        self.notes.update(note for restored in results for note in restored.notes)
+        return [
+            (frame, image, image - restored.diffuse)
+            for frame, image, restored in zip(frames, images, results, strict=True)
+        ]
 
     def _say(self, kind: str, text: str) -> None:
         tqdm.write(f"{kind}: {self.job.source}: {text}", file=sys.stderr)
@@ -161,14 +172,3 @@ def fingerprint(job: Job, remover: HighlightRemover, info: ClipInfo, smoothing: 
         "encoding": [job.outputs["result"].suffix, smoothing, SEGMENT_FRAMES, av.__version__],
     }
     return content_hash(settings)
-
-
-def _separate(
-    remover: HighlightRemover, frames: list[ClipFrame]
-) -> list[tuple[ClipFrame, np.ndarray, np.ndarray]]:
-    images = [frame.rgb() for frame in frames]
-    results = remover.restore_all(images)
-    return [
-        (frame, image, image - restored.diffuse)
-        for frame, image, restored in zip(frames, images, results, strict=True)
-    ]

@@ -8,6 +8,7 @@ MODULES = (
     "evaluate",
     "benchmark",
     "experiments.ablation",
+    "experiments.flicker",
     "experiments.scene_scores",
     "experiments.scoreboard",
     "benchmarks.training_throughput",

@@ -26,6 +26,7 @@ from tests.restoration.video.clip_files import (  # noqa: E402
     times_of,
     write_clip,
 )
+from utils.errors import UserError  # noqa: E402
 
 LOSSLESS = {"codec": "ffv1", "pixel_format": "yuv444p"}
 
@@ -294,6 +295,24 @@ def test_a_bad_clip_is_named_and_the_others_are_done(tmp_path, capsys):
     assert f"failed: {text.source}: cannot read it: Invalid data" in said
     assert f"failed: {sound.source}: cannot read it:" in said
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["clip-removed.mp4"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["#EXTM3U\n#EXTINF:1,\nclip.mp4\n", "ffconcat version 1.0\nfile clip.mp4\n"],
+    ids=["hls", "concat"],
+)
+def test_a_playlist_that_calls_itself_a_clip_is_refused(tmp_path, text):
+    write_clip(tmp_path / "clip.mp4", noisy_pictures(2))
+    (tmp_path / "list.mp4").write_text(text)
+    with pytest.raises(UserError, match="cannot read it: Invalid"):
+        read_info(tmp_path / "list.mp4", 10**6)
+
+
+def test_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(UserError, match="not an ordinary file"):
+        read_info(tmp_path / "pipe.mp4", 10**6)
 
 
 def test_too_large_frames_are_refused(tmp_path, capsys):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention import GROUPS, cell_strength
+from models.attention import GROUPS, cell_strength, transfer
 from models.gated_conv import SLOPE, GatedConv2d
 from models.refine import AttentionRefineNet
 
@@ -21,7 +21,7 @@ def make_plain(network: nn.Module) -> nn.Module:
         if isinstance(module, GatedConv2d):
             module.forward = types.MethodType(_two_convolutions, module)
         elif isinstance(module, AttentionRefineNet):
-            module._attention = types.MethodType(_whole_attention, module)
+            module.attend = types.MethodType(_whole_attention, module)
     return network
 
 
@@ -42,7 +42,7 @@ def _two_convolutions(self: GatedConv2d, x: Tensor) -> Tensor:
     return content * torch.sigmoid(gate)
 
 
-def _whole_attention(self: AttentionRefineNet, highlight: Tensor, p2: Tensor) -> Tensor:
+def _whole_attention(self: AttentionRefineNet, highlight: Tensor, p1: Tensor, p2: Tensor) -> list[Tensor]:
     """The equations of models/attention.py, every map in memory at once: (B, 3, n, n)."""
     strength = cell_strength(highlight)
     features = F.interpolate(p2, scale_factor=0.5, mode="bilinear", align_corners=False)
@@ -54,7 +54,8 @@ def _whole_attention(self: AttentionRefineNet, highlight: Tensor, p2: Tensor) ->
     for weight in (strength.flatten(2).unsqueeze(-1), 1 - strength.flatten(2).unsqueeze(-1)):
         pairs = weight @ weight.transpose(2, 3)
         scores.append(torch.softmax(cosine * pairs, dim=2) * pairs)
-    return self.attention_trans(torch.cat(scores, dim=1))
+    attention = self.attention_trans(torch.cat(scores, dim=1))
+    return [transfer(p1, attention), transfer(p2, attention)]
 
 
 def _tokens(features: Tensor) -> Tensor:

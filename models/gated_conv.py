@@ -39,16 +39,25 @@ class GatedConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, out, H / stride, W / stride)."""
         # One convolution with twice the output channels reads x once.
+        weight, bias = self.joint_weights()
+        both = F.conv2d(x, weight, bias, self.conv.stride, self.conv.padding, self.conv.dilation)
+        return gated(both, self.activation)
+
+    def joint_weights(self) -> tuple[Tensor, Tensor]:
+        """Weight (2 out, in, k, k) and bias (2 out,) of both convolutions, spectral norms divided out."""
         if self.spectral:
             weights = [self.conv.normalised_weight(), self.conv_mask.normalised_weight()]
         else:
             weights = [self.conv.weight, self.conv_mask.weight]
-        weight, bias = torch.cat(weights), torch.cat([self.conv.bias, self.conv_mask.bias])
-        both = F.conv2d(x, weight, bias, self.conv.stride, self.conv.padding, self.conv.dilation)
-        content, gate = both.chunk(2, dim=1)
-        if self.activation:
-            content = F.leaky_relu(content, SLOPE)
-        return content * torch.sigmoid(gate)
+        return torch.cat(weights), torch.cat([self.conv.bias, self.conv_mask.bias])
+
+
+def gated(both: Tensor, activation: bool) -> Tensor:
+    """conv(x) and conv_mask(x) side by side, (B, 2 out, H, W) -> (B, out, H, W)."""
+    content, gate = both.chunk(2, dim=1)
+    if activation:
+        content = F.leaky_relu(content, SLOPE)
+    return content * torch.sigmoid(gate)
 
 
 class UpsampleGatedConv2d(nn.Module):

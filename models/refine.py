@@ -4,11 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.attention import GROUPS, attention_scores, cell_strength, transfer
+from models.attention import GROUPS, attended, cell_strength
 from models.bounds import straight_through_clamp
 from models.gated_conv import GatedConv2d, UpsampleGatedConv2d, in_pairs
 
 PROJECTION_SEED = 2024
+ATTENTION_STRIP = 512  # columns of the attention maps alive at once; all of them up to 176x176 pixels
 
 
 class AttentionRefineNet(nn.Module):
@@ -56,15 +57,23 @@ class AttentionRefineNet(nn.Module):
         x = self.refine4(x) + x
         p2 = self.refine5(x) + x
 
-        attention = self._attention(highlight, p2)
-        x = torch.cat([p2, self.conv_P2(transfer(p2, attention))], dim=1)
-        x = torch.cat([self.refine6(x), self.conv_P1(transfer(p1, attention))], dim=1)  # 1/2
+        mixed_p1, mixed_p2 = self.attend(highlight, p1, p2)
+        x = torch.cat([p2, self.conv_P2(mixed_p2)], dim=1)
+        x = torch.cat([self.refine6(x), self.conv_P1(mixed_p1)], dim=1)  # 1/2
         return self.refine7(x).clamp(0, 1)
 
-    def _attention(self, highlight: Tensor, p2: Tensor) -> Tensor:
+    def attend(self, highlight: Tensor, p1: Tensor, p2: Tensor) -> list[Tensor]:
+        """p1 (B, full, H/2, W/2) and p2 (B, quarter, H/4, W/4) with their cells mixed by attention."""
         strength = cell_strength(highlight)
-        features = F.interpolate(p2, scale_factor=0.5, mode="bilinear", align_corners=False)
-        return self.attention_trans(attention_scores(strength, self.attention_projection(strength), features))
+        features = F.interpolate(p2, scale_factor=0.5, mode="bilinear", align_corners=False)  # 1/8
+        return attended(
+            strength,
+            self.attention_projection(strength),
+            features,
+            self.attention_trans,
+            (p1, p2),
+            strip=None if torch.is_grad_enabled() else ATTENTION_STRIP,
+        )
 
 
 class FigureRefineNet(nn.Module):

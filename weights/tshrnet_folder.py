@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from utils.errors import UserError
+from utils.errors import UserError, reason
 from weights.mindspore import read_mindspore
 from weights.pickled import read_pickled, state_dict_in
 
@@ -25,10 +25,13 @@ MINDSPORE_NAMES = {
 
 
 def is_released_tshrnet(path: str | os.PathLike) -> bool:
-    """True for a folder with any of the authors' files in it, and for one such file."""
+    """True for a folder with any of the authors' files in it, and for one such file.
+
+    Raises UserError for a folder that cannot be read.
+    """
     path = Path(path)
     if path.is_dir():
-        return any(FILE_NAME.fullmatch(entry.name) for entry in path.iterdir())
+        return any(FILE_NAME.fullmatch(entry.name) for entry in _entries(path))
     return FILE_NAME.fullmatch(path.name) is not None
 
 
@@ -68,10 +71,17 @@ def _torch_name(name: str) -> str:
     return f"{layer}.{MINDSPORE_NAMES.get(entry, entry)}"
 
 
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"the folder {folder} cannot be read ({reason(error)})") from error
+
+
 def _four_files(path: Path) -> list[Path]:
     folder = path if path.is_dir() else path.parent
     groups: dict[tuple[int, str], dict[int, Path]] = {}
-    for entry in sorted(folder.iterdir()):
+    for entry in _entries(folder):
         if match := FILE_NAME.fullmatch(entry.name):
             groups.setdefault((int(match[2]), match[3].lower()), {})[int(match[1])] = entry
     if match := FILE_NAME.fullmatch(path.name):

@@ -41,13 +41,13 @@ def count(model) -> int:
 
 
 def test_parity_with_the_authors_outputs(released):
-    truth = np.load(GOLDEN / "aha_released_seed0_96.npz")
+    expected = np.load(GOLDEN / "aha_released_seed0_96.npz")
     discriminator = build_discriminator().eval()
     discriminator.load_state_dict(golden_state(released_keys("discriminator")))
     image = torch.from_numpy(golden_image(96))[None]
     with torch.inference_mode():
         result = released(image)
-        scores = discriminator(torch.from_numpy(truth["composite"])[None], result.highlight)
+        scores = discriminator(torch.from_numpy(expected["composite"])[None], result.highlight)
     found = {
         "highlight": (result.highlight, 1e-5),
         "coarse": (result.stages["coarse"], 1e-5),
@@ -57,7 +57,7 @@ def test_parity_with_the_authors_outputs(released):
         "discriminator": (scores, 1e-3),
     }
     for name, (value, tolerance) in found.items():
-        assert np.abs(value[0].numpy() - truth[name]).max() <= tolerance, name
+        assert np.abs(value[0].numpy() - expected[name]).max() <= tolerance, name
 
 
 def test_names_and_counts_are_the_authors():

@@ -59,3 +59,12 @@ def test_other_folders_and_files_are_refused(tmp_path):
     torch.save({"epoch": 3, "model": {}}, tmp_path / "UNet2_60.pth")
     with pytest.raises(UserError, match=r"UNet2_60\.pth holds no weights"):
         read_released_tshrnet(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("pathlib.Path.iterdir", refuse)
+    with pytest.raises(UserError, match=r"cannot be read \(Permission denied\)"):
+        is_released_tshrnet(tmp_path)

@@ -6,11 +6,11 @@ network = torch.hub.load("OWNER/REPOSITORY", "aha", weights="Nature.mdl")
 network = torch.hub.load(".", "aha_lite", source="local")               # in a checkout
 """
 
-from pathlib import Path
+from pathlib import Path as _Path  # every public callable is an entry point
 
 dependencies = ["torch", "torchvision", "numpy", "scipy", "cv2", "skimage", "safetensors", "PIL"]
 
-_SHIPPED = Path(__file__).resolve().parent / "savedmodel" / "aha-lite.safetensors"
+_SHIPPED = _Path(__file__).resolve().parent / "savedmodel" / "aha-lite.safetensors"
 
 
 def highlight_remover(weights: str | None = None, **options):

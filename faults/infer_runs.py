@@ -5,6 +5,7 @@ file. Nothing is removed from the pictures (`--method input`): what is tried is 
 """
 
 import os
+import queue
 import re
 import shutil
 import signal
@@ -14,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ COUNT = 30
 """Kills; the other rows have a part of it, the long run 20,000 pictures for 30 kills."""
 
 PICTURES = 40
+AT_ONCE = 2  # attempts side by side
 SOAK = 20_000
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 130, signal.SIGHUP: 130}
 
@@ -36,63 +39,92 @@ SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 130, signal.SIGHUP: 130}
 def run(seed: int, count: int = COUNT) -> list[Row]:
     """A row for each kind of trouble."""
     rng = np.random.default_rng(seed)
+    few = max(1, count // 10)
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        _pictures(place / "in", PICTURES)
-        seconds = _measured(place)
-        few = max(1, count // 10)
-        rows = [
-            _each("infer.py killed (SIGKILL)", count, lambda _: _kill(place, rng.uniform(0, seconds))),
+        places = [Path(name) / str(number) for number in range(AT_ONCE)]
+        for place in places:
+            _pictures(place / "in", PICTURES, (96, 128))
+        seconds = _measured(places[0])
+        moments = rng.uniform(0, seconds, count)
+        stops = rng.uniform(0.5, 1, max(1, count // 3)) * seconds
+        rooms = rng.integers(0, 30_000, few)  # bytes; a result has some 37,000
+        signals = list(SIGNALS)
+        return [
+            _each("infer.py killed (SIGKILL)", count, places, lambda place, n: _kill(place, moments[n])),
             _each(
                 "infer.py ended by Ctrl-C, SIGTERM or SIGHUP",
-                max(1, count // 3),
-                lambda number: _stop(place, list(SIGNALS)[number % 3], rng.uniform(0.5, 1) * seconds),
+                len(stops),
+                places,
+                lambda place, n: _stop(place, signals[n % len(signals)], stops[n]),
             ),
-            _each("files that may not grow, as on a full disk", few, lambda _: _no_room(place, rng)),
-            _each("two infer.py write into one folder", few, lambda _: _two(place)),
             _each(
-                "the output folder vanishes midway", few, lambda _: _vanish(place, rng.uniform(0, seconds))
+                "files that may not grow, as on a full disk",
+                few,
+                places,
+                lambda place, n: _no_room(place, int(rooms[n])),
             ),
-            _each("inputs are rewritten while they are read", few, lambda _: _rewrite(place, rng)),
-            _soak(place, max(1000, SOAK * count // COUNT)),
+            _each("two infer.py write into one folder", few, places, lambda place, _: _two(place)),
+            _each(
+                "the output folder vanishes midway", few, places, lambda place, n: _vanish(place, moments[n])
+            ),
+            _each(
+                "inputs are rewritten while they are read", few, places, lambda place, n: _rewrite(place, n)
+            ),
+            _soak(Path(name) / "soak", max(1000, SOAK * count // COUNT)),
         ]
-    return rows
 
 
-def _each(what: str, count: int, attempt: Callable[[int], None]) -> Row:
-    """`count` attempts, each of which raises AssertionError or UserError where something is wrong."""
-    wrong = []
-    for number in range(count):
+def _each(what: str, count: int, places: Sequence[Path], attempt: Callable[[Path, int], None]) -> Row:
+    """`count` attempts, one in each of `places` at a time; each raises AssertionError or UserError where
+    something is wrong."""
+    free: queue.SimpleQueue[Path] = queue.SimpleQueue()
+    for place in places:
+        free.put(place)
+
+    def one(number: int) -> str | None:
+        place = free.get()
         try:
-            attempt(number)
+            attempt(place, number)
         except (AssertionError, UserError) as error:
-            wrong.append(str(error))
+            return str(error) or "it failed"
+        finally:
+            free.put(place)
+        return None
+
+    with ThreadPoolExecutor(len(places)) as pool:
+        wrong = [words for words in pool.map(one, range(count)) if words]
     outcome = f"first failure: {wrong[0]}" if wrong else "results whole or absent; the next run finished all"
     return Row(what, count, len(wrong), outcome)
 
 
-def _pictures(folder: Path, count: int) -> None:
-    folder.mkdir()
+def _pictures(folder: Path, count: int, size: tuple[int, int]) -> None:
+    folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for number in range(count):
-        pixels = rng.integers(0, 256, (96, 128, 3), dtype=np.uint8)
+        pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
         write_picture(folder / f"{number:05d}.png", Picture(pixels))
 
 
-def _start(place: Path, *options: str, before: Callable[[], None] | None = None) -> subprocess.Popen:
-    def prepare() -> None:
-        for number in SIGNALS:  # a shell's background jobs ignore some, and children inherit that
-            signal.signal(number, signal.SIG_DFL)
-        if before is not None:
-            before()
+# A shell's background jobs ignore some signals, and children inherit that; 0 bytes of room: no limit.
+_LAUNCHER = """
+import os, resource, signal, sys
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+room = int(sys.argv[1])
+if room:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+os.execv(sys.executable, [sys.executable, "infer.py", *sys.argv[2:]])
+"""
 
+
+def _start(place: Path, *options: str, room: int = 0) -> subprocess.Popen:
+    paths = ["-i", place / "in", "-o", place / "out"]
     return subprocess.Popen(
-        [sys.executable, "infer.py", "-i", place / "in", "-o", place / "out", "--method", "input", *options],
+        [sys.executable, "-c", _LAUNCHER, str(room), *paths, "--method", "input", *options],
         cwd=Path(__file__).parents[1],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=prepare,
     )
 
 
@@ -150,14 +182,9 @@ def _stop(place: Path, number: signal.Signals, after: float) -> None:
     _finish_and_check(place)
 
 
-def _no_room(place: Path, rng: np.random.Generator) -> None:
-    import resource
-
+def _no_room(place: Path, room: int) -> None:
     _fresh(place)
-    room = int(rng.integers(0, 30_000))  # a result has some 37 kB
-    said = _finished(
-        _start(place, before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))), (1,)
-    )
+    said = _finished(_start(place, room=room + 1), (1,))
     assert len(re.findall("cannot write", said)) == PICTURES, said[-300:]
     assert not os.listdir(place / "out"), "files are left"
     _finish_and_check(place)
@@ -179,8 +206,9 @@ def _vanish(place: Path, after: float) -> None:
     _finish_and_check(place)
 
 
-def _rewrite(place: Path, rng: np.random.Generator) -> None:
+def _rewrite(place: Path, seed: int) -> None:
     _fresh(place)
+    rng = np.random.default_rng(seed)
     sources = sorted((place / "in").iterdir())
     contents = [path.read_bytes() for path in sources]
     stop = threading.Event()
@@ -204,7 +232,8 @@ def _rewrite(place: Path, rng: np.random.Generator) -> None:
 
 def _soak(place: Path, count: int) -> Row:
     """Many pictures in one process: memory and open files after each tenth."""
-    source, out = place / "in" / "00000.png", place / "many"
+    _pictures(place / "in", 1, (24, 32))
+    source, out = place / "in" / "00000.png", place / "out"
     remover = load_method("input", workers=1)
     memory, files = [], []
     done = 0

@@ -11,7 +11,7 @@ LEVELS = (
     ("classical", "losses", "data", "synthetic", "weights"),
     ("recipes", "restoration"),
     ("training", "evaluation"),
-    ("experiments", "benchmarks", "samples", "faults"),
+    ("experiments", "benchmarks", "samples", "faults", "webui"),
 )
 LEVEL = {package: level for level, packages in enumerate(LEVELS) for package in packages}
 LONG_FILES = {"utils/image_files.py", "utils/image_decoding.py"}

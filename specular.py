@@ -46,6 +46,7 @@ COMMANDS = {  # command -> (module, what it does)
     "train": ("train", "train a network"),
     "evaluate": ("evaluate", "score methods on pairs of pictures"),
     "demo": ("demo", "remove highlights in a browser"),
+    "export": ("export", "write a network as ONNX or TorchScript"),
     "check": ("data.check", "verify a data set"),
     "lists": ("data.lists", "write TSHRNet's list files"),
     "tone-correct": ("data.tone_correction", "make TSHRNet's tone-corrected targets"),

@@ -31,20 +31,7 @@ def build_page(options: DemoOptions, sessions: Sessions) -> gr.Blocks:
                     elem_id="pictures",
                 )
                 method = gr.Dropdown(actions.methods.names, value=actions.methods.names[0], label="Method")
-                strength = gr.Slider(
-                    0,
-                    MAX_STRENGTH,
-                    1,
-                    step=0.05,
-                    label="Strength",
-                    info="how much of what is found is removed",
-                )
-                augmentation = gr.Radio(
-                    list(AUGMENTATION),
-                    value="off",
-                    label="Test-time augmentation",
-                    info="removes only what altered copies show too: fewer mistakes, less removal, slower",
-                )
+                strength, augmentation = _strength(), _augmentation()
                 start = gr.Button("Remove highlights", variant="primary", elem_id="start")
             with gr.Column(scale=2):
                 messages = gr.Textbox(label="Messages", visible=False, elem_id="messages")
@@ -81,6 +68,16 @@ def build_page(options: DemoOptions, sessions: Sessions) -> gr.Blocks:
         )
         page.unload(actions.end)
     return page
+
+
+def _strength() -> gr.Slider:
+    info = "how much of what is found is removed"
+    return gr.Slider(0, MAX_STRENGTH, 1, step=0.05, label="Strength", info=info)
+
+
+def _augmentation() -> gr.Radio:
+    info = "removes only what altered copies show too: fewer mistakes, less removal, slower"
+    return gr.Radio(list(AUGMENTATION), value="off", label="Test-time augmentation", info=info)
 
 
 class _Actions:

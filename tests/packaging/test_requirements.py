@@ -15,6 +15,7 @@ PROJECTS = {  # module -> its project, where the names differ
     "yaml": "PyYAML",
     "pillow_heif": "pillow-heif",
     "lazy_loader": "lazy-loader",
+    "starlette": "gradio",  # which is built on it
 }
 TOOLS = {"ruff", "mypy", "types-PyYAML", "hatchling", "build", "mkdocs-material"}
 """Run as commands, not imported."""
@@ -37,7 +38,7 @@ def imported() -> set[str]:
                 modules |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 modules.add((node.module or "").partition(".")[0])
-    foreign = modules - OURS - sys.stdlib_module_names - {"__future__"}
+    foreign = modules - OURS - sys.stdlib_module_names - {"__future__", "_typeshed"}
     return {PROJECTS.get(module, module) for module in foreign}
 
 

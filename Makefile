@@ -42,8 +42,9 @@ $(DEV): requirements-dev.txt requirements-train.txt requirements.txt constraints
 	$(PIP_INSTALL) requirements-dev.txt
 	touch $@
 
+# Without constraints.txt: gradio 6 takes no Pillow of 13, so the one in $(VENV) becomes 12.
 $(DEMO): requirements-demo.txt | $(DEV)
-	$(PIP_INSTALL) requirements-demo.txt playwright
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-demo.txt playwright
 	touch $@
 
 demo: $(RUN) $(WEIGHTS)

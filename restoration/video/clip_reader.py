@@ -14,6 +14,8 @@ from av.sidedata.sidedata import Type as SideDataType
 from restoration.video.yuv import FORMAT, Coding, to_rgb
 from utils.errors import UserError
 
+ONE_THREAD = 1
+"""For FFmpeg's conversions of colours: with more, the first small frames come out wrong now and then."""
 DEINTERLACE_FIRST = "it is interlaced; deinterlace it first: ffmpeg -i CLIP -vf bwdif RESULT"
 
 FORMATS = "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,asf,flv,ogg,nut"
@@ -205,8 +207,10 @@ def _converted(frame: av.VideoFrame, pixel_format: str) -> av.VideoFrame:
     if name.replace("yuvj", "yuv") == pixel_format:
         return frame
     if frame.format.is_rgb or frame.format.has_palette:
-        return frame.reformat(format=pixel_format, dst_colorspace="ITU709", dst_color_range="MPEG")
-    return frame.reformat(format=pixel_format)
+        return frame.reformat(
+            format=pixel_format, dst_colorspace="ITU709", dst_color_range="MPEG", threads=ONE_THREAD
+        )
+    return frame.reformat(format=pixel_format, threads=ONE_THREAD)
 
 
 def _planes(frame: av.VideoFrame) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from restoration.video.clip_reader import ClipInfo, is_cover, opened, words
+from restoration.video.clip_reader import ONE_THREAD, ClipInfo, is_cover, opened, words
 from utils.atomic import atomic_path
 from utils.errors import UserError
 
@@ -69,7 +69,7 @@ class SegmentWriter:
         frame = _frame_of(planes, info)
         frame.pts, frame.time_base, frame.duration = time, info.time_base, duration
         if frame.format.name != self._stream.codec_context.pix_fmt:
-            frame = frame.reformat(format=self._stream.codec_context.pix_fmt)
+            frame = frame.reformat(format=self._stream.codec_context.pix_fmt, threads=ONE_THREAD)
         self._file.mux(self._stream.encode(frame))
 
     def __exit__(self, kind: object, *_: object) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 av = pytest.importorskip("av")
 
+from restoration.video.clip_reader import ONE_THREAD  # noqa: E402
 from restoration.video.yuv import Coding, subtract, to_rgb  # noqa: E402
 
 MATRICES = {1: "ITU709", 6: "SMPTE170M", 9: "BT2020"}
@@ -19,7 +20,10 @@ def _smooth_picture(size=(32, 48)):
 def _planes(picture, pixel_format, matrix, colour_range):
     levels = np.rint(picture * 65535).astype(np.uint16)
     frame = av.VideoFrame.from_ndarray(levels, "rgb48le").reformat(
-        format=pixel_format, dst_colorspace=MATRICES[matrix], dst_color_range=colour_range
+        format=pixel_format,
+        dst_colorspace=MATRICES[matrix],
+        dst_color_range=colour_range,
+        threads=ONE_THREAD,
     )
     dtype = np.uint8 if frame.format.components[0].bits == 8 else np.uint16
     return [np.frombuffer(p, dtype).reshape(p.height, -1)[:, : p.width].copy() for p in frame.planes]

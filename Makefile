@@ -17,7 +17,8 @@ WEIGHTS := $(firstword $(wildcard $(TRAINED)) demo/untrained.safetensors)
 # without it the generator draws everything itself.
 MATERIAL ?=
 SCENES ?= runs/scenes
-SCENE_COUNT ?= 18000
+SCENE_COUNT ?= 23000
+LITE_INIT ?=
 LITE_RUN ?= runs/aha-lite
 # What halves the time on a CPU with AVX512-BF16 and a C++ compiler; leave it empty elsewhere.
 LITE_SPEED ?= --precision bf16 --channels_last --compile
@@ -90,37 +91,30 @@ docs: requirements-docs.txt | $(PY)
 package: $(DEV)
 	$(PY) -m build
 
-# From scratch, unattended; the same command goes on where it was stopped. The scenes are rendered once; the
-# network first learns where highlights are, then, at a falling rate, to leave everything else alone; the third
-# part removes more, the fourth, branched off it, less. What is shipped is the mean of checkpoints of both.
+# From scratch, unattended; the same command goes on where it was stopped. The scenes are rendered once; the first
+# part learns at one rate, the second, on larger crops, at a falling one; the mean of checkpoints of both is shipped.
+# LITE_INIT: weights to start from, which saves most of the first part.
 LITE_TRAINING = --model aha-lite --dataroot $(SCENES) --lambda_content 0 --lambda_ssim 0 --lambda_gan 0 \
-  --lambda_perceptual 0 --lambda_squared 100 --lambda_direct 2 --lambda_map 0.3 --log_floor 1e-5 \
-  --size 0 --crop 96 --rotate --highlight_scaling 0.3 --exposure_jitter 0.3 --temperature_jitter 0.05 \
-  --clip_grad 1 --val_share 0.01 $(LITE_SPEED)
+  --lambda_perceptual 0 --lambda_squared 100 --lambda_log 0.1 --log_floor 1e-5 --lambda_highlight 0.3 \
+  --lambda_direct 2 --lambda_cross_entropy 1 --optimizer muon --lr_g 1.5e-3 --clip_grad 1 --size 0 --rotate \
+  --highlight_scaling 0.3 --val_share 0.003 --val_every 1000 --keep_checkpoints 40 $(LITE_SPEED)
 
 # Of TrashNet's photographs cardboard and paper: its plastic shines.
 train-lite: $(TRAIN)
-	$(PY) -m synthetic --out $(SCENES) --train $(SCENE_COUNT) --test 300 --size 192 --seed 0 \
+	$(PY) -m synthetic --out $(SCENES) --train $(SCENE_COUNT) --test 300 --size 384 --seed 0 \
 	  --composition mixed $(if $(MATERIAL),--textures $(MATERIAL)/textures_ambientcg \
 	  --materials $(MATERIAL)/materials --envmaps $(MATERIAL)/envmaps --photos '$(MATERIAL)/photos/trashnet_matte/[cp]a*' \
 	  $(MATERIAL)/photos/budgie_backgrounds $(MATERIAL)/photos/wesaturate_cc0)
-	$(PY) train.py --runs_name $(LITE_RUN)/first $(LITE_TRAINING) --batch_size 16 --max_steps 3000 \
-	  --val_every 1000 --lr_g 3e-3 --lr_schedule constant --warmup_steps 100 --lambda_log 0.03 --seed 0
-	$(PY) train.py --runs_name $(LITE_RUN)/second $(LITE_TRAINING) --batch_size 8 --max_steps 12000 \
-	  --val_every 2000 --keep_checkpoints 6 --lr_g 2e-3 --lr_schedule cosine --warmup_steps 50 --ema_decay 0.9997 \
-	  --lambda_log 0.1 --lambda_untouched 0.1 --lambda_highlight 0.2 --seed 1 \
+	$(PY) train.py --runs_name $(LITE_RUN)/first $(LITE_TRAINING) --crop 160 --scale_jitter 0.4 1.2 --batch_size 4 \
+	  --max_steps 10000 --lr_schedule constant --warmup_steps 200 --ema_decay 0.9995 --lambda_chroma 2 \
+	  --lambda_untouched 0.1 --exposure_jitter 0.3 --temperature_jitter 0.05 --seed 11 \
+	  $(if $(LITE_INIT),--init_from $(LITE_INIT))
+	$(PY) train.py --runs_name $(LITE_RUN)/second $(LITE_TRAINING) --crop 192 --scale_jitter 0.5 1.2 --batch_size 3 \
+	  --max_steps 8000 --lr_schedule cosine --warmup_steps 100 --ema_decay 0.999 --lambda_chroma 3 \
+	  --lambda_untouched 0.2 --exposure_jitter 0.8 --temperature_jitter 0.08 --seed 12 \
 	  --init_from $(LITE_RUN)/first/last.safetensors
-	$(PY) -m weights.average $(LITE_RUN)/second/best-0000[468]*.pt $(LITE_RUN)/second/best-0001*.pt \
-	  $(LITE_RUN)/second.safetensors
-	$(PY) train.py --runs_name $(LITE_RUN)/third $(LITE_TRAINING) --optimizer muon --batch_size 8 --max_steps 16800 \
-	  --val_every 2000 --keep_checkpoints 10 --lr_g 2e-3 --lr_schedule cosine --warmup_steps 100 --ema_decay 0.9997 \
-	  --lambda_log 0.1 --lambda_untouched 0.1 --lambda_highlight 0.3 --seed 2 --init_from $(LITE_RUN)/second.safetensors
-	$(PY) -m weights.average $(LITE_RUN)/third/best-00010000.pt $(LITE_RUN)/third.safetensors
-	$(PY) train.py --runs_name $(LITE_RUN)/fourth $(LITE_TRAINING) --optimizer muon --batch_size 8 --max_steps 5200 \
-	  --val_every 1000 --keep_checkpoints 10 --lr_g 1.2e-3 --lr_schedule cosine --warmup_steps 100 --ema_decay 0.9997 \
-	  --lambda_log 0.1 --lambda_untouched 0.4 --lambda_highlight 0.3 --seed 4 --init_from $(LITE_RUN)/third.safetensors
-	$(PY) -m weights.average $(LITE_RUN)/third/best-0001*.pt $(LITE_RUN)/fourth/best-0000[34]*.pt \
-	  $(LITE_RUN)/fourth/best-00005200.pt $(TRAINED)
+	$(PY) -m weights.average $(LITE_RUN)/first/best-0000[89]000.pt $(LITE_RUN)/first/best-00010000.pt \
+	  $(LITE_RUN)/second/best-0000[5678]000.pt $(TRAINED)
 
 # Scores of the shipped weights, the untouched input and the classical methods on real pairs.
 real-score: $(TRAIN)

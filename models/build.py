@@ -30,6 +30,8 @@ class ModelSpec:
     tiles_at_once          tiles side by side that keep a process under 4 GB (aha-lite: 2 GB) on the CPU
     working_size           longer side in pixels to which larger pictures are reduced for the network
                            (restoration/working_scale.py); None: it sees them at full size
+    copies                 of a picture in test-time augmentation by default
+                           (restoration/test_time_augmentation.py)
     composes               True where diffuse = (1 - A) I + A N, so that A = 0 leaves a pixel untouched
     """
 
@@ -40,6 +42,7 @@ class ModelSpec:
     tiles_at_once: int
     composes: bool
     working_size: int | None = None
+    copies: int = 1
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class _Entry:
     tiles_at_once: int = 2
     composes: bool = True
     working_size: int | None = None
+    copies: int = 1
 
 
 def _released_aha(widths, dilations, bounded, achromatic, trunk_channels) -> AHANet:
@@ -138,6 +142,8 @@ MODELS: dict[str, _Entry] = {
         tile=768,
         # The objects of its training scenes are as large as those of a photograph of this size.
         working_size=256,
+        # Looking at the mirror image, too, costs little at that size and spares painted things.
+        copies=2,
     ),
     # The authors' code; "output" is the stage given as the result ("tone_corrected" or "diffuse").
     "tshrnet": _Entry(
@@ -194,6 +200,7 @@ def build_model(name: str, **hyperparameters) -> nn.Module:
         entry.tiles_at_once,
         entry.composes,
         entry.working_size,
+        entry.copies,
     )
     return model
 

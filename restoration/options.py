@@ -39,8 +39,8 @@ class InferOptions:
         default=None, metadata={"flags": ["--test_time_augmentation"], "former": ["--views"]}
     )
     """test-time augmentation: remove only what the network also finds in the mirrored picture (2) and at
-    half its size (4); fewer mistakes on painted things, less removal, 2 or 2.5 times the time. 1, the
-    default: without"""
+    half its size (4); fewer mistakes on painted things, less removal, 2 or 2.5 times the network's time.
+    1: without. Default: by the network (aha-lite 2, others 1)"""
     working_size: str | None = None
     """longer side in pixels to which larger pictures are reduced for the network; the specular layer is
     then brought back up, guided by the picture; full: no reduction; default: by the network (aha-lite 256)"""

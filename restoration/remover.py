@@ -45,7 +45,8 @@ class HighlightRemover:
     batch_size    tiles or same-sized pictures in one forward on an accelerator
     test_time_augmentation
                   2 or 4: only what is found in as many copies of the picture is removed
-                  (restoration/test_time_augmentation.py); 1, the default: all that is found
+                  (restoration/test_time_augmentation.py); 1: all that is found; None: the
+                  network's own `spec.copies` (with "released" always 1)
     working_size  longer side in pixels to which larger pictures are reduced for the network
                   (restoration/working_scale.py); None: the network's own `spec.working_size`, where it has
                   one; 0: full size. Nothing is reduced with "released", nor for functions
@@ -66,7 +67,7 @@ class HighlightRemover:
         tile_overlap: int | None = None,
         protocol: Literal["native", "released"] = "native",
         batch_size: int = 1,
-        test_time_augmentation: int = 1,
+        test_time_augmentation: int | None = None,
         working_size: int | None = None,
         strength: float = 1.0,
         workers: int | None = None,
@@ -74,7 +75,10 @@ class HighlightRemover:
         if protocol not in PROTOCOLS:
             raise UserError(f"no protocol {protocol!r}: choose {' or '.join(PROTOCOLS)}")
         self.network = method if isinstance(method, nn.Module) else FunctionNetwork(method)
-        check_augmentation(self.network, test_time_augmentation)
+        copies = test_time_augmentation
+        if copies is None:
+            copies = 1 if protocol == "released" else self.network.spec.copies
+        check_augmentation(self.network, copies)
         if working_size is not None and working_size < 0:
             raise UserError(f"a working size is a number of pixels, or 0 for full size, not {working_size}")
         if not 0 <= strength <= MAX_STRENGTH:
@@ -87,8 +91,7 @@ class HighlightRemover:
         self.separator = Separator(
             self.network, device=device, precision=precision, batch_size=batch_size, workers=workers
         )
-        augmented = test_time_augmentation > 1
-        self.runs = AugmentedNetwork(self.network, test_time_augmentation) if augmented else self.network
+        self.runs = AugmentedNetwork(self.network, copies) if copies > 1 else self.network
 
     @classmethod
     def from_pretrained(

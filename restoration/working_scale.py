@@ -8,8 +8,9 @@ windows of the reduced picture each layer is fitted as a g + b, g being the smal
 channels, which a white highlight raises most. The coefficients a and b are enlarged, not the layer itself, so
 that its edges fall where those of the picture are, at full resolution and in its full depth.
 
-Highlights of a few pixels vanish in the mean over so many. A second pass over the cleaned picture, at four
-times the working size, looks at those tiles only that still hold something small and bright.
+In large pictures highlights of a few pixels vanish in the mean over so many. Where the picture is at least
+four times the working size, a second pass at that size looks at those tiles of the cleaned picture only that
+still hold something small and bright.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -37,15 +38,19 @@ Separate = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
 
 
 def separate_at(image: np.ndarray, working_size: int, separate: Separate) -> Iterator[Strip]:
-    """The layers of the picture, strip by strip: found at the working size, what is small at FINER times it.
+    """The layers of the picture, strip by strip: found at the working size, small ones at FINER times it.
 
     image  (H, W) or (H, W, 3) uint8, uint16 or float32 in [0, 1], larger than the working size
     """
     small = reduced(image, working_size)
     layers = next(separate([small]))
-    finer = reduced(image, min(FINER * working_size, max(image.shape[:2])))
-    found = _small_highlights(finer, small, layers, separate)
-    return enlarged(image, small, layers) if found is None else enlarged(image, finer, found)
+    # In smaller pictures the reduction loses little, and paint of a few pixels passes for a highlight.
+    if max(image.shape[:2]) >= FINER * working_size:
+        finer = reduced(image, FINER * working_size)
+        found = _small_highlights(finer, small, layers, separate)
+        if found is not None:
+            return enlarged(image, finer, found)
+    return enlarged(image, small, layers)
 
 
 def reduced(image: np.ndarray, working_size: int) -> np.ndarray:

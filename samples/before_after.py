@@ -1,12 +1,13 @@
 """The picture at the top of the README: comparison sheets of `make demo` one under the other.
 
-make demo && python -m samples.before_after --demo demo --picture docs/before_after.jpg --worst porcelain
+python -m samples.before_after --demo demo --picture docs/before_after.jpg --worst glaze porcelain
 """
 
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -15,7 +16,8 @@ from utils.errors import UserError
 from utils.image_files import read_rgb, write_rgb
 
 SUFFIX = "-comparison.png"
-CAPTION = 26  # height in pixels
+CAPTION = 52  # height in pixels, before the reduction
+REDUCTION = 2  # of the sheet, which need not hold the pictures at full size
 
 
 @dataclass
@@ -47,14 +49,16 @@ def main() -> int:
         rows += [_caption("At its worst:", worst[0].shape[1]), *worst]
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=1) for row in rows]
-    write_rgb(options.picture, np.concatenate(padded))
+    sheet = np.concatenate(padded)
+    height, width = (round(side / REDUCTION) for side in sheet.shape[:2])
+    write_rgb(options.picture, cv2.resize(sheet, (width, height), interpolation=cv2.INTER_AREA))
     return 0
 
 
 def _caption(text: str, width: int) -> np.ndarray:
     """float32 (CAPTION, width, 3): black on white."""
     strip = Image.new("RGB", (width, CAPTION), "white")
-    ImageDraw.Draw(strip).text((6, 4), text, "black", ImageFont.load_default(15))
+    ImageDraw.Draw(strip).text((6, 4), text, "black", ImageFont.load_default(30))
     return np.asarray(strip, np.float32) / 255
 
 

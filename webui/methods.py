@@ -20,7 +20,7 @@ class Methods:
         self._networks: dict[str, nn.Module] = {}
         self._lock = threading.Lock()
 
-    def remover(self, name: str, strength: float, test_time_augmentation: int) -> HighlightRemover:
+    def remover(self, name: str, strength: float, test_time_augmentation: int | None) -> HighlightRemover:
         """Raises UserError for weights that cannot be read and options that do not fit the method."""
         with self._lock:
             if name not in self._networks:

@@ -13,7 +13,7 @@ from webui.separation import separate_file
 from webui.sessions import Session, Sessions
 
 TITLE = "Removing specular highlights"
-AUGMENTATION = {"off": 1, "mirrored": 2, "mirrored and at half size": 4}
+AUGMENTATION = {"usual": None, "off": 1, "mirrored": 2, "mirrored and at half size": 4}
 
 
 def build_page(options: DemoOptions, sessions: Sessions) -> gr.Blocks:
@@ -77,7 +77,7 @@ def _strength() -> gr.Slider:
 
 def _augmentation() -> gr.Radio:
     info = "removes only what altered copies show too: fewer mistakes, less removal, slower"
-    return gr.Radio(list(AUGMENTATION), value="off", label="Test-time augmentation", info=info)
+    return gr.Radio(list(AUGMENTATION), value="usual", label="Test-time augmentation", info=info)
 
 
 class _Actions:
@@ -98,7 +98,7 @@ class _Actions:
 
     def choose_method(self, name: str) -> gr.Radio:
         """Test-time augmentation as the method has it."""
-        return gr.Radio(interactive=True) if has_augmentation(name) else gr.Radio("off", interactive=False)
+        return gr.Radio(interactive=True) if has_augmentation(name) else gr.Radio("usual", interactive=False)
 
     def show(self, name: str, request: gr.Request) -> list:
         """The layers and downloads of one of several pictures."""

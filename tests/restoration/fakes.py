@@ -17,7 +17,13 @@ class Dimmer(nn.Module):
         self.strength = strength
         self.sizes = []
         self.spec = SimpleNamespace(
-            name="dimmer", multiple=multiple, tile=tile, tiles_at_once=2, composes=True, working_size=None
+            name="dimmer",
+            multiple=multiple,
+            tile=tile,
+            tiles_at_once=2,
+            composes=True,
+            working_size=None,
+            copies=1,
         )
 
     def forward(self, image):

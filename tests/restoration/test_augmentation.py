@@ -77,6 +77,17 @@ def test_tiles_of_a_picture_see_the_same():
     np.testing.assert_allclose(restored.diffuse, 0.25, atol=1e-6)
 
 
+def test_the_network_says_how_many_copies_are_usual():
+    torch.manual_seed(0)
+    network = build_model("aha-lite")
+    assert network.spec.copies == 2
+    assert build_model("aha-figure", trunk="small").spec.copies == 1
+    image = np.random.default_rng(0).random((64, 96, 3)).astype(np.float32)
+    usual, one, two = (HighlightRemover(network, test_time_augmentation=n)(image) for n in (None, 1, 2))
+    assert np.array_equal(usual.diffuse, two.diffuse)
+    assert not np.array_equal(usual.diffuse, one.diffuse)
+
+
 def test_the_released_protocol_is_augmented_only_where_that_is_asked_for():
     torch.manual_seed(0)
     network = build_model("aha-lite")

@@ -62,7 +62,9 @@ def test_a_clip_alone_and_options_that_it_does_not_have(tmp_path, capsys):
 @pytest.mark.slow
 def test_a_killed_run_goes_on_and_gives_the_same_bytes(tmp_path, capsys):
     clip, result = tmp_path / "clip.mp4", tmp_path / "out" / "clip-removed.mp4"
-    write_clip(clip, noisy_pictures(1500), sound=True, options={"preset": "ultrafast"})
+    # x264 gives other bytes now and then for pictures as small as those of the other tests.
+    pictures = noisy_pictures(1000, size=(96, 128))
+    write_clip(clip, pictures, sound=True, options={"preset": "ultrafast"})
     command = [sys.executable, "infer.py", "-i", clip, "-o", result.parent, "--method", "input"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     state = result.with_name("clip-removed.mp4.part") / "state.npz"

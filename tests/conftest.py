@@ -1,5 +1,6 @@
 """Settings of all tests, and which of them are slow."""
 
+import signal
 from collections import defaultdict
 from pathlib import Path
 
@@ -9,6 +10,11 @@ from hypothesis import settings
 # A loaded machine is no failure: no test asserts a time.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+
+# A shell's background jobs and nohup ignore signals, and the processes that tests start would inherit that.
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 SLOW_LIST = Path(__file__).with_name("slow_tests.txt")
 SLOW_SECONDS = 0.25

@@ -51,7 +51,7 @@ def test_a_ball_reflects_the_window_on_the_side_of_the_window() -> None:
 
 
 def test_sheets_are_stacked_with_the_worst_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, grey, size in (("a", 0, (5, 8)), ("b", 90, (7, 6)), ("c", 180, (4, 8))):
+    for name, grey, size in (("a", 0, (10, 16)), ("b", 90, (14, 12)), ("c", 180, (8, 16))):
         write_rgb(tmp_path / f"{name}-comparison.png", np.full((*size, 3), grey, np.uint8))
 
     def stack(*more: str) -> np.ndarray:
@@ -60,11 +60,12 @@ def test_sheets_are_stacked_with_the_worst_last(tmp_path: Path, monkeypatch: pyt
         assert before_after.main() == 0
         return read_rgb(tmp_path / "all.png")
 
+    # The sheet is half as large as the pictures.
     stacked = stack()
     assert stacked.shape == (16, 8, 3)
     assert stacked[5:12, 6:].min() == 1
     worst = stack("--worst", "a")
-    assert worst.shape == (16 + before_after.CAPTION, 8, 3)
+    assert worst.shape == (16 + before_after.CAPTION // before_after.REDUCTION, 8, 3)
     assert worst[0, 0, 0] == pytest.approx(90 / 255)
     assert worst[-1, 0, 0] == 0
     with pytest.raises(UserError, match="no z-comparison"):

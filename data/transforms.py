@@ -21,6 +21,7 @@ class Augmentation:
     size                resize (bilinear; masks: nearest); 0: leave the size
     resize              "square": to size x size; "short_side": the short side to size, the ratio kept
     highlight_scaling   x: diffuse + alpha * specular with alpha in [1-x, 1+x], as SHIQ's authors did
+    diffuse_gamma_jitter  x: `change_diffuse_gamma` with gamma 2^u, u in [-x, x]
     exposure_jitter     x: times 2^u, u in [-x, x]
     temperature_jitter  x: red times (1+u), blue times (1-u), u in [-x, x]
     crop                random square of this side; 0: none
@@ -36,6 +37,7 @@ class Augmentation:
     flips: bool = True
     rotate: bool = False
     highlight_scaling: float = 0.0
+    diffuse_gamma_jitter: float = 0.0
     exposure_jitter: float = 0.0
     temperature_jitter: float = 0.0
 
@@ -48,6 +50,9 @@ class Augmentation:
             sample = scale_highlight(
                 sample, rng.uniform(1 - self.highlight_scaling, 1 + self.highlight_scaling)
             )
+        if self.diffuse_gamma_jitter:
+            stops = rng.uniform(-self.diffuse_gamma_jitter, self.diffuse_gamma_jitter)
+            sample = change_diffuse_gamma(sample, 2.0**stops)
         if self.exposure_jitter:
             gain = 2.0 ** rng.uniform(-self.exposure_jitter, self.exposure_jitter)
             sample = scale_light(sample, (gain, gain, gain))
@@ -92,6 +97,21 @@ def scale_highlight(sample: Sample, alpha: float) -> Sample:
     specular = sample.get("specular", sample["input"] - sample["diffuse"])
     changed = sample | {"input": (sample["diffuse"] + alpha * specular).clamp(0, 1)}
     return changed | {"specular": (alpha * specular).clamp(0, 1)} if "specular" in sample else changed
+
+
+def change_diffuse_gamma(sample: Sample, gamma: float) -> Sample:
+    """diffuse^gamma, and input = clip(diffuse^gamma + s) with the sample's own white highlight s (1, H, W).
+
+    Surfaces become darker or paler under the same light, as other cameras' curves and laboratories' linear
+    pictures show them. s is the largest of the three channels of input - diffuse, which is exact where one
+    of them is not clipped and the light is white; the specular layer becomes input - diffuse. Layers of a
+    decomposition (albedo, shading, tone_corrected) are left as they are.
+    """
+    diffuse = sample["diffuse"] ** gamma
+    light = (sample["input"] - sample["diffuse"]).amax(dim=0, keepdim=True).clamp_min(0)
+    image = (diffuse + light).clamp(0, 1)
+    changed = sample | {"input": image, "diffuse": diffuse}
+    return changed | {"specular": image - diffuse} if "specular" in sample else changed
 
 
 def scale_light(sample: Sample, gains: tuple[float, float, float]) -> Sample:

@@ -42,6 +42,10 @@ def validate_options(options: TrainOptions) -> None:
         low, high = options.scale_jitter if len(options.scale_jitter) == 2 else (0, 0)
         if not 0 < low <= high or not options.crop:
             raise UserError("--scale_jitter takes two factors, LOW <= HIGH, and needs --crop")
+    if options.diffuse_gamma_jitter and options.recipe == "tshrnet":
+        raise UserError(
+            "--diffuse_gamma_jitter would part the diffuse layer from TSHRNet's albedo and shading"
+        )
     if (options.train_list or options.test_list) and options.dataroot is None:
         raise UserError(
             "--train_list and --test_list need --dataroot, the folder that their paths are relative to"

@@ -127,6 +127,9 @@ class AugmentOptions:
     """random rotations by 90 degrees"""
     highlight_scaling: float = 0.0
     """x: input = diffuse + alpha times specular, alpha in [1-x, 1+x], as SHIQ's authors did"""
+    diffuse_gamma_jitter: float = 0.0
+    """x: diffuse to the power 2^u, u in [-x, x], under the same highlights: dark laboratory pictures and pale
+    surfaces; not with the layers of TSHRNet"""
     exposure_jitter: float = 0.0
     """x: input and diffuse times 2^u, u in [-x, x] stops"""
     temperature_jitter: float = 0.0

@@ -70,6 +70,7 @@ def gather_samples(options: TrainOptions, joint_batch: int) -> Samples:
         flips=options.flips,
         rotate=options.rotate,
         highlight_scaling=options.highlight_scaling,
+        diffuse_gamma_jitter=options.diffuse_gamma_jitter,
         exposure_jitter=options.exposure_jitter,
         temperature_jitter=options.temperature_jitter,
     )

@@ -80,6 +80,23 @@ def test_jitters_stay_in_range_and_move_both_pictures():
     assert torch.allclose(ratio[inside], (out["diffuse"] / sample["diffuse"])[inside], atol=1e-4)
 
 
+def test_a_changed_diffuse_gamma_keeps_a_white_highlight():
+    generator = torch.Generator().manual_seed(0)
+    diffuse = 0.1 + 0.5 * torch.rand(3, 8, 8, generator=generator)
+    light = 0.3 * torch.rand(1, 8, 8, generator=generator)
+    sample = {"input": diffuse + light, "diffuse": diffuse, "specular": light.expand(3, 8, 8), "name": "x"}
+    augmentation = Augmentation(size=0, flips=False, diffuse_gamma_jitter=1.0)
+    gammas = []
+    for seed in range(20):
+        out = augmentation(sample, np.random.default_rng(seed))
+        gammas.append(float(out["diffuse"][0, 0, 0].log() / diffuse[0, 0, 0].log()))
+        torch.testing.assert_close(out["diffuse"], diffuse ** gammas[-1])
+        torch.testing.assert_close(out["specular"], (out["diffuse"] + light).clamp_max(1) - out["diffuse"])
+        torch.testing.assert_close(out["input"], out["diffuse"] + out["specular"])
+    assert 0.5 <= min(gammas) < 0.65
+    assert 1.5 < max(gammas) <= 2
+
+
 def test_a_crop_larger_than_the_picture_is_refused():
     with pytest.raises(UserError, match=r"x is 16x12, smaller than the crop of 14 pixels"):
         Augmentation(size=0, crop=14)(_sample(), np.random.default_rng(0))

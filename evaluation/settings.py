@@ -62,6 +62,9 @@ class MethodOptions:
     working_size: int | None = None
     """longer side in pixels to which larger pictures are reduced for networks; 0: full size; default: by the
     network, as in infer.py"""
+    exposure: float | None = None
+    """what pictures are multiplied by for networks, at least 1; default: by network and picture, as in
+    infer.py"""
     strength: float = 1.0
     """from 0 to 1.5: how much of the specular layer found is removed"""
     object_mask: bool | None = None
@@ -147,6 +150,7 @@ class EvaluateOptions(OutputOptions, ScoreOptions, MethodOptions, PairOptions):
             precision=self.precision,
             output=self.output,
             working_size=self.working_size,
+            exposure=self.exposure,
             strength=self.strength,
             mask_results=mask_results if self.object_mask is None else self.object_mask,
         )
@@ -165,6 +169,8 @@ class Settings:
     """the stage of TSHRNet that is scored: tone_corrected or diffuse"""
     working_size: int | None = None
     """of networks, as restoration.HighlightRemover takes it"""
+    exposure: float | None = None
+    """of networks, as restoration.HighlightRemover takes it"""
     strength: float = 1.0
     """of networks and classical methods, as restoration.HighlightRemover takes it"""
     mask_results: bool = False
@@ -178,6 +184,7 @@ class Settings:
             "precision": self.precision,
             "protocol": "released" if self.protocol == "released" else "native",
             "working_size": self.working_size,
+            "exposure": self.exposure,
             "strength": self.strength,
         }
 

@@ -61,6 +61,9 @@ class Options:
     working_size: int | None = None
     """longer side in pixels to which larger scenes are reduced for networks; 0: full size; default: by the
     network, as in infer.py"""
+    exposure: float | None = None
+    """what scenes are multiplied by for networks, at least 1; default: by network and scene, as in
+    infer.py"""
     strength: float = 1.0
     """from 0 to 1.5: how much of the specular layer found is removed"""
     limit: int | None = None
@@ -72,7 +75,11 @@ def main(argv: list[str] | None = None) -> int:
         Options, argv, prog="python -m experiments.scene_scores", description=__doc__.splitlines()[0]
     )
     pairs = find_pairs(options.scenes, "shiq", test_dir=options.test_dir, limit=options.limit).pairs
-    how = {"working_size": options.working_size, "strength": options.strength}
+    how = {
+        "working_size": options.working_size,
+        "exposure": options.exposure,
+        "strength": options.strength,
+    }
     methods = ("input", *options.methods)
     scores = {spec: score_scenes(pairs, spec, options.map_threshold, how) for spec in methods}
     print(markdown(scores))

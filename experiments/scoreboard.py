@@ -65,6 +65,9 @@ class Options:
     working_size: int | None = None
     """longer side in pixels to which larger pictures are reduced for networks; 0: full size; default: by the
     network, as in infer.py"""
+    exposure: float | None = None
+    """what pictures are multiplied by for networks, at least 1; default: by network and picture, as in
+    infer.py"""
     strength: float = 1.0
     """from 0 to 1.5: how much of the specular layer found is removed"""
     workers: int = 0
@@ -81,7 +84,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     groups = find_groups(options.data)
     methods = ["input", *(options.methods or default_methods())]
-    settings = Settings(metrics=METRICS, working_size=options.working_size, strength=options.strength)
+    settings = Settings(
+        metrics=METRICS,
+        working_size=options.working_size,
+        exposure=options.exposure,
+        strength=options.strength,
+    )
     rows = score_groups(groups, methods, settings, options.workers)
     table = markdown(groups, methods, rows)
     print(table)

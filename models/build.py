@@ -30,6 +30,8 @@ class ModelSpec:
     tiles_at_once          tiles side by side that keep a process under 4 GB (aha-lite: 2 GB) on the CPU
     working_size           longer side in pixels to which larger pictures are reduced for the network
                            (restoration/working_scale.py); None: it sees them at full size
+    brightest              value in [0, 1] to which the brightest parts of darker pictures are raised for the
+                           network (restoration/exposure.py); 0: it sees them as they are
     copies                 of a picture in test-time augmentation by default
                            (restoration/test_time_augmentation.py)
     composes               True where diffuse = (1 - A) I + A N, so that A = 0 leaves a pixel untouched
@@ -43,6 +45,7 @@ class ModelSpec:
     composes: bool
     working_size: int | None = None
     copies: int = 1
+    brightest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class _Entry:
     composes: bool = True
     working_size: int | None = None
     copies: int = 1
+    brightest: float = 0.0
 
 
 def _released_aha(widths, dilations, bounded, achromatic, trunk_channels) -> AHANet:
@@ -144,6 +148,8 @@ MODELS: dict[str, _Entry] = {
         working_size=256,
         # Looking at the mirror image, too, costs little at that size and spares painted things.
         copies=2,
+        # Chosen on generated scenes; only pictures that are darker than any of SHIQ's are changed.
+        brightest=0.7,
     ),
     # The authors' code; "output" is the stage given as the result ("tone_corrected" or "diffuse").
     "tshrnet": _Entry(
@@ -201,6 +207,7 @@ def build_model(name: str, **hyperparameters) -> nn.Module:
         entry.composes,
         entry.working_size,
         entry.copies,
+        entry.brightest,
     )
     return model
 

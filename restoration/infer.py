@@ -114,6 +114,7 @@ def load(options: InferOptions, processes: Processes) -> tuple["HighlightRemover
         protocol=options.protocol,
         batch_size=options.batch_size,
         working_size=options.working_pixels,
+        exposure=options.exposure,
         strength=options.strength,
         workers=options.workers,
     )

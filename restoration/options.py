@@ -44,6 +44,9 @@ class InferOptions:
     working_size: str | None = None
     """longer side in pixels to which larger pictures are reduced for the network; the specular layer is
     then brought back up, guided by the picture; full: no reduction; default: by the network (aha-lite 256)"""
+    exposure: float | None = None
+    """what a picture is multiplied by for the network, at least 1; the result keeps the picture's own
+    brightness. Default: what brings dark pictures to the brightness that the network knows; 1: nothing"""
     strength: float = 1.0
     """from 0 (nothing) to 1.5: how much of the specular layer found is removed; more than 1 where a highlight
     shimmers through"""

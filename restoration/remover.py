@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from restoration.composition import Restored, Strip, compose
+from restoration.exposure import Separate, brightened, exposure_gain
 from restoration.memory import check_tile_memory, is_out_of_memory, smaller_tiles
 from restoration.pictures import AnyPicture, SeparatedPicture, open_picture
 from restoration.pretrained import find_method, push_network, save_network
@@ -50,6 +51,9 @@ class HighlightRemover:
     working_size  longer side in pixels to which larger pictures are reduced for the network
                   (restoration/working_scale.py); None: the network's own `spec.working_size`, where it has
                   one; 0: full size. Nothing is reduced with "released", nor for functions
+    exposure      what a picture is multiplied by for the network, >= 1; its layers are divided by it again
+                  (restoration/exposure.py). None: what brings dark pictures to the network's own
+                  `spec.brightest`; 1: nothing. Always 1 with "released"
     strength      k in [0, MAX_STRENGTH]: D = I - k S, kept within [0, I] unless k is 1
     workers       tiles at once on the CPU; None: one for each core, but no more than `spec.tiles_at_once`,
                   which bounds memory
@@ -69,6 +73,7 @@ class HighlightRemover:
         batch_size: int = 1,
         test_time_augmentation: int | None = None,
         working_size: int | None = None,
+        exposure: float | None = None,
         strength: float = 1.0,
         workers: int | None = None,
     ):
@@ -81,11 +86,14 @@ class HighlightRemover:
         check_augmentation(self.network, copies)
         if working_size is not None and working_size < 0:
             raise UserError(f"a working size is a number of pixels, or 0 for full size, not {working_size}")
+        if exposure is not None and not 1 <= exposure < float("inf"):
+            raise UserError(f"the exposure must be a factor of at least 1, not {exposure}")
         if not 0 <= strength <= MAX_STRENGTH:
             raise UserError(f"the strength must be between 0 and {MAX_STRENGTH}, not {strength}")
         self.protocol = protocol
         usual = self.network.spec.working_size or 0
         self.working_size: int = usual if working_size is None else working_size
+        self.exposure = exposure
         self.strength = strength
         self.tile = TileSize.choose(self.network.spec, tile, tile_overlap)
         self.separator = Separator(
@@ -182,6 +190,7 @@ class HighlightRemover:
         for (shape, _), group in groupby(sorted(range(len(images)), key=kind), key=kind):
             alike = [(index, images[index]) for index in group]
             together = self.protocol == "native" and self.separator.batch_size > 1
+            together &= all(self._gain(image) == 1 for _, image in alike)
             if together and max(shape[:2]) <= self.tile.side and not self._reduces(shape):
                 for _, image in alike:
                     check_picture(image)
@@ -201,18 +210,29 @@ class HighlightRemover:
         self, image: np.ndarray, size: TileSize, progress: Callable[[int, int], None] | None
     ) -> Iterator[Strip]:
         """The layers of the picture, strip by strip from top to bottom."""
+        separate = self._separates(image)
         if self._reduces(image.shape):
-            return separate_at(image, self.working_size, lambda crops: self.separator(crops, self.runs))
+            return separate_at(image, self.working_size, separate)
         rows, columns = (size.spans(length) for length in image.shape[:2])
 
         def run(tiles: Iterable[Tile]) -> Iterator[np.ndarray]:
-            layers = self.separator((tile.cut(image) for tile in tiles), self.runs)
+            layers = separate(tile.cut(image) for tile in tiles)
             for done, of_tile in enumerate(layers, 1):
                 if progress is not None:
                     progress(done, len(rows) * len(columns))
                 yield of_tile
 
         return blend(run, rows, columns, channels=4)
+
+    def _separates(self, image: np.ndarray) -> Separate:
+        """The network for pieces of this picture."""
+        return brightened(lambda crops: self.separator(crops, self.runs), self._gain(image))
+
+    def _gain(self, image: np.ndarray) -> float:
+        if self.exposure is not None:
+            return self.exposure
+        brightest = self.network.spec.brightest
+        return exposure_gain(image, brightest) if brightest else 1.0
 
     def _reduces(self, shape: tuple[int, ...]) -> bool:
         return bool(self.working_size) and max(shape[:2]) > self.working_size

@@ -13,12 +13,13 @@ four times the working size, a second pass at that size looks at those tiles of 
 still hold something small and bright.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
 from restoration.composition import Strip
+from restoration.exposure import Separate
 from utils.colour import FULL_SCALE
 
 RADIUS = 2  # of the windows, in pixels of the reduced picture
@@ -32,9 +33,6 @@ FINER = 4  # size of the second pass, in working sizes
 STANDS_OUT = 0.1
 SPREAD = 5  # pixels around it that the second pass may change
 MARGIN = 32  # pixels around a tile that the network sees, too
-
-Separate = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
-"""Pictures -> their layers (h, w, specular 3 + highlight 1) float32, as restoration.separator.Separator."""
 
 
 def separate_at(image: np.ndarray, working_size: int, separate: Separate) -> Iterator[Strip]:

@@ -167,7 +167,7 @@ def fingerprint(job: Job, remover: HighlightRemover, info: ClipInfo, smoothing: 
         "clip": [str(job.source.name), status.st_size, status.st_mtime_ns, repr(info)],
         "network": [network.spec.name, network.state_dict(), getattr(network, "output", None)],
         "augmentation": getattr(remover.runs, "copies", 1),
-        "sizes": [remover.working_size, repr(remover.tile), remover.strength],
+        "sizes": [remover.working_size, remover.exposure, repr(remover.tile), remover.strength],
         "machine": [separator.device.type, separator.precision, separator.batch_size, os.cpu_count()],
         "encoding": [job.outputs["result"].suffix, smoothing, SEGMENT_FRAMES, av.__version__],
     }

@@ -1,12 +1,10 @@
 """A small network whose result is known in closed form, for tests that need no real one."""
 
-from types import SimpleNamespace
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from models import Separation
+from models import ModelSpec, Separation
 
 
 class Dimmer(nn.Module):
@@ -16,15 +14,7 @@ class Dimmer(nn.Module):
         super().__init__()
         self.strength = strength
         self.sizes = []
-        self.spec = SimpleNamespace(
-            name="dimmer",
-            multiple=multiple,
-            tile=tile,
-            tiles_at_once=2,
-            composes=True,
-            working_size=None,
-            copies=1,
-        )
+        self.spec = ModelSpec("dimmer", {}, multiple=multiple, tile=tile, tiles_at_once=2, composes=True)
 
     def forward(self, image):
         self.sizes.append(tuple(image.shape))

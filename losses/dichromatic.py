@@ -31,6 +31,17 @@ def map_cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits.float(), mask, weight=1 + mask)
 
 
+def map_overlap(highlight: Tensor, mask: Tensor) -> Tensor:
+    """L_J of a bounded map: mean over samples of 1 - J, J = sum A T / sum (A + T - A T), 0 where T is empty.
+
+    J is the soft Jaccard index, of which the IoU of thresholded maps is the hard one: a small highlight
+    counts as much as a large one. Both (B, 1, H, W) in [0, 1].
+    """
+    common = (highlight * mask).sum(dim=(1, 2, 3))
+    either = (highlight + mask).sum(dim=(1, 2, 3)) - common
+    return (1 - common / either.clamp_min(1))[:, None].mul(mask.amax(dim=(2, 3))).mean()
+
+
 def highlight_chroma(estimate: Tensor, diffuse: Tensor, mask: Tensor) -> Tensor:
     """L_chroma = mean over samples of |c(D_hat) - c(D)|_1 over the highlight T, c(x) = x - mean_c x.
 

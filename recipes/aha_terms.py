@@ -45,6 +45,9 @@ class AHAOptions(OptimiserOptions):
     lambda_cross_entropy: float = 0.0
     """weight of the cross-entropy of a bounded map's logits with the highlight mask; needs the mask (SHIQ's
     _T)"""
+    lambda_overlap: float = 0.0
+    """weight of 1 - the soft Jaccard index of a bounded map and the highlight mask; needs the mask (SHIQ's
+    _T)"""
     lambda_chroma: float = 0.0
     """weight of the distance in chroma of D_hat from D inside the highlight; needs the mask (SHIQ's _T)"""
     lambda_achromatic: float = 0.0
@@ -107,6 +110,12 @@ AHA_TERMS = (
         "cross_entropy",
         "lambda_cross_entropy",
         lambda e: loss.dichromatic.map_cross_entropy(e.result.stages["highlight_logits"], e.layers["mask"]),
+        needs=("mask",),
+    ),
+    Term(
+        "overlap",
+        "lambda_overlap",
+        lambda e: loss.dichromatic.map_overlap(e.highlight, e.layers["mask"]),
         needs=("mask",),
     ),
     Term(

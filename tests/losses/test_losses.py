@@ -15,6 +15,7 @@ from losses.dichromatic import (
     achromaticity,
     highlight_chroma,
     map_cross_entropy,
+    map_overlap,
     map_supervision,
     specular_supervision,
 )
@@ -182,6 +183,17 @@ def test_terms_average_over_shards_to_that_of_the_joint_batch():
         assert math.isclose(term(a, b).item(), halves.item(), rel_tol=1e-5)
     halves = (achromaticity(a[:2] - b[:2], image[:2]) + achromaticity(a[2:] - b[2:], image[2:])) / 2
     assert math.isclose(achromaticity(a - b, image).item(), halves.item(), rel_tol=1e-5)
+
+
+def test_map_overlap_is_the_jaccard_index_of_each_sample():
+    mask = torch.zeros(3, 1, 4, 4)
+    mask[0, :, :2], mask[1, :, 0, :2] = 1, 1
+    highlight = torch.zeros(3, 1, 4, 4)
+    highlight[0, :, 1:3], highlight[1, :, 0, 0], highlight[2] = 1, 0.5, 0.7
+    # 4 of 12 pixels in common; 0.5 of 2; the third has no highlight.
+    expected = ((1 - 4 / 12) + (1 - 0.5 / 2) + 0) / 3
+    assert map_overlap(highlight, mask).item() == pytest.approx(expected, rel=1e-6)
+    assert map_overlap(mask, mask).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_map_cross_entropy_is_its_formula():

@@ -6,7 +6,6 @@ PY := $(VENV)/bin/python
 RUN := $(VENV)/.installed-run
 TRAIN := $(VENV)/.installed-train
 DEV := $(VENV)/.installed-dev
-DEMO := $(VENV)/.installed-demo
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -r
 
 # Weights of the demo: trained ones where savedmodel/ holds them, else random ones, which remove nothing sensible.
@@ -39,13 +38,8 @@ $(TRAIN): requirements-train.txt requirements.txt constraints.txt | $(PY)
 	$(PIP_INSTALL) requirements-train.txt
 	touch $@
 
-$(DEV): requirements-dev.txt requirements-train.txt requirements.txt constraints.txt | $(PY)
+$(DEV): $(wildcard requirements*.txt) constraints.txt | $(PY)
 	$(PIP_INSTALL) requirements-dev.txt
-	touch $@
-
-# Without constraints.txt: gradio 6 takes no Pillow of 13, so the one in $(VENV) becomes 12.
-$(DEMO): requirements-demo.txt | $(DEV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-demo.txt playwright
 	touch $@
 
 demo: $(RUN) $(WEIGHTS)
@@ -69,7 +63,7 @@ slow-list: $(DEV)
 	$(PY) -m pytest -q --record_slow
 
 # The browser interface in a real Chromium, which is installed where it is not (as root, on Debian or Ubuntu).
-demo-test: $(DEMO)
+demo-test: $(DEV)
 	command -v chromium > /dev/null || (apt-get update && apt-get install -y --no-install-recommends chromium fonts-dejavu-core)
 	DEMO_SCREENSHOT=docs/demo.png $(PY) -m pytest -q tests/webui
 

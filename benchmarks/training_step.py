@@ -64,7 +64,8 @@ def training_options(folder: Path, **changes: Any) -> TrainOptions:
         "perceptual_weights": "random",
         "num_workers": 0,
         "ema_decay": 0.0,
-        "tensorboard": False,
+        "tracker": ["none"],
+        "pictures": False,
         "val_share": 0.01,
         "max_steps": 10**6,
     }

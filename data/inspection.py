@@ -11,6 +11,7 @@ from data.pictures import PictureSamples
 from data.records import PICTURES, PLANES, Record
 from models.bounds import SATURATED
 from utils.errors import UserError
+from utils.sheets import labelled_sheet
 
 HALF_LEVEL = 0.5 / 255
 MUCH_DARKER = 0.5  # share of pixels from which on the two pictures may be swapped
@@ -68,21 +69,21 @@ def inspect(record: Record, sixteen_bit: str = "refuse") -> PairFacts | str:
 
 
 def contact_sheet(records: Sequence[Record], sixteen_bit: str = "refuse") -> np.ndarray:
-    """(H, W, 3) float32 in [0, 1]: a row a record, input, diffuse, 4 (input - diffuse), its other layers."""
+    """(H, W, 3) uint8: a row a record, input, diffuse, 4 (input - diffuse), its other layers, labelled."""
     samples = [PictureSamples([record], sixteen_bit)[0] for record in records]
     others = [key for key in (*PICTURES[2:], *PLANES) if any(key in sample for sample in samples)]
     rows = []
-    for sample in samples:
+    for record, sample in zip(records, samples, strict=True):
         difference = (GAIN * (sample["input"] - sample["diffuse"])).clamp(0, 1)
-        cells = [sample["input"], sample["diffuse"], difference]
-        cells += [sample.get(key, torch.zeros(1, 1, 1)) for key in others]
-        rows.append(torch.cat([_cell(cell) for cell in cells], dim=2))
-    return torch.cat(rows, dim=1).permute(1, 2, 0).numpy()
+        cells = [sample["input"], sample["diffuse"], difference, *(sample.get(key) for key in others)]
+        rows.append((record.name, [None if cell is None else _cell(cell) for cell in cells]))
+    titles = ["input", "diffuse", f"{GAIN} x (input - diffuse)", *(key.replace("_", " ") for key in others)]
+    return labelled_sheet(titles, rows)
 
 
-def _cell(layer: torch.Tensor) -> torch.Tensor:
-    """A layer (1 or 3, H, W) fitted into a cell (3, CELL, CELL), its shape kept."""
+def _cell(layer: torch.Tensor) -> np.ndarray:
+    """A layer (1 or 3, H, W) as (H', W', 3) float32 in [0, 1], its longer side CELL pixels."""
     scale = CELL / max(layer.shape[-2:])
     size = [max(1, round(side * scale)) for side in layer.shape[-2:]]
     fitted = F.interpolate(layer[None].expand(1, 3, -1, -1), size=size, mode="bilinear", antialias=True)[0]
-    return F.pad(fitted.clamp(0, 1), (0, CELL - size[1], 0, CELL - size[0]))
+    return fitted.clamp(0, 1).permute(1, 2, 0).numpy()

@@ -63,7 +63,8 @@ def save_network(
     card: str | os.PathLike | None = None,
     repository: str = "OWNER/NAME",
 ) -> None:
-    """Writes a network into a folder that `find_method` reads: its weights and a model card.
+    """Writes a network into a folder that `find_method` reads: its weights and a model card. The weight file
+    says what the file of the network said of its training.
 
     card        Markdown file with the Hub's YAML front matter; None: one of what the network says of itself
     repository  the name that this card mentions
@@ -72,7 +73,7 @@ def save_network(
     """
     if not hasattr(network, "spec") or not any(True for _ in network.parameters()):
         raise UserError("only networks have weights to save; a classical method is its name")
-    save_model(network, Path(folder, WEIGHTS))
+    save_model(network, Path(folder, WEIGHTS), training=getattr(network, "provenance", None))
     write_card(network, Path(folder, CARD), card, repository)
 
 

@@ -1,10 +1,9 @@
-"""The files that are written for one picture: the result, its highlight map, the layer that was removed."""
+"""The files that are written for one picture: the result, its map, the layer that was removed, all as a sheet."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from restoration.comparison import comparison_sheet
 from restoration.composition import Restored, removed_layer
 from restoration.jobs import Job
 from restoration.released_protocol import to_bytes, truncate
@@ -13,7 +12,9 @@ from utils.colour import grey_to_rgb, quantise
 from utils.image_encoding import encode
 from utils.image_files import WRITERS, Picture, write_picture, write_rgb
 from utils.image_metadata import add_png_metadata
+from utils.sheets import labelled_sheet, shrink
 
+PANEL = 1024  # pixels, longest side of a picture in a comparison sheet
 MAP_DESCRIPTION = (
     "Highlight map A clipped to [0, 1]: 255 is 1 and above; 0 marks the pixels that were left as they were"
 )
@@ -43,6 +44,21 @@ def write_results(job: Job, picture: Picture, restored: Restored, protocol: str)
             write_rgb(job.outputs["comparison"], comparison_sheet(source, restored, specular))
     # The result last: where it exists the picture is finished.
     return notes + write_picture(path, result)
+
+
+def comparison_sheet(pixels: np.ndarray, restored: Restored, specular: np.ndarray) -> np.ndarray:
+    """(H', W', 3) uint8: four labelled panels, of a picture, its result and the layer between them.
+
+    pixels, restored.diffuse and specular have one shape, (H, W) or (H, W, 3), and one type.
+    """
+    layers = {
+        "input": pixels,
+        "highlight map": restored.highlight,
+        "specular (removed)": specular,
+        "result": restored.diffuse,
+    }
+    # Made small before anything is turned into floats: the copies of a large picture would be larger.
+    return labelled_sheet(list(layers), [("", [shrink(layer, PANEL) for layer in layers.values()])])
 
 
 def map_levels(highlight: np.ndarray) -> np.ndarray:

@@ -3,10 +3,10 @@
 import json
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 from tqdm import tqdm
@@ -15,6 +15,7 @@ from synthetic.generator import SyntheticScenes
 from utils.atomic import write_text
 from utils.errors import UserError
 from utils.image_files import write_rgb
+from utils.sheets import labelled_sheet
 
 MANIFEST = "synthetic.json"
 SHEET = "contact_sheet.png"
@@ -127,14 +128,12 @@ def write_lists(folder: Path, counts: dict[str, int]) -> None:
 
 
 def contact_sheet(scenes: SyntheticScenes, indices: list[int], columns: int = 2) -> np.ndarray:
-    """float32 (H, W, 3): per scene its input, diffuse, specular layer and mask, `columns` scenes in a row."""
-    samples = (scenes[index] for index in indices)
-    rows = [
-        torch.cat([sample[key].cpu().expand(3, -1, -1) for key in SHIQ.values()], 2) for sample in samples
-    ]
-    rows += [torch.ones_like(rows[0])] * (-len(rows) % columns)
-    lines = [torch.cat(rows[start : start + columns], 2) for start in range(0, len(rows), columns)]
-    return _picture(torch.cat(lines, 1))
+    """uint8 (H, W, 3): per scene its input, diffuse, specular layer and mask, `columns` scenes in a row."""
+    samples = [scenes[index] for index in indices]
+    cells = [[_picture(sample[key]) for key in SHIQ.values()] for sample in samples]
+    cells += [[None] * len(SHIQ)] * (-len(cells) % columns)
+    lines = [list(chain(*cells[start : start + columns])) for start in range(0, len(cells), columns)]
+    return labelled_sheet([*SHIQ.values()] * columns, [("", line) for line in lines])
 
 
 def _picture(layer: Tensor) -> np.ndarray:

@@ -3,7 +3,8 @@
 config.yaml code.yaml      what was asked, with which code
 log.jsonl timing.jsonl     see training/logger.py
 curves.png                 the log as curves
-tensorboard/               scalars and picture grids
+pictures/STEP.png          validation pictures, a sheet for each validation
+tensorboard/ wandb/        what the trackers write (training/trackers.py)
 last.pt best-STEP.pt       checkpoints, to resume from
 best.safetensors           the best weights so far (averaged, where averaging is on)
 last.safetensors           those at the end

@@ -1,4 +1,4 @@
-"""What a run says and writes down: lines on stderr, log.jsonl, timing.jsonl, TensorBoard, curves.png.
+"""What a run says and writes down: lines on stderr, log.jsonl, timing.jsonl, pictures/, curves.png, trackers.
 
 log.jsonl holds nothing that depends on the clock: the log of a run that was killed and resumed equals, byte
 for byte, that of an uninterrupted one. Speeds go to timing.jsonl.
@@ -11,14 +11,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
-from torch import Tensor
 from tqdm import tqdm
 
 from training.state import Run
+from training.trackers import Trackers
 from utils.atomic import write_text
 from utils.curves import draw_curves
+from utils.image_files import write_rgb
 
 BYTES = 4  # of a number in fp32
 HELD = 4  # numbers a parameter while AdamW trains: itself, its gradient, two moments
@@ -52,7 +54,7 @@ class RunLogger:
     def __init__(self, run: Run):
         self.run = run
         self.log, self.timing = run.folder / "log.jsonl", run.folder / "timing.jsonl"
-        self.board = None
+        self.trackers = Trackers(run.options.tracker)
         self.bar = tqdm(disable=True)
         self.is_open = False
 
@@ -65,12 +67,7 @@ class RunLogger:
             damaged = _drop_lines_after(path, step)
             if damaged:
                 self.say(f"{path}: {damaged} line{'s' * (damaged > 1)} that no training writes left out")
-        if run.options.tensorboard:
-            # Slow to import, and not needed without it. accelerate's tracker, which wraps the same writer,
-            # adds a folder level and the options as text.
-            from torch.utils.tensorboard import SummaryWriter
-
-            self.board = SummaryWriter(str(run.folder / "tensorboard"), purge_step=step + 1)
+        self.trackers.open(run.folder, asdict(run.options), step)
         interactive = sys.stderr.isatty()
         self.bar = tqdm(
             total=run.total, initial=step, unit="step", disable=not interactive, dynamic_ncols=True
@@ -79,8 +76,7 @@ class RunLogger:
 
     def close(self) -> None:
         self.bar.close()
-        if self.board is not None:
-            self.board.close()
+        self.trackers.close()
         self.is_open = False
 
     def say(self, sentence: str) -> None:
@@ -132,7 +128,7 @@ class RunLogger:
         self._write("train", {"epoch": round(run.epoch, 4), **terms, **rates})
         if self.is_open:
             _append(self.timing, {"step": step, **timing})
-            self._scalars("timing", timing)
+            self.trackers.log("timing", timing, step)
 
     def write_validation(self, name: str, values: dict[str, float]) -> None:
         """The means over the pictures `name`."""
@@ -142,23 +138,19 @@ class RunLogger:
 
     @property
     def wants_pictures(self) -> bool:
-        return self.board is not None
+        return self.is_open and self.run.options.pictures
 
-    def write_pictures(self, name: str, grid: Tensor) -> None:
-        """A picture grid (3, H, W) in [0, 1]."""
-        if self.board is not None:
-            self.board.add_image(name, grid, self.run.progress.step)
+    def write_pictures(self, sheet: np.ndarray) -> None:
+        """A sheet of validation pictures, (H, W, 3) uint8."""
+        step = self.run.progress.step
+        write_rgb(self.run.folder / "pictures" / f"{step:08d}.png", sheet)
+        self.trackers.log_picture("pictures", sheet, step)
 
     def _write(self, kind: str, values: dict[str, Any]) -> None:
-        """A line {"step", "kind", ...values} of log.jsonl, and the values as scalars."""
+        """A line {"step", "kind", ...values} of log.jsonl, and the values to the trackers."""
         if self.is_open:
             _append(self.log, {"step": self.run.progress.step, "kind": kind, **values})
-            self._scalars(kind, values)
-
-    def _scalars(self, kind: str, values: dict[str, Any]) -> None:
-        if self.board is not None:
-            for name, value in values.items():
-                self.board.add_scalar(f"{kind}/{name}", value, self.run.progress.step)
+            self.trackers.log(kind, values, self.run.progress.step)
 
 
 def _parameters(run: Run) -> dict[str, int]:

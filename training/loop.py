@@ -25,7 +25,7 @@ from training.options import TrainOptions
 from training.samples import warning_about
 from training.state import Run
 from training.stream import batches_of, checked, to_device, training_loader, workers_for
-from training.validation import Interrupted, picture_grids, validate
+from training.validation import Interrupted, picture_sheet, validate
 from utils import seeds
 from utils.errors import UserError, WriteError, reason
 from utils.folder_lock import locked
@@ -286,9 +286,7 @@ class TrainingLoop:
         for name, values in results.items():
             self.logger.write_validation(name, values)
         if self.logger.wants_pictures:
-            for name, grid in picture_grids(
-                self.recipe, run.evaluated, run.samples.validation[run.samples.selection], self.distributed
-            ):
-                self.logger.write_pictures(name, grid)
+            samples = run.samples.validation[run.samples.selection]
+            self.logger.write_pictures(picture_sheet(self.recipe, run.evaluated, samples, self.distributed))
         self.checkpoints.save_validated(chosen[self.recipe.selection[0]])
         return True

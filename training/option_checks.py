@@ -5,6 +5,7 @@ import math
 from recipes.aha_terms import AHA_TERMS
 from recipes.tshrnet_terms import TSHRNET_TERMS
 from training.options import TrainOptions
+from training.trackers import check_trackers
 from utils.errors import UserError
 
 # Sides below leave the discriminator without a score, or with one that its norm turns into zero.
@@ -57,6 +58,7 @@ def validate_options(options: TrainOptions) -> None:
             "--authors_checkpoint writes moments of Adam, which --optimizer muon does not have; leave one "
             "out (--recipe released asks for the first)"
         )
+    check_trackers(options.tracker)
     side = options.crop or training_size(options)
     if options.recipe != "tshrnet" and options.lambda_gan:
         smallest = SMALLEST[options.discriminator_output]

@@ -12,6 +12,8 @@ from recipes.options import OptimiserOptions
 from recipes.tshrnet_terms import TSHRNetOptions
 from synthetic.scene_options import AssetFolders
 
+TrackerName = Literal["tensorboard", "wandb", "none"]
+
 
 @dataclass
 class RunOptions:
@@ -56,8 +58,12 @@ class LoggingOptions:
     1, 11, 21, ..., Nature-EPOCH.mdl with the discriminator beside it; none is deleted"""
     early_stop: int = 0
     """stop after this many validations in a row without improvement; 0: never"""
-    tensorboard: bool = True
-    """write TensorBoard scalars and picture grids (input, highlight map, coarse, refined, ground truth)"""
+    tracker: list[TrackerName] = field(default_factory=lambda: ["tensorboard"])
+    """where losses, validation values and picture grids go besides the run's own files: tensorboard (in
+    --runs_name), wandb (pip install wandb), both, or none"""
+    pictures: bool = True
+    """after each validation, write its first pictures as a sheet (input, highlight map, coarse, refined,
+    ground truth): pictures/STEP.png, and to the trackers"""
     curves: bool = True
     """draw curves.png, the losses and validation values over the steps, at the end"""
 

@@ -16,7 +16,16 @@ from training.samples import Samples
 from utils import runs
 from utils.errors import UserError
 
-RESUMABLE_OPTIONS = {"runs_name", "resume", "dry_run", "max_steps", "epochs", "num_workers"}
+RESUMABLE_OPTIONS = {
+    "runs_name",
+    "resume",
+    "dry_run",
+    "max_steps",
+    "epochs",
+    "num_workers",
+    "tracker",
+    "pictures",
+}
 """Options that may change between the parts of a run without a word."""
 
 BEFORE = {"discriminator_output": "normalised", "drop_last": False, "resize": "square", "lambda_stages": 1.0}

@@ -1,20 +1,22 @@
 """Validating a network on whole pictures, at their own size, one at a time."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.utils import gather_object
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
-from torchvision.utils import make_grid
 
 from recipes.recipe import Recipe
 from training.distributed import Distributed
 from training.stream import batches_of, checked, collate, quiet_worker, to_device
 from utils.errors import UserError
+from utils.sheets import labelled_sheet, shrink
 
-GRID_ROWS = 4
+SHEET_ROWS = 4
+PANEL = 384  # pixels, longer side
 
 
 class Interrupted(Exception):
@@ -82,18 +84,20 @@ def validation_loader(samples: Dataset, indices: Iterable[int], workers: int = 0
     )
 
 
-def picture_grids(
-    recipe: Recipe, model: nn.Module, samples: Dataset, distributed: Distributed
-) -> Iterator[tuple[str, Tensor]]:
-    """(columns, grid (3, H, W) in [0, 1]) of the first pictures, one by one."""
+def picture_sheet(recipe: Recipe, model: nn.Module, samples: Dataset, distributed: Distributed) -> np.ndarray:
+    """(H, W, 3) uint8: the recipe's pictures of the first samples, a row each, under their labels."""
     was_training = model.training
     model.eval()
+    rows, columns = [], []
     with torch.no_grad():
-        for row, batch in enumerate(validation_loader(samples, range(min(GRID_ROWS, len(samples))))):
-            columns = recipe.pictures(to_device(checked(batch), distributed.device), model)
-            grid = make_grid(torch.cat([column.float().cpu() for column in columns.values()]), len(columns))
-            yield f"{row}: {' | '.join(columns)}", grid
+        for batch in validation_loader(samples, range(min(SHEET_ROWS, len(samples)))):
+            sample = to_device(checked(batch), distributed.device)
+            pictures = recipe.pictures(sample, model)
+            columns = list(pictures)
+            panels = [picture[0].permute(1, 2, 0).float().cpu().numpy() for picture in pictures.values()]
+            rows.append((sample["name"][0], [shrink(panel, PANEL) for panel in panels]))
     model.train(was_training)
+    return labelled_sheet(columns, rows)
 
 
 class _Reporting(Dataset):

@@ -20,8 +20,11 @@ class HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
             return f"{text} (required)"
         if isinstance(action, ActionYesNo):
             return f"{text} (default: on)" if action.default else text
-        if action.default in (None, SUPPRESS, "") or not action.option_strings:
+        if action.default in (None, SUPPRESS, "", []) or not action.option_strings:
             return text
+        if isinstance(action.default, list):
+            words = " ".join(map(str, action.default)).replace("%", "%%")
+            return f"{text} (default: {words})"
         return f"{text} (default: %(default)s)"
 
     def _format_action_invocation(self, action: Action) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from restoration.comparison import shrink
 from restoration.composition import describe_change, removed_layer
 from restoration.jobs import DEVELOP_FIRST, plan_jobs
 from restoration.remover import HighlightRemover
@@ -16,6 +15,7 @@ from utils.colour import quantise, to_unit
 from utils.errors import UserError
 from utils.guarded_decoding import decode_guarded
 from utils.image_files import RAW_SUFFIXES, Picture, read_bytes, write_picture
+from utils.sheets import shrink
 
 PREVIEW = 1400
 """Longer side of what is shown; what is downloaded has the picture's own size."""

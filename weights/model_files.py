@@ -64,7 +64,8 @@ def save_model(
 def load_model(
     path: str | os.PathLike, name: str | None = None, device: str | torch.device = "cpu"
 ) -> nn.Module:
-    """A network in eval mode, fp32, on `device`, with the weights in `path`.
+    """A network in eval mode, fp32, on `device`, with the weights in `path`; its attribute `provenance` is
+    what the file says of its training.
 
     path  our .safetensors; a run folder of train.py (its best weights) or one of its checkpoints (their
           moving average where they have one); a `torch.save` file of the AHA authors (`Nature.mdl`: a state
@@ -113,6 +114,7 @@ def network_of(weights: Weights, path: str | os.PathLike, name: str | None = Non
             skeleton = build_model(wanted, **weights.hyperparameters)
         check_fit(skeleton, weights.state, path)
         model = build_model(wanted, **weights.hyperparameters)
+        model.provenance = weights.training
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{path} was written by another version of this program: {error}") from error
     fill(model, weights.state, path)

@@ -11,6 +11,7 @@ from data.inspection import inspect
 from data.records import Record
 from utils.errors import UserError
 from utils.image_files import read_rgb, write_rgb
+from utils.sheets import GAP, LINE
 
 
 def _pair(folder, name, specular, size=(20, 24), bits=8):
@@ -68,7 +69,9 @@ def test_each_bad_file_is_named_and_a_sheet_written(tmp_path):
     ):
         assert any(name in line and words in line for line in text.splitlines()), (name, text)
     assert "50.0%" in text
-    assert read_rgb(sheet).shape == (3 * 160, 3 * 160, 3)
+    height, width, _ = read_rgb(sheet).shape
+    assert width == 3 * 160 + 4 * GAP
+    assert height > 3 * (LINE + 120)
 
 
 def test_a_layer_that_one_sample_lacks_is_noted(tmp_path):

@@ -107,7 +107,7 @@ def sshr(tmp_path):
 
 
 def options_for(root, run, **more):
-    common = {"batch_size": 2, "num_workers": 0, "latent_channels": 2, "tensorboard": False, "curves": False}
+    common = {"batch_size": 2, "num_workers": 0, "latent_channels": 2, "tracker": ["none"], "curves": False}
     return TrainOptions(dataroot=str(root / "SSHR"), runs_name=str(root / run), **(common | more))
 
 

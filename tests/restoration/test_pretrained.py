@@ -15,6 +15,7 @@ from models import build_model
 from restoration import HighlightRemover, load_method
 from restoration.pretrained import DEFAULT_WEIGHTS
 from utils.errors import UserError
+from weights.model_files import read_metadata, save_model
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
 
@@ -162,6 +163,16 @@ def test_up_to_the_hub_and_down_again(hub, network):
     assert b'from_pretrained("someone/lite")' in hub.files["README.md"]
     again = HighlightRemover.from_pretrained("someone/lite", device="cpu")
     assert np.array_equal(again(PICTURE).diffuse, remover(PICTURE).diffuse)
+
+
+def test_how_it_was_trained_goes_along_to_the_hub(hub, network, tmp_path):
+    save_model(network, tmp_path / "trained.safetensors", training={"data": "SHIQ", "steps": 7})
+    HighlightRemover.from_pretrained(tmp_path / "trained.safetensors").push_to_hub("someone/lite")
+    (tmp_path / "pushed.safetensors").write_bytes(hub.files["model.safetensors"])
+    assert read_metadata(tmp_path / "pushed.safetensors")["training"] == {"data": "SHIQ", "steps": 7}
+    HighlightRemover.from_pretrained("someone/lite").save_pretrained(tmp_path / "again")
+    said = read_metadata(tmp_path / "again" / "model.safetensors")
+    assert said["training"] == {"data": "SHIQ", "steps": 7}
 
 
 def test_what_the_hub_lacks_or_sends_damaged(hub, network):

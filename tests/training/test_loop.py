@@ -23,14 +23,20 @@ def _lines(folder, kind):
 
 def test_a_run_leaves_its_record(tiny, tmp_path, pairs):
     before = sorted(path.stat().st_mtime_ns for path in pairs.rglob("*"))
-    assert train(tiny(tensorboard=True, curves=True, keep_checkpoints=2, ema_decay=0.9)) == 0
+    assert (
+        train(tiny(tracker=["tensorboard"], pictures=True, curves=True, keep_checkpoints=2, ema_decay=0.9))
+        == 0
+    )
     run = tmp_path / "run"
     assert [line["step"] for line in _lines(run, "train")] == [1, 2, 3, 4, 5, 6]
     assert [line["step"] for line in _lines(run, "validation")] == [3, 6]
     assert {"content", "ssim", "loss", "lr_generator", "epoch"} <= _lines(run, "train")[0].keys()
     assert {"psnr", "psnr_input", "ssim"} <= _lines(run, "validation")[0].keys()
     assert len(list(run.glob("best-*.pt"))) == 2
-    assert list((run / "tensorboard").iterdir())
+    assert next(path.name for path in (run / "tensorboard").iterdir()).startswith("events.")
+    sheet = read_rgb(run / "pictures" / "00000006.png")
+    assert sheet.shape[0] > 32
+    assert sheet.shape[1] > 5 * 32  # input, highlight map, coarse, refined, ground truth
     assert read_rgb(run / "curves.png").shape[:2] == (900, 800)  # train, learning rates, validation
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["max_steps"] == 6
@@ -393,7 +399,7 @@ def test_the_command_line_and_its_configuration(tiny, tmp_path, pairs, monkeypat
     words = ["--runs_name", str(tmp_path / "run"), "--dataroot", str(pairs), "--train_dir", "train"]
     words += ["--test_dir", "test", "--model", "aha-lite", "--hyperparameters", "widths=[4,4,8]"]
     words += ["--lambda_gan", "0", "--lambda_perceptual", "0", "--size", "32", "--max_steps", "1"]
-    words += ["--num_workers", "0", "--no_tensorboard", "--device", "cpu"]
+    words += ["--num_workers", "0", "--tracker", "none", "--no_pictures", "--device", "cpu"]
     monkeypatch.setattr("sys.argv", ["train.py", *words])
     assert script.main() == 0
     config = tmp_path / "run" / "config.yaml"

@@ -34,7 +34,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(tiny, tmp_path):
     for name, value in vars(options).items():
         if value not in (None, []) and not isinstance(value, bool):
             words += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
-    words += ["--no_tensorboard", "--no_curves", "--deterministic"]
+    words += ["--no_pictures", "--no_curves", "--deterministic"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -146,6 +146,7 @@ def test_help_shows_choices_and_no_types(capsys):
     said = capsys.readouterr().out
     assert "--stage {first,second}" in said
     assert "-i INPUT_DIR" in said
+    assert "how fast (default: 0.5)" in said
     assert not any(word in said for word in ("Literal", "type:", "null", "None", "True", "yes", "old"))
 
 

@@ -1,4 +1,4 @@
-"""The files that are written for one picture: the result, its map, the layer that was removed, all as a sheet."""
+"""The files of one picture: the result, its map, the layer that was removed, and all of them as a sheet."""
 
 from dataclasses import replace
 

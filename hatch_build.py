@@ -25,6 +25,8 @@ SCRIPTS = ("infer", "train", "evaluate", "export", "demo")
 DATA = ("savedmodel",)
 LEFT_OUT = ("benchmark", "benchmarks", "experiments", "samples", "tests")
 """Ours too, but not installed; nothing that is may import them."""
+FOR_CHECKOUTS = ("dev", "docs")
+"""Sets of requirements that are no extras: what they serve is not installed."""
 
 
 class Requirements(MetadataHookInterface):
@@ -36,6 +38,7 @@ class Requirements(MetadataHookInterface):
         metadata["optional-dependencies"] = {
             file.stem.removeprefix("requirements-"): _requirements(file)
             for file in sorted(root.glob("requirements-*.txt"))
+            if file.stem.removeprefix("requirements-") not in FOR_CHECKOUTS
         }
 
 

@@ -1,5 +1,6 @@
 """A method by name: the input itself, a classical method, or a network with its weights."""
 
+import difflib
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,8 +94,10 @@ def load_method(
             raise UserError(
                 f"{spec.name} is a network and needs weights: write {spec.name}:PATH_OF_ITS_WEIGHTS"
             )
+        similar = difflib.get_close_matches(spec.name, [*_classical(), *MODELS], n=1)
+        hint = f" (did you mean {similar[0]}?)" if similar else ""
         raise UserError(
-            f"no method and no weight file {spec.name!r}: there are {INPUT}, {', '.join(_classical())}, and "
+            f"no method and no weight file {spec.name!r}{hint}: there are {INPUT}, {', '.join(_classical())}, and "
             f"with weights (NAME:PATH) {', '.join(MODELS)}"
         )
     network = load_model(spec.weights, spec.name)

@@ -17,8 +17,8 @@ PROJECTS = {  # module -> its project, where the names differ
     "lazy_loader": "lazy-loader",
     "starlette": "gradio",  # which is built on it
 }
-TOOLS = {"ruff", "mypy", "types-PyYAML", "hatchling", "build", "mkdocs-material"}
-"""Run as commands, not imported."""
+TOOLS = {"ruff", "mypy", "types-PyYAML", "hatchling", "build", "mkdocs-material", "playwright"}
+"""Run as commands, or imported by tests where they are there."""
 BY_TORCH = {"tensorboard", "onnx", "onnxscript"}
 """Imported by torch when it writes logs or ONNX files."""
 

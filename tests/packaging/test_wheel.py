@@ -1,7 +1,9 @@
 """The built wheel: one import name, whole, usable from a folder that has a `utils.py` of its own."""
 
+import email
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -14,12 +16,17 @@ from utils.image_files import read_picture, write_rgb
 ROOT = Path(__file__).parents[2]
 
 
+def hatch(source, target, folder):
+    """Builds "wheel" or "sdist" of the tree `source` into `folder`."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(folder)]
+    subprocess.run(build, cwd=source, check=True, capture_output=True)
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """A folder with what `pip install --no-deps` puts into site-packages."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    hatch(ROOT, "wheel", folder)
     (wheel,) = folder.glob("*.whl")
     target = folder / "site"
     zipfile.ZipFile(wheel).extractall(target)
@@ -67,6 +74,30 @@ def test_only_what_running_needs_is_required(site):
     assert any("safetensors" in line for line in plain)
     assert not any(name in line for line in plain for name in ("pytest", "tensorboard", "ruff", "mypy"))
     assert any("tensorboard" in line and "train" in line for line in required)
+
+
+def test_extras_are_what_people_ask_for(site):
+    metadata = email.message_from_string((next(site.glob("*.dist-info")) / "METADATA").read_text())
+    extras = {"train", "demo", "video", "heic", "hub", "onnx"}
+    assert set(metadata.get_all("Provides-Extra")) == extras
+    for extra in extras:
+        of_it = [line for line in metadata.get_all("Requires-Dist") if f"extra == '{extra}'" in line]
+        assert of_it
+
+
+@pytest.mark.slow
+def test_the_source_archive_gives_the_same_wheel(site, tmp_path):
+    """`pip install .` of what `python -m build` writes."""
+    hatch(ROOT, "sdist", tmp_path)
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        files.extractall(tmp_path, filter="data")
+    (source,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    hatch(source, "wheel", tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    (record,) = site.glob("*.dist-info/RECORD")
+    with zipfile.ZipFile(wheel) as files:
+        assert files.read(record.relative_to(site).as_posix()).decode() == record.read_text()
 
 
 def test_every_module_can_be_imported(python):

@@ -97,8 +97,8 @@ def load_method(
         similar = difflib.get_close_matches(spec.name, [*_classical(), *MODELS], n=1)
         hint = f" (did you mean {similar[0]}?)" if similar else ""
         raise UserError(
-            f"no method and no weight file {spec.name!r}{hint}: there are {INPUT}, {', '.join(_classical())}, and "
-            f"with weights (NAME:PATH) {', '.join(MODELS)}"
+            f"no method and no weight file {spec.name!r}{hint}: there are {INPUT}, "
+            f"{', '.join(_classical())}, and with weights (NAME:PATH) {', '.join(MODELS)}"
         )
     network = load_model(spec.weights, spec.name)
     if output is not None:

@@ -91,3 +91,8 @@ def test_a_method_chosen_by_options():
 def test_unknown_methods_are_a_sentence(spec):
     with pytest.raises(UserError):
         load_method(spec)
+
+
+def test_a_mistyped_name_gets_a_suggestion():
+    with pytest.raises(UserError, match=r"'shen213' \(did you mean shen2013\?\): there are input"):
+        load_method("shen213")

@@ -6,6 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
+FOR_TRAINING = {
+    "accelerate": "accelerate",
+    "lazy_loader": "lazy-loader",
+    "matplotlib": "matplotlib",
+    "tensorboard": "tensorboard",
+    "torchmetrics": "torchmetrics",
+}
+"""Module -> package of requirements-train.txt, which infer.py does without."""
+
+
 class UserError(Exception):
     """Something the user can put right: the message names the file or option and the way out.
 
@@ -27,13 +37,22 @@ def reason(error: OSError) -> str:
 
 
 def run(main: Callable[[], int]) -> int:
-    """Calls `main` and returns its exit code; UserError becomes a line on stderr and its code, Ctrl-C 130."""
+    """Calls `main` and returns its exit code; UserError becomes a line on stderr and its code, Ctrl-C 130.
+
+    So does a missing package of those that only training and some scores need.
+    """
     try:
         with _warnings_as_lines():
             return main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.code
+    except ModuleNotFoundError as error:
+        if error.name not in FOR_TRAINING:
+            raise
+        wanted = " ".join(FOR_TRAINING.values())
+        print(f"error: {error.name} and perhaps others are missing: pip install {wanted}", file=sys.stderr)
+        return UserError.code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -47,9 +47,7 @@ def launch(options: DemoOptions, folder: Path) -> Any:
         import gradio as gr
         from starlette.middleware import Middleware
     except ImportError as error:
-        raise UserError(
-            "the interface needs another package: pip install -r requirements-demo.txt"
-        ) from error
+        raise UserError("the interface needs another package: pip install gradio") from error
     from webui.page import build_page
 
     page = build_page(options, Sessions(folder))

@@ -1,6 +1,9 @@
 """How a command ends, and what a warning looks like to its user."""
 
+import importlib
+import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,23 @@ def test_errors_become_a_line_and_a_code(capsys, error, code, line):
 
     assert run(main) == code
     assert capsys.readouterr().err == line
+
+
+def test_packages_for_training_are_named_with_the_pip_line(capsys, monkeypatch):
+    def main() -> int:
+        import accelerate
+
+        return bool(accelerate)
+
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    assert run(main) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: accelerate and perhaps others are missing: pip install ")
+    lines = Path(__file__).parents[2].joinpath("requirements-train.txt").read_text().splitlines()
+    needed = [line.partition(">")[0] for line in lines if ">" in line]
+    assert sorted(said.split("pip install ")[1].split()) == sorted(needed)
+    with pytest.raises(ModuleNotFoundError):
+        run(lambda: importlib.import_module("no_such_module"))
 
 
 def test_other_errors_keep_their_traceback():

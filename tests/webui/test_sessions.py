@@ -108,4 +108,4 @@ def test_without_gradio_the_way_out_is_named(tmp_path):
         text=True,
     )
     assert done.returncode == 2
-    assert done.stderr == "error: the interface needs another package: pip install -r requirements-demo.txt\n"
+    assert done.stderr == "error: the interface needs another package: pip install gradio\n"

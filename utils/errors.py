@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-
 FOR_TRAINING = {
     "accelerate": "accelerate",
     "lazy_loader": "lazy-loader",

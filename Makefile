@@ -6,6 +6,7 @@ PY := $(VENV)/bin/python
 RUN := $(VENV)/.installed-run
 TRAIN := $(VENV)/.installed-train
 DEV := $(VENV)/.installed-dev
+ORT_WEB := $(VENV)/npm/node_modules/onnxruntime-web
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -r
 
 # Weights of the demo: trained ones where savedmodel/ holds them, else random ones, which remove nothing sensible.
@@ -62,10 +63,16 @@ test-fast: $(DEV)
 slow-list: $(DEV)
 	$(PY) -m pytest -q --record_slow
 
-# The browser interface in a real Chromium, which is installed where it is not (as root, on Debian or Ubuntu).
-demo-test: $(DEV)
+# What the page of examples/browser/ takes from a public mirror elsewhere.
+$(ORT_WEB):
+	command -v npm > /dev/null || (apt-get update && apt-get install -y --no-install-recommends npm)
+	npm install --silent --no-save --prefix $(VENV)/npm onnxruntime-web@1.30.0
+
+# The pages in a real Chromium, which is installed where it is not (as root, on Debian or Ubuntu).
+demo-test: $(DEV) $(ORT_WEB)
 	command -v chromium > /dev/null || (apt-get update && apt-get install -y --no-install-recommends chromium fonts-dejavu-core)
 	DEMO_SCREENSHOT=docs/demo.png $(PY) -m pytest -q tests/webui
+	DEMO_SCREENSHOT=docs/browser.png $(PY) -m pytest -q tests/examples/test_browser_page.py
 
 # Damaged, forged and foreign files, kills and full disks, by the hundred; docs/RELIABILITY.md has the table.
 fault-test: $(DEV)

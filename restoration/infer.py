@@ -57,8 +57,7 @@ def infer(options: InferOptions) -> int:
         kind = "files" if any(job.is_clip for job in jobs) else "pictures"
         print(
             f"done {done}, skipped {skipped}, failed {failed} in {seconds:.1f} s "
-            f"({done / max(seconds, 1e-9):.2f} {kind}/s, {remover.separator.device} "
-            f"{remover.separator.precision})"
+            f"({done / max(seconds, 1e-9):.2f} {kind}/s, {remover.separator.described})"
             + (f"; nothing was removed from {unchanged} of them" if unchanged else "")
             + printable(f"\nmethod: {method}; results: {options.output_dir}")
         )
@@ -107,6 +106,7 @@ def load(options: InferOptions, processes: Processes) -> tuple["HighlightRemover
     remover = load_method(
         method,
         output=options.output,
+        backend=options.backend,
         device=processes.device(options.device),
         precision=options.precision,
         tile=options.tile,

@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from torch import nn
 
 from models import MODELS
+from restoration.backends import check_backend, load_network
 from restoration.pretrained import DEFAULT_NETWORK, default_weights
 from restoration.remover import HighlightRemover
 from utils.errors import UserError
-from weights.model_files import load_model
 
 INPUT = "input"
 """The method that removes nothing."""
@@ -73,11 +72,12 @@ class MethodSpec:
 
 
 def load_method(
-    method: MethodSpec | str, *, output: str | None = None, **remover_options
+    method: MethodSpec | str, *, output: str | None = None, backend: str | None = None, **remover_options
 ) -> HighlightRemover:
     """A remover for a method, or for what `MethodSpec.parse` makes of its name.
 
     output           "diffuse" or "tone_corrected": which stage of TSHRNet is the result
+    backend          what runs a network, "torch" or "onnxruntime"; None: ONNX Runtime for ONNX files alone
     remover_options  of HighlightRemover
 
     Raises UserError for an unknown name, missing weights, weights of another network.
@@ -85,7 +85,10 @@ def load_method(
     spec = MethodSpec.parse(method) if isinstance(method, str) else method
     if spec.test_time_augmentation is not None:
         remover_options["test_time_augmentation"] = spec.test_time_augmentation
+    check_backend(backend)
     if spec.weights is None:
+        if spec.name in (INPUT, *_classical()) and backend == "onnxruntime":
+            raise UserError(f"{spec.name} is no network: only networks run in ONNX Runtime")
         if spec.name == INPUT:
             return HighlightRemover(_unchanged, **remover_options)
         if spec.name in _classical():
@@ -100,9 +103,7 @@ def load_method(
             f"no method and no weight file {spec.name!r}{hint}: there are {INPUT}, "
             f"{', '.join(_classical())}, and with weights (NAME:PATH) {', '.join(MODELS)}"
         )
-    network = load_model(spec.weights, spec.name)
-    if output is not None:
-        _choose_output(network, output)
+    network = load_network(spec.weights, spec.name, backend=backend, output=output)
     return HighlightRemover(network, **remover_options)
 
 
@@ -118,9 +119,3 @@ def _classical() -> dict:
     from classical import METHODS
 
     return METHODS
-
-
-def _choose_output(network: nn.Module, output: str) -> None:
-    if not hasattr(network, "output"):
-        raise UserError(f"only TSHRNet has several results; {network.spec.name} has one")
-    network.output = output

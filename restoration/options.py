@@ -20,8 +20,8 @@ class InferOptions:
     output_dir: str = field(metadata={"flags": ["-o"]})
     """folder of the results; it is made where it does not exist"""
     infer_model: str | None = None
-    """weights: our .safetensors, a run folder or checkpoint of train.py, the authors' .mdl, or a folder with
-    TSHRNet's four .pth or .ckpt files; default: savedmodel/aha-lite.safetensors"""
+    """weights: our .safetensors, a run folder or checkpoint of train.py, the authors' .mdl, a folder with
+    TSHRNet's four .pth or .ckpt files, or an .onnx of export.py; default: savedmodel/aha-lite.safetensors"""
     method: str | None = None
     """a classical method (shen2013, yang2010, ...), input (nothing removed), or the name of the network
     where the weight file does not say it (aha, aha-figure, aha-lite, tshrnet, tshrnet-mix)"""
@@ -31,6 +31,9 @@ class InferOptions:
     resized back, truncated to 8 bits)"""
     output: Literal["tone_corrected", "diffuse"] | None = None
     """TSHRNet only: which of its stages is the result"""
+    backend: Literal["torch", "onnxruntime"] | None = None
+    """what runs the network: for onnxruntime other weights than an .onnx are exported into ~/.cache/specular
+    when first used. Default: onnxruntime for an .onnx, else torch"""
     device: str = "auto"
     """where to compute: auto, cpu, cuda, cuda:1, mps"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from restoration.backends import check_backend, load_network
 from utils.errors import UserError
 from weights.hub import CARD, WEIGHTS, download, upload, write_card
-from weights.model_files import load_model, save_model
+from weights.model_files import save_model
 
 DEFAULT_NETWORK = "aha-lite"
 DEFAULT_WEIGHTS = Path(__file__).resolve().parent.parent / "savedmodel" / "aha-lite.safetensors"
@@ -28,29 +29,38 @@ def default_weights() -> Path:
 
 
 def find_method(
-    name: str | os.PathLike, *, revision: str | None = None, token: str | None = None
+    name: str | os.PathLike,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    backend: str | None = None,
 ) -> nn.Module | Callable[[np.ndarray], np.ndarray]:
     """A network with its weights, or a classical method, as `HighlightRemover` takes it.
 
-    name      "aha-lite", the shipped network; a classical method ("shen2013", ...); a path that `load_model`
-              takes, or a folder of `save_network`; or "OWNER/NAME" of a repository of the Hub
+    name      "aha-lite", the shipped network; a classical method ("shen2013", ...); a path that
+              `load_network` takes, or a folder of `save_network`; or "OWNER/NAME" of a repository of the Hub
     revision  branch, tag or commit of that repository
     token     to read a private one; None: the one that `hf auth login` stored
+    backend   of a network, as `load_network` takes it
 
-    Raises UserError where there is no such method, and for weights that cannot be read or downloaded.
+    Raises UserError where there is no such method, for a backend that cannot run it, and for weights that
+    cannot be read or downloaded.
     """
     from classical import METHODS
 
     text = os.fspath(name)
     if text == DEFAULT_NETWORK:
-        return load_model(default_weights())
+        return load_network(default_weights(), backend=backend)
     if text in METHODS:
+        check_backend(backend)
+        if backend == "onnxruntime":
+            raise UserError(f"{text} is no network: only networks run in ONNX Runtime")
         return METHODS[text]
     if os.path.exists(text):
         saved = Path(text, WEIGHTS)
-        return load_model(saved if saved.is_file() else text)
+        return load_network(saved if saved.is_file() else text, backend=backend)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", text):
-        return load_model(download(text, revision=revision, token=token))
+        return load_network(download(text, revision=revision, token=token), backend=backend)
     raise UserError(
         f"no method, no weights and no repository {text!r}: there are {DEFAULT_NETWORK}, "
         f"{', '.join(METHODS)}, paths of weights, and OWNER/NAME of the Hugging Face Hub"
@@ -72,7 +82,7 @@ def save_network(
     Raises UserError for methods without weights and where the files cannot be written.
     """
     if not hasattr(network, "spec") or not any(True for _ in network.parameters()):
-        raise UserError("only networks have weights to save; a classical method is its name")
+        raise UserError("only networks in PyTorch have weights to save; a classical method is its name")
     save_model(network, Path(folder, WEIGHTS), training=getattr(network, "provenance", None))
     write_card(network, Path(folder, CARD), card, repository)
 

@@ -109,19 +109,23 @@ class HighlightRemover:
         device: str | torch.device = "auto",
         revision: str | None = None,
         token: str | None = None,
+        backend: Literal["torch", "onnxruntime"] | None = None,
         **options: Any,
     ) -> Self:
         """A remover with trained weights, or of a classical method.
 
         name             "aha-lite", the shipped network; "shen2013" or another classical method; a weight
-                         file or run folder; a folder of `save_pretrained`; "OWNER/NAME" of the Hugging Face
-                         Hub
+                         file or run folder; a file of export.py, NAME.onnx; a folder of `save_pretrained`;
+                         "OWNER/NAME" of the Hugging Face Hub
         revision, token  of the repository on the Hub: branch, tag or commit; the right to read a private one
+        backend          what runs a network (restoration/backends.py): "torch", or "onnxruntime", for which
+                         other weights than an ONNX file are exported when first used; None: as the file is
         options          as of the class
 
         Raises UserError where there is no such method and for weights that cannot be read or downloaded.
         """
-        return cls(find_method(name, revision=revision, token=token), device=device, **options)
+        method = find_method(name, revision=revision, token=token, backend=backend)
+        return cls(method, device=device, **options)
 
     def save_pretrained(self, folder: str | os.PathLike, card: str | os.PathLike | None = None) -> None:
         """Writes `model.safetensors` and a model card, README.md, into a folder; `card`: the file of one.

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models import ModelSpec, Separation
+from restoration.onnx_network import OnnxNetwork
 from restoration.precision import arithmetic, choose_precision
 from restoration.tiling import NO_TILES
 from utils.colour import FULL_SCALE
@@ -67,10 +68,14 @@ class Separator:
     ):
         if batch_size < 1 or (workers is not None and workers < 1):
             raise UserError("batch_size and workers must be at least 1")
-        self.device = choose_device(str(device))
+        self._exported = isinstance(network, OnnxNetwork)
+        self.device = (network.choose_device if self._exported else choose_device)(str(device))
         self.network = network.to(self.device).eval()
-        exact = isinstance(network, FunctionNetwork)
-        self.precision = "fp32" if exact else choose_precision(self.network, self.device, precision)
+        if self._exported:
+            self.precision = network.checked_precision(precision)
+        else:
+            exact = isinstance(network, FunctionNetwork)
+            self.precision = "fp32" if exact else choose_precision(self.network, self.device, precision)
         on_cpu = self.device.type == "cpu"
         self.batch_size = 1 if on_cpu else batch_size
         self.workers = (workers or min(usable_cores(), network.spec.tiles_at_once)) if on_cpu else 1
@@ -108,8 +113,13 @@ class Separator:
     @torch.inference_mode()
     def separate(self, image: Tensor, network: nn.Module | None = None) -> Separation:
         """The layers of a batch (B, 3, h, w) float32 in [0, 1], in the calling thread."""
-        with arithmetic(self.device, self.precision):
+        with arithmetic(self.device, "fp32" if self._exported else self.precision):
             return (network or self.network)(image.to(self.device))
+
+    @property
+    def described(self) -> str:
+        """What the network runs on and in: "cpu fp32"."""
+        return f"{self.device} {self.precision}" + (" in ONNX Runtime" if self._exported else "")
 
     def cancel(self) -> None:
         """Makes running and later calls raise CancelledError at the next crop."""

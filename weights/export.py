@@ -12,9 +12,11 @@ three.
 
 import copy
 import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,8 @@ from torch import Tensor, nn
 from models.inference import prepare_for_inference
 from utils.atomic import atomic_path
 from utils.errors import UserError
+from weights.onnx_metadata import ONNX_PRECISIONS, written_facts
+from weights.onnx_precision import LEAST_DECIBELS, convert, decibels
 
 CLOSE = 1e-4  # largest difference from the network itself that is let pass
 OF_ROUNDING = 4  # or, where it is more, this many times the rounding of the network itself
@@ -33,12 +37,17 @@ Runner = Callable[[Tensor], list[Tensor]]
 
 @dataclass(frozen=True)
 class Exported:
-    """What `export_network` wrote. `difference`: the largest from the network itself, over `sizes` (H, W)."""
+    """What `export_network` wrote.
+
+    difference  the largest of the file in fp32 from the network itself, over `sizes` (H, W)
+    decibels    PSNR of the file in another precision to that in fp32, in the scene where it is the least
+    """
 
     path: Path
     sizes: list[tuple[int, int]]
     difference: float
     is_dynamic: bool
+    decibels: float | None = None
 
 
 class Layers(nn.Module):
@@ -55,25 +64,31 @@ class Layers(nn.Module):
 
 
 def export_network(
-    network: nn.Module, path: str | os.PathLike, format: str, *, size: int | None = None
+    network: nn.Module,
+    path: str | os.PathLike,
+    format: str,
+    *,
+    size: int | None = None,
+    precision: str = "fp32",
 ) -> Exported:
     """Writes `network` (of `models.build_model`) to `path`, and checks what the file computes.
 
     format  "onnx" (run by ONNX Runtime) or "torchscript" (run by torch.jit.load, also from C++)
     size    side in pixels of the picture that it is traced with, rounded up to a multiple of `spec.multiple`,
             the only one that a network with attention takes then. None: 224, at least two multiples
+    precision  of an ONNX file: "fp32", "fp16" or "int8" (weights/onnx_precision.py)
 
     The file is run on random images, of other sizes too where it takes them, and is only put in place where
     no value differs by more than 1e-4 from the network itself (of layers larger than 1: of their largest
     value), or by more than 4 times what the network's own rounding amounts to, its distance from the same in
-    double precision; sharp attention makes that large in untrained networks. Raises UserError where a value
-    does, where the packages of requirements-onnx.txt are missing, and where the network cannot be exported.
+    double precision; sharp attention makes that large in untrained networks. In fewer bits the diffuse layer
+    must reach 45 dB to that in fp32, on generated scenes. Raises UserError where either does not hold, where
+    the packages of requirements-onnx.txt are missing, and where the network cannot be exported.
     """
-    if format not in FORMATS:
-        raise UserError(f"no format {format!r}: choose {' or '.join(FORMATS)}")
+    _check_kind(format, precision)
     multiple = network.spec.multiple
     side = max(multiple * -(-(size or 224) // multiple), 2 * multiple if size is None else multiple)
-    is_dynamic = not _has_attention(network)
+    is_dynamic = not has_attention(network)
     layers = Layers(prepare_for_inference(network, fold_batch_norm=False, channels_last=False))
     write, open_file = FORMATS[format]
     sizes = [(side, side)] + ([(side + multiple, side), (multiple, 3 * multiple)] if is_dynamic else [])
@@ -93,10 +108,39 @@ def export_network(
                 f"the {format} file of {network.spec.name} differs by {difference:.2g} from the network "
                 f"(allowed: {allowed:.2g}); it was not kept"
             )
-    return Exported(Path(path), sizes, difference, is_dynamic)
+        reached = None if precision == "fp32" else _reduce(temporary, precision, side, network.spec.name)
+    return Exported(Path(path), sizes, difference, is_dynamic, reached)
 
 
-def _has_attention(network: nn.Module) -> bool:
+def _check_kind(format: str, precision: str) -> None:
+    if format not in FORMATS:
+        raise UserError(f"no format {format!r}: choose {' or '.join(FORMATS)}")
+    if precision not in ONNX_PRECISIONS:
+        raise UserError(f"no precision {precision!r}: choose {', '.join(ONNX_PRECISIONS)}")
+    if precision != "fp32" and format != "onnx":
+        raise UserError(f"{precision} is of ONNX files only, {format} is written in fp32")
+
+
+def _reduce(path: Path, precision: str, side: int, name: str) -> float:
+    """Puts the file into another precision; returns how close it is, in decibels. Raises UserError."""
+    with tempfile.TemporaryDirectory() as folder:
+        reduced = Path(folder, path.name)
+        try:
+            convert(path, reduced, precision, side)
+        except (RuntimeError, ValueError, TypeError) as error:
+            first = str(error).strip().split("\n")[0]
+            raise UserError(f"{name} cannot be written in {precision}: {first}") from error
+        reached = decibels(path, reduced, side)
+        if not reached >= LEAST_DECIBELS:
+            raise UserError(
+                f"{name} in {precision} reaches only {reached:.1f} dB to itself in fp32 (at least "
+                f"{LEAST_DECIBELS:.0f}); it was not kept"
+            )
+        shutil.copyfile(reduced, path)
+    return reached
+
+
+def has_attention(network: nn.Module) -> bool:
     """True where the number of tokens decides what is computed, as in the released AHA network."""
     return any(name.endswith("attention_projection") for name, _ in network.named_modules())
 
@@ -126,7 +170,9 @@ def _write_onnx(layers: nn.Module, path: Path, side: int, is_dynamic: bool) -> N
         dynamo=True,
         verbose=False,
     )
-    program.model.metadata_props.update(network=spec.name, multiple=str(spec.multiple))
+    # Its tiles are of the size that an attention network was traced with.
+    said = spec if is_dynamic else replace(spec, tile=side)
+    program.model.metadata_props.update(written_facts(said, "fp32"))
     program.save(str(path))
 
 

@@ -92,6 +92,8 @@ def read_weights(path: str | os.PathLike) -> Weights:
         state, width = read_released_tshrnet(path)
         return Weights(state, None, "tshrnet", {"width": width})
     require_file(path)
+    if path.suffix == ".onnx":
+        raise UserError(f"{path} is an exported network, which can only be run; name the weights behind it")
     if path.suffix == ".safetensors":
         said = read_metadata(path)
         return Weights(

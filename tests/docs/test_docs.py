@@ -15,7 +15,7 @@ PAGES = sorted(
 )
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"python (?:-m (?P<module>[\w.]+)|(?P<script>\w+)\.py)(?P<rest>[^`|\n]*)")
-NOT_OURS = {"pip", "venv", "pytest", "ruff", "mypy", "build", "mkdocs", "hatchling"}
+NOT_OURS = {"pip", "venv", "pytest", "ruff", "mypy", "build", "mkdocs", "hatchling", "http"}
 
 
 def text_of(page: str) -> str:

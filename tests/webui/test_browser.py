@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,20 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import infer
+from tests.chromium import BROWSER, keep_screenshot, new_page
 from utils.image_files import Picture, read_picture, read_rgb, write_picture
 
 pytest.importorskip("gradio", reason="the browser interface is not installed (requirements-demo.txt)")
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (make demo-test)")
+pytest.importorskip("playwright", reason="playwright is not installed (make demo-test)")
 
 ROOT = Path(__file__).parents[2]
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-FLAGS += ["--disable-background-networking", "--disable-component-update"]
-PATIENCE = 180_000
-"""Milliseconds to wait for anything: the machine may be busy."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -95,19 +89,9 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def page(server):
-    """The page in a new Chromium; every request that is not to the server is a failure."""
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS, headless=True)
-        page = browser.new_page(viewport={"width": 1100, "height": 800})
-        page.set_default_timeout(PATIENCE)
-        requests = []
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(server.address)
+    with new_page(server.address) as page:
         page.wait_for_selector("#start")
         yield page
-        browser.close()
-        outside = [url for url in requests if not url.startswith((server.address, "data:", "blob:"))]
-        assert not outside
 
 
 def _upload(page, *paths):
@@ -192,7 +176,7 @@ def test_slider_strength_and_screenshot(page, tmp_path):
     page.mouse.move(x - 120, y, steps=5)
     page.mouse.up()
     assert hidden() < before - 5
-    _keep_screenshot(page, tmp_path)
+    keep_screenshot(page, tmp_path)
     page.locator("input[aria-label^='number input for Strength']").fill("0")
     page.locator("input[aria-label^='number input for Strength']").press("Enter")
     page.click("#start")
@@ -209,15 +193,3 @@ def test_too_large_files_and_no_files_are_refused(page, tmp_path):
     (tmp_path / "large.tif").write_bytes(bytes(4_000_000))
     page.set_input_files("#pictures input[type=file]", tmp_path / "large.tif")
     page.wait_for_selector(":text('exceed the maximum allowed size')")
-
-
-def _keep_screenshot(page, folder):
-    """Where DEMO_SCREENSHOT names a file, the page as it is now becomes the picture in the documentation."""
-    page.wait_for_timeout(1000)
-    page.screenshot(path=folder / "page.png", full_page=True)
-    kept = os.environ.get("DEMO_SCREENSHOT")
-    if kept:
-        shown = Image.open(folder / "page.png").convert("RGB")
-        shown = shown.quantize(palette=shown.quantize(256), dither=Image.Dither.FLOYDSTEINBERG)
-        shown.save(ROOT / kept, optimize=True)
-        assert (ROOT / kept).stat().st_size < 300_000

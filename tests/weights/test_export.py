@@ -1,5 +1,6 @@
 """Exported networks compute what the networks compute."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 import torch
 
 from models import build_model
+from restoration.onnx_network import OnnxNetwork
 from utils.errors import UserError
-from weights import export
+from weights import export, load_model
 from weights.export import export_network
 from weights.model_files import save_model
 
@@ -70,6 +72,30 @@ def test_onnx(tmp_path, name):
     np.testing.assert_allclose(diffuse, wanted, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_fewer_bits_where_they_are_close(tmp_path, monkeypatch):
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    network = load_model(ROOT / "savedmodel" / "aha-lite.safetensors")
+    exact = export_network(network, tmp_path / "fp32.onnx", "onnx").path
+    copied = lambda layers, path, *_: shutil.copyfile(exact, path)  # noqa: E731
+    monkeypatch.setitem(export.FORMATS, "onnx", (copied, export.FORMATS["onnx"][1]))
+    for precision, share in (("fp16", 0.6), ("int8", 0.4)):
+        file = tmp_path / f"{precision}.onnx"
+        done = export_network(network, file, "onnx", precision=precision)
+        assert done.decibels >= 45
+        assert file.stat().st_size < share * exact.stat().st_size
+        assert OnnxNetwork(file).precision == precision
+        image = torch.rand(1, 3, 96, 160, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            difference = OnnxNetwork(file)(image).diffuse - network(image).diffuse
+        assert difference.square().mean() < 10**-4.5
+    monkeypatch.setattr(export, "LEAST_DECIBELS", 200.0)
+    with pytest.raises(UserError, match=r"aha-lite in fp16 reaches only .* dB to itself in fp32"):
+        export_network(network, tmp_path / "a.onnx", "onnx", precision="fp16")
+    assert not (tmp_path / "a.onnx").exists()
+
+
 def test_a_file_that_computes_something_else_is_not_kept(tmp_path, monkeypatch):
     write, _ = export.FORMATS["torchscript"]
     other = write, lambda path: lambda image: [image, image[:, :1]]
@@ -82,6 +108,10 @@ def test_a_file_that_computes_something_else_is_not_kept(tmp_path, monkeypatch):
 def test_what_cannot_be_exported_is_told(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no format 'caffe'"):
         export_network(small("aha-lite"), tmp_path / "a", "caffe")
+    with pytest.raises(UserError, match="no precision 'int4'"):
+        export_network(small("aha-lite"), tmp_path / "a", "onnx", precision="int4")
+    with pytest.raises(UserError, match="fp16 is of ONNX files only"):
+        export_network(small("aha-lite"), tmp_path / "a", "torchscript", precision="fp16")
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(UserError, match=r"requirements-onnx\.txt"):
         export_network(small("aha-lite"), tmp_path / "a.onnx", "onnx", size=64)

@@ -1,0 +1,61 @@
+"""What an ONNX file of ours says about itself: enough to run it on pictures without the network's code.
+
+Each fact is one entry of the file's metadata, as text:
+
+    format                            FORMAT
+    network, multiple, tile, ...      models.ModelSpec without its hyper-parameters; JSON, but for the name
+    precision                         fp32, fp16 or int8: of the weights and the arithmetic
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from models import ModelSpec
+from utils.errors import UserError
+
+FORMAT = "specular-highlight-removal onnx 1"
+ONNX_PRECISIONS = ("fp32", "fp16", "int8")
+LIMITS = {"multiple": 4096, "tile": 2**31, "tiles_at_once": 64, "working_size": 2**16, "copies": 4}
+"""The largest value of each whole number, all of which are at least 1."""
+
+
+def written_facts(spec: ModelSpec, precision: str) -> dict[str, str]:
+    """The metadata of a file of the network `spec`, in one of ONNX_PRECISIONS."""
+    facts = asdict(spec)
+    del facts["hyperparameters"]
+    texts = {name: json.dumps(value) for name, value in facts.items() if name != "name"}
+    return {"format": FORMAT, "network": spec.name, "precision": precision} | texts
+
+
+def read_facts(texts: Mapping[str, str], path: str | os.PathLike) -> tuple[ModelSpec, str]:
+    """The network and the precision that the metadata of a file tell; the spec has no hyper-parameters.
+
+    Raises UserError naming `path` for a file that is not ours, or whose metadata are damaged.
+    """
+    if texts.get("format") != FORMAT:
+        raise UserError(
+            f"{path} is an ONNX file, but not one of ours, or of an older version: it does not say which "
+            "network it holds and how pictures are prepared for it; export.py writes files that do"
+        )
+    try:
+        values = {name: json.loads(texts[name]) for name in (*LIMITS, "composes", "brightest")}
+        network, precision = texts["network"], texts["precision"]
+    except (KeyError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: what it says of its network is damaged or missing") from error
+    wrong = [name for name, value in values.items() if not _fits(name, value)]
+    if wrong or precision not in ONNX_PRECISIONS:
+        odd = (wrong or ["precision"])[0]
+        raise UserError(f"{path}: its {odd} is {str(texts[odd])[:60]}, which no network can have")
+    return ModelSpec(network[:80], {}, **values), precision
+
+
+def _fits(name: str, value: object) -> bool:
+    if name == "composes":
+        return isinstance(value, bool)
+    if name == "brightest":
+        return isinstance(value, int | float) and 0 <= value <= 1
+    if value is None:
+        return name == "working_size"
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LIMITS[name]

@@ -80,7 +80,8 @@ def evaluate(options: EvaluateOptions) -> int:
         _remove_leftovers(options.out)
         report = _evaluate(options, pair_set)
     print(report.terminal())
-    print(f"\nwritten to {options.out}: table.{{txt,md,csv,tex,json}}, per_image.{{jsonl,csv}}, sheets/")
+    folders = "".join(f", {name}/" for name in ("sheets", "figures") if getattr(options, name))
+    print(f"\nwritten to {options.out}: table.{{txt,md,csv,tex,json}}, per_image.{{jsonl,csv}}{folders}")
     return _conclude(report, len(pair_set.problems), options.allow_missing)
 
 

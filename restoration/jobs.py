@@ -9,14 +9,12 @@ from pathlib import Path
 
 from utils.atomic import remove_leftovers
 from utils.errors import UserError, reason
-from utils.image_files import CLIP_SUFFIXES, RAW_SUFFIXES, WRITERS, Listing, scan_folder
+from utils.image_files import CLIP_SUFFIXES, RAW_FILE, RAW_SUFFIXES, WRITERS, Listing, scan_folder
 
 _MAGIC = "*?["
 
 ENDINGS = {"highlight": "-HFE.png", "specular": "-specular.png", "comparison": "-comparison.png"}
 """Names of the files beside a result, behind the name of the picture."""
-
-DEVELOP_FIRST = "develop it with darktable or RawTherapee and save it as a 16-bit TIFF"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +99,7 @@ def find_pictures(pattern: str, recursive: bool = False) -> tuple[Listing, Path]
 
 def describe_left_out(listing: Listing) -> list[str]:
     """A line for each raw file, and one for all others that are not taken for pictures."""
-    lines = [f"{path}: a camera's raw file; {DEVELOP_FIRST}" for path in listing.raw]
+    lines = [f"{path}: {RAW_FILE}" for path in listing.raw]
     if listing.others:
         kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted(listing.others.items()))
         lines.append(f"{listing.others.total()} files that are no pictures ({kinds})")

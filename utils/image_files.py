@@ -27,6 +27,7 @@ SUFFIXES |= {".gif", ".ppm", ".pgm", ".pnm", ".jp2", ".avif", ".heic", ".heif", 
 
 RAW_SUFFIXES = {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw"}
 RAW_SUFFIXES |= {".3fr", ".iiq", ".x3f", ".raw"}
+RAW_FILE = "a camera's raw file; develop it with darktable or RawTherapee and save it as a 16-bit TIFF"
 """What cameras write before a picture is developed; no decoder for them is here."""
 
 CLIP_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".wmv"}
@@ -79,8 +80,11 @@ def read_picture(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> Pictu
 def read_bytes(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> bytes:
     """The content of a picture file. Raises UserError naming the file.
 
-    Devices and pipes, which may never end, are refused, and files too long for `max_pixels`.
+    Devices and pipes, which may never end, are refused, files too long for `max_pixels`, and raw files of
+    cameras: as TIFF files, which many of them are, they hold a small preview.
     """
+    if Path(path).suffix.lower() in RAW_SUFFIXES:
+        raise UserError(f"cannot read {path}: {RAW_FILE}")
     try:
         # Without O_NONBLOCK opening a named pipe waits for somebody who writes to it.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from restoration.composition import describe_change, removed_layer
-from restoration.jobs import DEVELOP_FIRST, plan_jobs
+from restoration.jobs import plan_jobs
 from restoration.remover import HighlightRemover
 from restoration.results import map_levels, write_results
 from restoration.separator import FunctionNetwork
 from utils.colour import quantise, to_unit
 from utils.errors import UserError
 from utils.guarded_decoding import decode_guarded
-from utils.image_files import RAW_SUFFIXES, Picture, read_bytes, write_picture
+from utils.image_files import RAW_FILE, RAW_SUFFIXES, Picture, read_bytes, write_picture
 from utils.sheets import shrink
 
 PREVIEW = 1400
@@ -45,7 +45,7 @@ def separate_file(
     Raises UserError saying what is wrong with the file, without its name.
     """
     if path.suffix.lower() in RAW_SUFFIXES:
-        raise UserError(f"a camera's raw file; {DEVELOP_FIRST}")
+        raise UserError(RAW_FILE)
     progress(0, "reading")
     picture = decode_guarded(read_bytes(path, max_pixels), max_pixels)
 

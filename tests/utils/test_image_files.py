@@ -253,6 +253,13 @@ def test_what_never_ends_is_refused_at_once(tmp_path, kind):
         read_picture(path)
 
 
+def test_a_raw_file_is_not_taken_for_the_preview_inside(tmp_path):
+    write_rgb(tmp_path / "preview.tif", np.zeros((4, 5, 3), np.uint8))
+    (tmp_path / "preview.tif").rename(tmp_path / "IMG_1.DNG")
+    with pytest.raises(UserError, match=r"cannot read .*IMG_1\.DNG: a camera's raw file; develop it"):
+        read_picture(tmp_path / "IMG_1.DNG")
+
+
 def test_heic(tmp_path):
     heif = pytest.importorskip("pillow_heif")
     smooth = np.dstack(np.meshgrid(np.arange(64), np.arange(48))).astype(np.uint8)

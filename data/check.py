@@ -68,13 +68,13 @@ def check(options: CheckOptions) -> list[Report]:
     """Checks the folders of a data set and writes the contact sheet; raises UserError where none is there."""
     root = Path(options.dataroot)
     if not root.is_dir():
-        raise UserError(f"--dataroot {root}: there is no such folder")
+        raise UserError(f"`dataroot={root}`: there is no such folder")
     if options.sixteen_bit not in ("refuse", "scale"):
-        raise UserError(f"--sixteen_bit {options.sixteen_bit}: choose refuse or scale")
+        raise UserError(f"`sixteen_bit={options.sixteen_bit}`: choose refuse or scale")
     sheet = Path(options.sheet)
     if root.resolve() in sheet.resolve().parents:
         raise UserError(
-            f"--sheet {sheet} lies in the data set, where nothing is written; choose another folder"
+            f"`sheet={sheet}` lies in the data set, where nothing is written; choose another folder"
         )
     folders = [root / name for name in (options.train_dir, options.test_dir) if (root / name).is_dir()]
     reports, rows = [], []

@@ -1,4 +1,4 @@
-"""What a pair of pictures says about itself: facts of one, and a contact sheet of several."""
+"""Facts measured on a pair of pictures, and a contact sheet of several pairs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -151,7 +151,7 @@ def _line(record: Record, keys: Sequence[str], root: Path) -> str:
             columns.append(COMPUTED)
             continue
         if key not in record.files:
-            way_out = _way_out(key, root, "list it with --columns 4")
+            way_out = _way_out(key, root, "list it with `columns=4`")
             raise UserError(f"{record.files['input']} has no {key} picture beside it; {way_out}")
         path = record.files[key].relative_to(root).as_posix()
         if len(path.split()) != 1:

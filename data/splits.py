@@ -7,7 +7,7 @@ from data.records import Record
 
 
 def official_split(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
-    """(train, test) as the data set's authors divided it; records of neither are in none of the two."""
+    """(train, test) as the data set's authors divided it; records that they left out are in neither."""
     train = [record for record in records if record.split in ("", "train")]
     return train, [record for record in records if record.split == "test"]
 

@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
         "and started again: pictures that are there are left alone.",
     )
     if options.passes < 1 or not 1 <= options.jpeg_quality <= 95:
-        raise UserError("--passes must be at least 1, --jpeg_quality between 1 and 95")
+        raise UserError("`passes` must be at least 1, `jpeg_quality` between 1 and 95")
     root = Path(options.dataroot)
     found = find_samples(root, options.layout)
     jobs = [(record, _destination(record, root, options.out)) for record in found.records]
@@ -133,7 +133,7 @@ def main(argv: list[str] | None = None) -> int:
 def find_samples(root: Path, layout: str = "auto") -> Found:
     """SSHR's, SHIQ's and PSD's samples in `root` and all folders in it; UserError where there are none."""
     if not root.is_dir():
-        raise UserError(f"{root}: there is no such folder; give an existing one with --dataroot")
+        raise UserError(f"{root}: there is no such folder; give an existing one with `dataroot`")
     found = Found()
     if layout in ("auto", "sshr"):
         _add(found, sshr(root), layout)
@@ -178,7 +178,7 @@ def _outcomes(jobs: list[tuple[Record, Path]], options: ToneCorrectionOptions) -
     try:
         yield from pool.map(make, jobs, chunksize=max(1, min(16, len(jobs) // (4 * workers))))
     except BrokenProcessPool as error:
-        raise UserError("a worker process was killed (memory?); start again with fewer --workers") from error
+        raise UserError("a worker process was killed (memory?); start again with fewer `workers`") from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch.utils.data import Dataset
 
 from data.layouts import find
 from data.lists import read_list
+from data.picture_options import PictureOptions
 from data.pictures import PictureSamples, ResidueSamples
 from data.records import Record
 from data.splits import carve_validation, official_split
@@ -16,26 +17,8 @@ from data.transforms import Augmentation
 from utils.errors import UserError
 
 
-class PictureOptions(Protocol):
-    """Where pictures lie and how they are read; training/options.py says what each means."""
-
-    dataroot: str | None
-    train_dir: str
-    test_dir: str
-    layout: str
-    train_list: str | None
-    test_list: str | None
-    input_glob: str
-    target_glob: str
-    val_dataroot: list[str]
-    val_share: float
-    selection_split: str | None
-    skip_bad_files: bool
-    sixteen_bit: str
-
-
 class TransformedSamples(Dataset):
-    """Samples after a transform that leaves nothing to chance."""
+    """Samples after a deterministic transform."""
 
     def __init__(self, samples: Dataset, transform: Augmentation):
         self.samples, self.transform = samples, transform
@@ -68,7 +51,7 @@ def training_pictures(
         raise UserError(f"{root} holds no training pictures, only those of SHIQ's official test list")
     if options.selection_split == "test":
         if not test:
-            raise UserError(f"{root} holds no test pictures; set selection_split to validation")
+            raise UserError(f"{root} holds no test pictures; pass `selection_split=validation`")
     else:
         training, test = carve_validation(training, options.val_share, seed)
     return _samples(training, options, residues), _samples(test, options, residues)
@@ -79,7 +62,7 @@ def validation_folders(options: PictureOptions, *, residues: bool = False) -> di
     folders = [Path(folder) for folder in options.val_dataroot]
     ends = [folder.resolve().parts for folder in folders]
     if len(set(ends)) < len(folders):
-        raise UserError("val_dataroot names a folder twice")
+        raise UserError("`val_dataroot` names a folder twice")
     depth = 1
     while len({parts[-depth:] for parts in ends}) < len(folders):
         depth += 1
@@ -103,7 +86,7 @@ def _train_and_test(
         return official_split(_records(root, options))
     except UserError as error:
         raise UserError(
-            f"{root} has no folder {options.train_dir} (train_dir) and no pairs itself: {error}"
+            f"{root} has no folder {options.train_dir} (`train_dir`) and no pairs itself: {error}"
         ) from error
 
 
@@ -112,7 +95,7 @@ def _records(folder: Path, options: PictureOptions) -> list[Record]:
     if found.problems and not options.skip_bad_files:
         more = f" (and {len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
         raise UserError(
-            f"{found.problems[0]}{more}; add the file, or set skip_bad_files to go on without such samples"
+            f"{found.problems[0]}{more}; add the file, or pass `skip_bad_files` to go on without such samples"
         )
     if not found.records:
         raise UserError(f"{folder} holds no complete pair: {found.problems[0]}")

@@ -31,8 +31,8 @@ from utils.runs import describe_code
 
 @dataclass
 class Report:
-    """What an evaluation found. `problems` are sentences on what could not be scored, `warnings` on what
-    looks wrong although it was."""
+    """What an evaluation found. `problems` are sentences on what could not be scored, `warnings` on scored
+    results that look wrong."""
 
     summaries: list[MethodSummary]
     caption: str

@@ -132,7 +132,7 @@ class EvaluateOptions(OutputOptions, ScoreOptions, MethodOptions, PairOptions):
         names = [*self.metrics, *(["lpips"] if self.lpips else [])]
         unknown = [name for name in names if name not in METRIC_NAMES]
         if unknown:
-            raise UserError(f"--metrics {unknown[0]} is not known; choose from {' '.join(METRIC_NAMES)}")
+            raise UserError(f"`metrics={unknown[0]}` is not known; choose from {' '.join(METRIC_NAMES)}")
         wrong = [name for name in self.regions if name not in REGION_NAMES]
         wrong += [name for name in self.columns if name not in (*METRIC_NAMES, *DETECTION_NAMES)]
         if wrong:
@@ -141,7 +141,7 @@ class EvaluateOptions(OutputOptions, ScoreOptions, MethodOptions, PairOptions):
                 f"({' '.join((*METRIC_NAMES, *DETECTION_NAMES))})"
             )
         if not _is_threshold(self.map_threshold):
-            raise UserError(f"--map_threshold {self.map_threshold}: give a number in (0, 1], or otsu")
+            raise UserError(f"`map_threshold={self.map_threshold}`: give a number in (0, 1], or otsu")
         return Settings(
             protocol=self.protocol,
             metrics=tuple(dict.fromkeys(names)),

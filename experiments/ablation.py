@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     options = cli.parse(Options, argv, prog="python -m experiments.ablation", description=__doc__)
     unknown = [name for name in options.only if name not in VARIANTS]
     if unknown:
-        raise UserError(f"--only {unknown[0]!r} is not known; choose from: {', '.join(VARIANTS)}")
+        raise UserError(f"`only={unknown[0]!r}` is not known; choose from: {', '.join(VARIANTS)}")
     names = options.only or list(VARIANTS)
     # Without test-time augmentation (@1): what the networks learned is compared.
     weights = {name: f"{_train(name, options)}@1" for name in names}
@@ -131,7 +131,7 @@ def _train(name: str, options: Options) -> Path:
 def _option(pair: str) -> list[str]:
     name, equals, value = pair.partition("=")
     if not (name and equals):
-        raise UserError(f"--train_options {pair}: give NAME=VALUE")
+        raise UserError(f"`train_options={pair}`: give NAME=VALUE")
     return [f"--{name}", value]
 
 

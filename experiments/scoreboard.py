@@ -110,7 +110,7 @@ def find_groups(data: Path) -> dict[str, PairSet]:
     """The data sets that `data` holds, by folder name."""
     groups = {name: find_pairs(data / name, **how) for name, how in GROUPS.items() if (data / name).is_dir()}
     if not groups:
-        raise UserError(f"--data {data} has none of the folders {', '.join(GROUPS)}")
+        raise UserError(f"`data={data}` has none of the folders {', '.join(GROUPS)}")
     return groups
 
 

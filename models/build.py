@@ -126,8 +126,7 @@ MODELS: dict[str, _Entry] = {
     ),
     # The figure made small. Widths: eight channels at full resolution, where memory traffic and not
     # arithmetic is what a CPU waits for; most of the capacity at a quarter, where it is cheap, in pairs of
-    # convolutions that add to their input, which learn twice as fast. The light is white. The map is
-    # unbounded: bounded maps went to zero in training and stayed there (docs/RESULTS.md on both).
+    # convolutions that add to their input, which learn twice as fast. The light is white, the map bounded.
     "aha-lite": _Entry(
         _figure_aha,
         {
@@ -146,7 +145,7 @@ MODELS: dict[str, _Entry] = {
         tile=768,
         # The objects of its training scenes are as large as those of a photograph of this size.
         working_size=256,
-        # Looking at the mirror image, too, costs little at that size and spares painted things.
+        # Test-time augmentation by the mirror image costs little at that size and spares painted things.
         copies=2,
         # Chosen on generated scenes; only pictures that are darker than any of SHIQ's are changed.
         brightest=0.7,

@@ -197,5 +197,5 @@ def _attention_projection(model: nn.Module) -> nn.Module:
         return model.refine.attention_projection
     except AttributeError as error:
         raise UserError(
-            f"--redraw_attention: {model.spec.name} has no contextual attention; leave the option out"
+            f"`redraw_attention`: {model.spec.name} has no contextual attention; leave the option out"
         ) from error

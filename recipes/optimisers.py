@@ -1,4 +1,4 @@
-"""Optimisers by name: Adam, AdamW and Muon.
+"""Optimisers by name: Adam, AdamW and Muon; and the moving average of the weights that they train.
 
 Muon takes steps that are equally strong in every singular direction of a weight (Jordan et al. 2024). A
 convolution's weight (out, in, k, k) is the matrix (out, in k k). Its averaged gradient G = U S V' is replaced
@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from recipes.options import OptimiserOptions
 
@@ -84,3 +85,24 @@ class Muon(torch.optim.Optimizer):
 
     def _inner(self) -> list[torch.optim.Optimizer]:
         return [inner for inner in (self._muon, self._adamw) if inner is not None]
+
+
+def moving_average(model: nn.Module, decay: float) -> AveragedModel:
+    """The average, in eval mode, of the weights that `model` has at each `update_parameters(model)`; buffers
+    (batch statistics, spectral norms) are copied. The averaged network is `.module`.
+
+    w <- d w + (1 - d) w_now, d = min(decay, (1 + n) / (10 + n)) after n updates, so that the first, random
+    weights are soon forgotten; the first update takes the weights as they are.
+
+    model  the network that is trained; it is not changed
+    decay  d, in [0, 1); near 1 the average reaches far back: 0.999 over about the last thousand updates
+    """
+
+    @torch.no_grad()
+    def update(averages: list[Tensor], weights: list[Tensor], updates: Tensor) -> None:
+        n = int(updates)
+        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + n) / (10 + n)))
+
+    average = AveragedModel(model, multi_avg_fn=update)
+    average.module.eval().requires_grad_(False)
+    return average

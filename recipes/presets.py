@@ -118,12 +118,12 @@ def resolve(options: Options) -> Options:
     """
     name = options.recipe or default_recipe(options.model)
     if name not in PRESETS:
-        raise UserError(f"--recipe {name} is not known; choose one of {', '.join(PRESETS)}")
+        raise UserError(f"`recipe={name}` is not known; choose one of {', '.join(PRESETS)}")
     preset = PRESETS[name]
     if not options.model.startswith(preset.models):
         raise UserError(
-            f"--recipe {name} does not train --model {options.model}; "
-            f"leave --recipe out to take the one that does ({default_recipe(options.model)})"
+            f"`recipe={name}` does not train `model={options.model}`; "
+            f"leave `recipe` out to take the one that does ({default_recipe(options.model)})"
         )
     missing = {key: value for key, value in preset.values.items() if getattr(options, key) is None}
     values = {key: value(options) if callable(value) else value for key, value in missing.items()}

@@ -54,9 +54,9 @@ def main() -> int:
         WriteOptions, prog="python -m synthetic", description="Writes a data set of synthetic scenes."
     )
     if options.train < 0 or options.test < 0 or options.train + options.test == 0:
-        raise UserError("--train and --test must not be negative, nor both zero")
+        raise UserError("`train` and `test` must not be negative, nor both zero")
     if options.num_workers < 0 or options.size < 0 or 0 < options.size < 8:
-        raise UserError("--num_workers must not be negative, and --size must be 0 or at least 8")
+        raise UserError("`num_workers` must not be negative, and `size` must be 0 or at least 8")
     return _write(options)
 
 

@@ -109,7 +109,7 @@ def _host_banks(assets: AssetFiles) -> Banks:
 
 
 def _tensor(mapped: np.ndarray) -> Tensor:
-    """A tensor over a read-only memory map. Nothing here writes to it: torch's warning is idle."""
+    """A tensor over a read-only memory map. Nothing here writes to it, which torch warns of."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.from_numpy(mapped)

@@ -149,8 +149,8 @@ def tone_correct(diffuse: Tensor, picture: Tensor, mask: Tensor) -> Tensor:
     """Tone-corrected diffuse target (B, 3, H, W) on 8-bit steps (Fu et al., ICCV 2023).
 
     Per output channel an affine function of the diffuse R, G, B is fitted to the input on the pixels
-    outside the mask, and applied to all. A tiny pull towards the identity settles what the pixels leave
-    open (grey pictures).
+    outside the mask, and applied to all. A small ridge towards the identity makes the fit unique where
+    the pixels do not (grey pictures).
     """
     grams = _gram(diffuse, picture, mask)
     normal, wanted = grams[:, :4, :4], grams[:, :4, 4:]

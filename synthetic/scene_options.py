@@ -99,11 +99,11 @@ def scene_options(composition: Composition, words: list[str]) -> SceneOptions:
     unknown = chosen.keys() - SceneOptions.__dataclass_fields__.keys()
     if unknown:
         known = ", ".join(SceneOptions.__dataclass_fields__)
-        raise UserError(f"--scene_options: there is no {sorted(unknown)[0]}; choose among {known}")
+        raise UserError(f"`scene_options`: there is no {sorted(unknown)[0]}; choose among {known}")
     try:
         return SceneOptions(**chosen)
     except (ValueError, TypeError) as error:
-        raise UserError(f"--scene_options: {error}") from error
+        raise UserError(f"`scene_options`: {error}") from error
 
 
 @dataclass(kw_only=True)

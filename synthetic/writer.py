@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset
 from tqdm import tqdm
 
+from data.layouts.sshr import LAYERS as SSHR
 from synthetic.generator import SyntheticScenes
 from utils.atomic import write_text
 from utils.errors import UserError
@@ -20,15 +21,6 @@ from utils.sheets import labelled_sheet
 MANIFEST = "synthetic.json"
 SHEET = "contact_sheet.png"
 SHIQ = {"A": "input", "D": "diffuse", "S": "specular", "T": "mask"}
-SSHR = {
-    "i": "input",
-    "a": "albedo",
-    "s": "shading",
-    "r": "specular",
-    "d": "diffuse",
-    "d_tc": "tone_corrected",
-    "m": "object_mask",
-}
 FIRST_TEST = {"shiq": 14001, "sshr": 0}
 """Number of the first test scene in its file name; SHIQ's official test list begins at 14001."""
 BATCH = 16
@@ -58,19 +50,19 @@ def claim(folder: Path, facts: dict) -> None:
         try:
             begun = json.loads(manifest.read_text())
         except ValueError as error:
-            raise UserError(f"{manifest} is damaged; remove it or choose another --out") from error
+            raise UserError(f"{manifest} is damaged; remove it or choose another `out`") from error
         facts = json.loads(json.dumps(facts))
         changed = sorted(key for key in facts | begun if facts.get(key) != begun.get(key))
         if changed:
             raise UserError(
                 f"{folder} was begun with other options ({', '.join(changed)}); "
-                "give those of its synthetic.json, or another --out"
+                "give those of its synthetic.json, or another `out`"
             )
         return
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; --out names a folder")
+        raise UserError(f"{folder} is a file; `out` names a folder")
     if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty and holds no data set of ours; choose another --out")
+        raise UserError(f"{folder} is not empty and holds no data set of ours; choose another `out`")
     write_text(manifest, json.dumps(facts, indent=1))
 
 

@@ -2,22 +2,24 @@
 
 import dataclasses
 import math
+from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
+from data.picture_options import PictureOptions
 from models import MODELS, build_model
 from models.build import named_lists
 from recipes.build import build_recipe
+from recipes.optimisers import moving_average
 from training.distributed import Distributed
-from training.options import TrainOptions
-from training.samples import check_samples, gather_samples
+from training.options import AugmentOptions, BatchOptions, ModelOptions, TrainingSceneOptions, TrainOptions
+from training.samples import SampleSource, check_samples
 from training.state import Run
 from utils import seeds
 from utils.cli import named_values
 from utils.errors import UserError
 from weights.model_files import load_model
-from weights.moving_average import moving_average
 from weights.pretrained import load_backbone
 
 DRAWS_OF_WEIGHTS = 13  # purpose of random draws
@@ -30,18 +32,26 @@ def build_run(options: TrainOptions, distributed: Distributed) -> Run:
     options  as returned by `recipes.presets.resolve`, and valid (training/option_checks.py)
     """
     joint_batch = options.batch_size * options.grad_accumulation * distributed.world
-    samples = gather_samples(options, joint_batch)
+    samples = SampleSource(
+        pictures=options.group(PictureOptions),
+        scenes=options.group(TrainingSceneOptions),
+        augment=options.group(AugmentOptions),
+        batches=options.group(BatchOptions),
+        model=options.group(ModelOptions),
+        seed=options.seed,
+        joint_batch=joint_batch,
+        overfit=options.overfit,
+    ).gather()
     seeds.seed_torch(options.seed, DRAWS_OF_WEIGHTS)
-    model = distributed.place(build_network(options), channels_last=options.channels_last)
-    average: AveragedModel | None = None
-    if options.ema_decay:
-        # Before mixed precision is wrapped around the network, which would be copied too.
-        average = moving_average(model, options.ema_decay)
+    network = NetworkSource(options.group(ModelOptions), options.init_from).build()
+    model = distributed.place(network, channels_last=options.channels_last)
+    # Before mixed precision is wrapped around the network, which would be copied too.
+    average = moving_average(model, options.ema_decay) if options.ema_decay else None
     recipe = build_recipe(model, options)
+    for trained in recipe.networks.values():
+        distributed.place(trained.bare)
+        distributed.wrap(trained, compile=options.compile)
     check_samples(recipe, samples)
-    for network in recipe.networks.values():
-        distributed.place(network.bare)
-        distributed.wrap(network, compile=options.compile)
     return Run(
         options=options,
         distributed=distributed,
@@ -61,35 +71,43 @@ def without_downloads(options: TrainOptions) -> TrainOptions:
     return dataclasses.replace(options, backbone_weights=backbone or "none", perceptual_weights=perceptual)
 
 
-def build_network(options: TrainOptions) -> nn.Module:
-    """The network of `options`; raises UserError where its name, sizes or first weights cannot be had."""
-    if options.model not in MODELS:
-        raise UserError(f"--model {options.model} is not known; choose one of {', '.join(MODELS)}")
-    hyperparameters = {}
-    if options.latent_channels is not None:
-        c = options.latent_channels
-        hyperparameters |= {"width": c} if options.recipe == "tshrnet" else {"widths": (c, 2 * c, 4 * c)}
-    hyperparameters |= named_values(options.hyperparameters, "hyperparameters")
-    if options.init_from is not None:
-        return _trained(options, hyperparameters)
-    try:
-        network = build_model(options.model, **hyperparameters)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"--hyperparameters: {error}") from error
-    load_backbone(network, options.backbone_weights)
-    return network
+@dataclass(frozen=True)
+class NetworkSource:
+    """The network that `options` name, with the weights of the file `init_from`, or new ones."""
 
+    options: ModelOptions
+    init_from: str | None = None
 
-def _trained(options: TrainOptions, wanted: dict) -> nn.Module:
-    """The network of --init_from, with the sizes that its file says and the switches that were asked for."""
-    network = load_model(options.init_from, name=options.model)
-    theirs = named_lists(network.spec.hyperparameters)
-    for name, value in named_lists(wanted).items():
-        if name not in SWITCHES and theirs.get(name) != value:
-            raise UserError(
-                f"--init_from {options.init_from} holds {options.model} with {name} {theirs.get(name)}, not "
-                f"{value}; leave that hyper-parameter out"
-            )
-    switched = build_model(options.model, **network.spec.hyperparameters | wanted)
-    switched.load_state_dict(network.state_dict())
-    return switched
+    def build(self) -> nn.Module:
+        """Raises UserError where the name, the sizes or the first weights cannot be had."""
+        options = self.options
+        if options.model not in MODELS:
+            raise UserError(f"`model={options.model}` is not known; choose one of {', '.join(MODELS)}")
+        hyperparameters = {}
+        if options.latent_channels is not None:
+            c = options.latent_channels
+            hyperparameters |= {"width": c} if options.recipe == "tshrnet" else {"widths": (c, 2 * c, 4 * c)}
+        hyperparameters |= named_values(options.hyperparameters, "hyperparameters")
+        if self.init_from is not None:
+            return self._trained(hyperparameters)
+        try:
+            network = build_model(options.model, **hyperparameters)
+        except (ValueError, TypeError) as error:
+            raise UserError(f"`hyperparameters`: {error}") from error
+        load_backbone(network, options.backbone_weights)
+        return network
+
+    def _trained(self, wanted: dict[str, Any]) -> nn.Module:
+        """The network of the file, with the sizes that it says and the switches that were asked for."""
+        name = self.options.model
+        network = load_model(self.init_from, name=name)
+        theirs = named_lists(network.spec.hyperparameters)
+        for key, value in named_lists(wanted).items():
+            if key not in SWITCHES and theirs.get(key) != value:
+                raise UserError(
+                    f"`init_from={self.init_from}` holds {name} with {key} {theirs.get(key)}, not {value}; "
+                    "leave that hyper-parameter out"
+                )
+        switched = build_model(name, **network.spec.hyperparameters | wanted)
+        switched.load_state_dict(network.state_dict())
+        return switched

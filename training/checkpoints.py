@@ -28,8 +28,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from training.options import TrainOptions
-from training.state import Run
+from training.state import LAST, Run
 from training.stream import SampleStream
 from utils import runs
 from utils.atomic import atomic_path, write_text
@@ -40,34 +39,9 @@ from weights.model_files import read_metadata, save_model
 from weights.pickled import read_pickled
 
 FORMAT = 1
-LAST = "last.pt"
 HASH = "sha256"
-DIVERGED = "lower --lr_g or pass --clip_grad 1, and give the same command again"
+DIVERGED = "lower `lr_g` or pass `clip_grad=1`, and give the same command again"
 AUTHORS_INTERVAL = 10  # the authors' code keeps epochs 1, 11, 21, ...
-
-
-def checkpoint_to_resume(options: TrainOptions) -> Path | None:
-    """What --resume means for --runs_name; None: start. Raises UserError where a run would be overwritten."""
-    folder = Path(options.runs_name)
-    last = folder / LAST
-    if options.resume not in ("auto", "no"):
-        return Path(options.resume)
-    if last.exists() and options.resume == "no" and not options.dry_run:
-        raise UserError(
-            f"{folder} already holds a run: choose another --runs_name, remove the folder, or pass "
-            "--resume auto"
-        )
-    if last.exists():
-        return last if options.resume == "auto" else None
-    # Every run has a last.pt from its first moment on, before it logs anything.
-    best = sorted(folder.glob("best-*.pt"))
-    if (best or (folder / "log.jsonl").exists()) and not options.dry_run:
-        others = f"--resume {best[-1]} to go on from there, " if best else ""
-        raise UserError(
-            f"{folder} holds a run without its {LAST}, and starting anew would overwrite it: pass {others}"
-            "another --runs_name, or remove the folder"
-        )
-    return None
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -83,7 +57,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise UserError(
-            f"{path}: there is no such checkpoint; --resume auto starts or goes on with --runs_name"
+            f"{path}: there is no such checkpoint; `resume=auto` starts or goes on with `runs_name`"
         )
     try:
         state = read_pickled(path)
@@ -91,7 +65,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f"not a readable checkpoint: {error}; resume from another one") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise UserError(
-            f"{path} is not a checkpoint of train.py; to start from bare weights pass --init_from {path}"
+            f"{path} is not a checkpoint of train.py; to start from bare weights pass `init_from={path}`"
         )
     state = {name: value for name, value in state.items() if name != "format"}
     stored = state.pop(HASH, None)

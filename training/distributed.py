@@ -24,12 +24,12 @@ class Distributed:
 
     def __init__(self, device: str = "auto", precision: str = "fp32"):
         if device not in ("auto", "cpu", "cuda"):
-            raise UserError(f"--device {device} is not known; choose auto, cpu or cuda")
+            raise UserError(f"`device={device}` is not known; choose auto, cpu or cuda")
         if device == "cuda" and not torch.cuda.is_available():
-            raise UserError("--device cuda: PyTorch sees no GPU here; pass --device cpu, or auto")
+            raise UserError("`device=cuda`: PyTorch sees no GPU here; pass `device=cpu`, or auto")
         cpu = device == "cpu" or not torch.cuda.is_available()
         if precision == "fp16" and cpu:
-            raise UserError("--precision fp16 needs a GPU; pass --precision bf16 or fp32")
+            raise UserError("`precision=fp16` needs a GPU; pass `precision=bf16` or fp32")
         # One process may train several times with different precisions, as the tests do.
         AcceleratorState._reset_state()
         # Buffers are alike in all processes (batch norm is synchronised), so none have to be sent around.

@@ -20,6 +20,7 @@ from training.state import Run
 from training.trackers import Trackers
 from utils.atomic import write_text
 from utils.curves import draw_curves
+from utils.errors import with_flags
 from utils.image_files import write_rgb
 
 BYTES = 4  # of a number in fp32
@@ -80,9 +81,9 @@ class RunLogger:
         self.is_open = False
 
     def say(self, sentence: str) -> None:
-        """A line on stderr, beside the progress bar."""
+        """A line on stderr, beside the progress bar; parameters in it are named as options."""
         if self.run.distributed.is_main:
-            tqdm.write(sentence, file=sys.stderr)
+            tqdm.write(with_flags(sentence), file=sys.stderr)
 
     def write_start(self) -> None:
         """What starts here, in a few lines."""

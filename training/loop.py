@@ -17,13 +17,13 @@ from torch import Tensor
 
 from recipes.presets import resolve
 from training.build import build_run, without_downloads
-from training.checkpoints import DIVERGED, LAST, CheckpointManager, checkpoint_to_resume, load_checkpoint
+from training.checkpoints import DIVERGED, CheckpointManager, load_checkpoint
 from training.distributed import Distributed
 from training.logger import RunLogger, gpu_memory, plan
 from training.option_checks import validate_options
 from training.options import TrainOptions
 from training.samples import warning_about
-from training.state import Run
+from training.state import LAST, Run, Start
 from training.stream import batches_of, checked, to_device, training_loader, workers_for
 from training.validation import Interrupted, picture_sheet, validate
 from utils import seeds
@@ -48,7 +48,7 @@ def train(options: TrainOptions) -> int:
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"the GPU's memory does not hold a step ({str(error).partition('.')[0]}): pass a smaller "
-            "--batch_size (--grad_accumulation makes up for it), --crop or --size, or --precision bf16"
+            "`batch_size` (`grad_accumulation` makes up for it), `crop` or `size`, or `precision=bf16`"
         ) from error
     except OSError as error:
         raise WriteError(
@@ -57,9 +57,9 @@ def train(options: TrainOptions) -> int:
 
 
 def _train(given: TrainOptions, options: TrainOptions, signals: StopSignals) -> int:
-    """`train` between its signals.
+    """Sets the run up, and takes it to its end or to a signal; the same exit codes as `train`.
 
-    given    the options as they were given: a seed that was not is the checkpoint's
+    given    the options as the user gave them: where they name no seed, a checkpoint's goes on
     options  the same, resolved and valid
     """
     folder = Path(options.runs_name)
@@ -67,14 +67,12 @@ def _train(given: TrainOptions, options: TrainOptions, signals: StopSignals) -> 
         distributed = Distributed(options.device, options.precision)
         if distributed.is_main and not options.dry_run:
             stack.enter_context(locked(folder))
-        path = checkpoint_to_resume(options)
+        path = Start(folder, options.resume, options.dry_run).checkpoint()
         if distributed.from_main(bool(path)) != bool(path):
-            raise UserError(f"{folder} holds a checkpoint on some machines only: all must see one folder")
+            raise UserError(f"only some machines see the checkpoint in {folder}: all must share that folder")
         state = load_checkpoint(path) if path else None
-        seed = state.get("seed") if state and given.seed is None else None
-        options = dataclasses.replace(
-            options, seed=distributed.from_main(options.seed if seed is None else seed)
-        )
+        seed = state.get("seed", options.seed) if state and given.seed is None else options.seed
+        options = dataclasses.replace(options, seed=distributed.from_main(seed))
         if options.deterministic:
             seeds.make_deterministic()
         run = build_run(without_downloads(options) if options.dry_run else options, distributed)
@@ -109,7 +107,7 @@ class TrainingLoop:
         complete = progress.step >= run.total and not progress.validation_due
         if complete:
             logger.say(
-                f"{run.folder} is complete: {progress.step} steps; raise --max_steps or --epochs to go on"
+                f"{run.folder} is complete: {progress.step} steps; raise `max_steps` or `epochs` to go on"
             )
         if complete or self._stops_early():
             self.checkpoints.complete()
@@ -161,7 +159,7 @@ class TrainingLoop:
         return 0
 
     def _stops_early(self) -> bool:
-        """True when --early_stop says so."""
+        """True, and said, once as many validations as `early_stop` allows brought no improvement."""
         progress = self.run.progress
         if not self.options.early_stop or progress.stale < self.options.early_stop:
             return False
@@ -275,7 +273,7 @@ class TrainingLoop:
                     self.distributed,
                     flips=options.validation_flips,
                     skip_bad=options.skip_bad_files,
-                    workers=workers_for(options, self.distributed, len(samples)),
+                    workers=workers_for(options.num_workers, self.distributed.world, len(samples)),
                     interrupted=lambda: bool(self.signals.received) and alone,
                 )
         except Interrupted:

@@ -24,11 +24,11 @@ NOT_NEGATIVE = (
 BELOW_ONE = ("val_share", "ema_decay")
 
 
-def training_size(options: TrainOptions) -> int:
-    """The side to which training pictures are resized; 0: not at all."""
-    if options.size is not None:
-        return options.size
-    return 0 if options.crop else DEFAULT_SIZE
+def training_size(size: int | None, crop: int) -> int:
+    """The side to which training pictures are resized before they are cropped; 0: not at all."""
+    if size is not None:
+        return size
+    return 0 if crop else DEFAULT_SIZE
 
 
 def validate_options(options: TrainOptions) -> None:
@@ -37,35 +37,35 @@ def validate_options(options: TrainOptions) -> None:
     _check_numbers(options)
     if options.perceptual_weights == "none" and options.lambda_perceptual:
         raise UserError(
-            "--perceptual_weights none leaves nothing to compare; pass --lambda_perceptual 0 as well"
+            "`perceptual_weights=none` leaves nothing to compare; pass `lambda_perceptual=0` as well"
         )
     if options.scale_jitter:
         low, high = options.scale_jitter if len(options.scale_jitter) == 2 else (0, 0)
         if not 0 < low <= high or not options.crop:
-            raise UserError("--scale_jitter takes two factors, LOW <= HIGH, and needs --crop")
+            raise UserError("`scale_jitter` takes two factors, LOW <= HIGH, and needs `crop`")
     if options.diffuse_gamma_jitter and options.recipe == "tshrnet":
         raise UserError(
-            "--diffuse_gamma_jitter would part the diffuse layer from TSHRNet's albedo and shading"
+            "`diffuse_gamma_jitter` would part the diffuse layer from TSHRNet's albedo and shading"
         )
     if (options.train_list or options.test_list) and options.dataroot is None:
         raise UserError(
-            "--train_list and --test_list need --dataroot, the folder that their paths are relative to"
+            "`train_list` and `test_list` need `dataroot`, the folder that their paths are relative to"
         )
     if options.test_list and not options.train_list:
-        raise UserError("--test_list comes with --train_list")
+        raise UserError("`test_list` comes with `train_list`")
     if options.authors_checkpoint and options.optimizer == "muon":
         raise UserError(
-            "--authors_checkpoint writes moments of Adam, which --optimizer muon does not have; leave one "
-            "out (--recipe released asks for the first)"
+            "`authors_checkpoint` writes moments of Adam, which `optimizer=muon` does not have; leave one "
+            "out (`recipe=released` asks for the first)"
         )
     check_trackers(options.tracker)
-    side = options.crop or training_size(options)
+    side = options.crop or training_size(options.size, options.crop)
     if options.recipe != "tshrnet" and options.lambda_gan:
         smallest = SMALLEST[options.discriminator_output]
         if 0 < side < smallest:
             raise UserError(
                 f"pictures of {side} pixels are too small for the discriminator: train at {smallest} or "
-                "more, or pass --lambda_gan 0"
+                "more, or pass `lambda_gan=0`"
             )
 
 
@@ -73,34 +73,34 @@ def _check_released(options: TrainOptions) -> None:
     """Options of the released script that it parses and does not use."""
     if options.n_class != 3:
         raise UserError(
-            f"--n_class {options.n_class}: the highlight map is the mean of 3 channels in the paper's figure "
+            f"`n_class={options.n_class}`: the highlight map is the mean of 3 channels in the paper's figure "
             "and in the authors' weights; leave the option out"
         )
     if options.gan_type != "hinge":
         raise UserError(
-            f"--gan_type {options.gan_type}: the paper's adversarial loss is hinge, the only one here; "
-            "leave the option out, or pass --lambda_gan 0"
+            f"`gan_type={options.gan_type}`: the paper's adversarial loss is hinge, the only one here; "
+            "leave the option out, or pass `lambda_gan=0`"
         )
     if options.init_type != "default":
         raise UserError(
-            f"--init_type {options.init_type}: the released script parses this option and ignores it; "
-            "weights start as PyTorch draws them, or from --init_from"
+            f"`init_type={options.init_type}`: the released script parses this option and ignores it; "
+            "weights start as PyTorch draws them, or from `init_from`"
         )
     if options.mixed_precision:
-        raise UserError("--mixed_precision: say which one, --precision bf16 or --precision fp16")
+        raise UserError("`mixed_precision`: say which one, `precision=bf16` or `precision=fp16`")
 
 
 def _check_numbers(options: TrainOptions) -> None:
     for name in AT_LEAST_ONE:
         value = getattr(options, name)
         if value is not None and value < 1:
-            raise UserError(f"--{name} must be at least 1, got {value}")
+            raise UserError(f"`{name}` must be at least 1, got {value}")
     for name in NOT_NEGATIVE:
         value = getattr(options, name)
         if value is not None and not (value >= 0 and math.isfinite(value)):
-            raise UserError(f"--{name} must be a number that is not negative, got {value}")
+            raise UserError(f"`{name}` must be a number that is not negative, got {value}")
     for name in BELOW_ONE:
         if not 0 <= getattr(options, name) < 1:
-            raise UserError(f"--{name} must be within [0, 1), got {getattr(options, name)}")
+            raise UserError(f"`{name}` must be within [0, 1), got {getattr(options, name)}")
     if len(options.betas) != 2 or not all(0 <= beta < 1 for beta in options.betas):
-        raise UserError(f"--betas takes two numbers within [0, 1), got {options.betas}")
+        raise UserError(f"`betas` takes two numbers within [0, 1), got {options.betas}")

@@ -1,17 +1,19 @@
-"""The options of train.py, in the groups that --help prints; those of the losses are in recipes/.
+"""The options of train.py, in the groups that --help prints. Those of pictures are declared in data/, those
+of scenes' material in synthetic/, those of losses and optimisers in recipes/.
 
 None means: what the recipe says (recipes/presets.py), or as described.
 """
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Literal, TypeVar
 
-from data.layouts import LayoutName
+from data.picture_options import PictureOptions
 from recipes.aha_terms import AHAOptions
 from recipes.options import OptimiserOptions
 from recipes.tshrnet_terms import TSHRNetOptions
 from synthetic.scene_options import AssetFolders
 
+Group = TypeVar("Group")
 TrackerName = Literal["tensorboard", "wandb", "none"]
 
 
@@ -69,34 +71,9 @@ class LoggingOptions:
 
 
 @dataclass
-class DataOptions:
-    """Training and validation pictures. Without --dataroot, synthetic scenes."""
+class BatchOptions:
+    """Batches, and the order of the training pictures."""
 
-    dataroot: str | None = None
-    """folder of the data set; left out, training draws synthetic scenes without end"""
-    train_dir: str = "train"
-    """folder of the training pictures, inside --dataroot"""
-    test_dir: str = "test"
-    """folder of the test pictures, inside --dataroot; only the recipe released looks at them in training"""
-    layout: LayoutName = "auto"
-    """how the pictures lie on disk (docs/DATASETS.md); auto: found by looking; pairs: by --input_glob and
-    --target_glob"""
-    train_list: str | None = None
-    """list file of the training pictures, in place of --train_dir: 7 or 4 paths a line, relative to
-    --dataroot, as TSHRNet's authors use (data/lists.py)"""
-    test_list: str | None = None
-    """list file of the test pictures, in place of --test_dir"""
-    input_glob: str = "input/*"
-    """layout pairs: the inputs, relative to the folder; what * stands for is the name that pairs two files"""
-    target_glob: str = "target/*"
-    """layout pairs: the diffuse pictures"""
-    val_dataroot: list[str] = field(default_factory=list)
-    """folders of pairs to validate on, in any layout; the first chooses the best checkpoint. Default: part of
-    the training pictures"""
-    val_share: float = 0.05
-    """part of the training pictures kept for validation, chosen by name and seed; at least one"""
-    selection_split: Literal["validation", "test"] | None = None
-    """which pictures choose the best checkpoint; test is what the released code does"""
     batch_size: int | None = None
     """samples a process and a step (times --grad_accumulation); default: 3, for TSHRNet 16"""
     num_workers: int | None = None
@@ -106,10 +83,6 @@ class DataOptions:
     drop_last: bool | None = None
     """leave out the pictures of an epoch that fill no whole batch, as the released code does; default: they
     share a batch with the next epoch's first"""
-    skip_bad_files: bool = False
-    """replace unreadable samples by the next one and report them, in place of stopping"""
-    sixteen_bit: Literal["refuse", "scale"] = "refuse"
-    """16-bit pictures, often linear while the networks learn sRGB; scale: divide by 65535"""
 
 
 @dataclass
@@ -218,8 +191,13 @@ class TrainOptions(
     ModelOptions,
     TrainingSceneOptions,
     AugmentOptions,
-    DataOptions,
+    BatchOptions,
+    PictureOptions,
     LoggingOptions,
     RunOptions,
 ):
     """All options, in the order in which --help prints them."""
+
+    def group(self, kind: type[Group]) -> Group:
+        """The options of one group, alone; `kind` is one of the classes above."""
+        return kind(**{field.name: getattr(self, field.name) for field in fields(kind)})

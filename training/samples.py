@@ -5,6 +5,7 @@ from typing import Any
 
 from torch.utils.data import Dataset, Subset
 
+from data.picture_options import PictureOptions
 from data.pictures import PictureSamples
 from data.records import partial_layers
 from data.training_pictures import TransformedSamples, training_pictures, validation_folders
@@ -12,9 +13,9 @@ from data.transforms import Augmentation
 from recipes.recipe import Recipe
 from recipes.scores import has_highlight
 from synthetic import AssetFolders, SyntheticScenes
-from synthetic.scene_options import scene_options
-from training.option_checks import training_size
-from training.options import TrainOptions
+from synthetic.scene_options import SceneOptions, scene_options
+from training.option_checks import DEFAULT_SIZE, training_size
+from training.options import AugmentOptions, BatchOptions, ModelOptions, TrainingSceneOptions
 from utils.errors import UserError
 
 ENDLESS = 2**40  # scenes: more than any run draws
@@ -24,8 +25,8 @@ FEW = 8  # pictures below which a mean over them hardly tells two checkpoints ap
 WAYS_OUT = {
     "specular": "add the files (SHIQ's _S), or set the weight of that loss to 0",
     "mask": "add the files (SHIQ's _T), or set the weight of that loss to 0",
-    "albedo": "only SSHR has albedo and shading; without them train --model tshrnet-mix",
-    "shading": "only SSHR has albedo and shading; without them train --model tshrnet-mix",
+    "albedo": "only SSHR has albedo and shading; without them train `model=tshrnet-mix`",
+    "shading": "only SSHR has albedo and shading; without them train `model=tshrnet-mix`",
     "tone_corrected": "make them with python -m data.tone_correction --dataroot DATAROOT",
 }
 """Layer that a loss needs -> what to do where it is missing."""
@@ -54,63 +55,105 @@ class Samples:
         return next(iter(self.validation))
 
 
-def gather_samples(options: TrainOptions, joint_batch: int) -> Samples:
-    """The samples of `options`; raises UserError where folders or pairs are missing.
+@dataclass(frozen=True)
+class SampleSource:
+    """Where samples come from and what is done to them.
 
-    joint_batch  samples of an optimiser step, of which --drop_last makes whole passes
+    pictures     folders and lists; without a dataroot scenes are rendered
+    joint_batch  samples of an optimiser step, of which drop_last makes whole passes
+    overfit      train on the first N samples, and validate on them; 0: on all
     """
-    size = training_size(options)
-    of_scenes = scene_options(options.composition, options.scene_options)
-    plain = Augmentation(size=size, resize=options.resize, flips=False)
-    augmentation = Augmentation(
-        size=size,
-        resize=options.resize,
-        crop=options.crop,
-        scale_jitter=tuple(options.scale_jitter),
-        flips=options.flips,
-        rotate=options.rotate,
-        highlight_scaling=options.highlight_scaling,
-        diffuse_gamma_jitter=options.diffuse_gamma_jitter,
-        exposure_jitter=options.exposure_jitter,
-        temperature_jitter=options.temperature_jitter,
-    )
-    residues = options.recipe == "tshrnet"
-    if options.dataroot is None:
-        side, folders = options.scene_size or options.crop or options.size or 224, AssetFolders.of(options)
+
+    pictures: PictureOptions
+    scenes: TrainingSceneOptions
+    augment: AugmentOptions
+    batches: BatchOptions
+    model: ModelOptions
+    seed: int
+    joint_batch: int
+    overfit: int = 0
+
+    def gather(self) -> Samples:
+        """Raises UserError where folders, pairs or layers are missing."""
+        of_scenes = scene_options(self.scenes.composition, self.scenes.scene_options)
+        scenes = self.pictures.dataroot is None
+        training, own = self._scenes(of_scenes) if scenes else self._pictures()
+        plain = self._resized(training_size(self.augment.size, self.augment.crop))
+        if self.overfit:
+            few = Subset(training, range(min(self.overfit, len(training))))
+            validation = {"overfit": TransformedSamples(few, plain)}
+            return Samples(few, plain, len(few), len(few), "every_epoch", validation)
+        epoch = self.scenes.scenes_per_epoch if scenes else len(training)
+        if self.batches.drop_last and not scenes:
+            epoch = epoch // self.joint_batch * self.joint_batch
+        if not epoch:
+            raise UserError(
+                f"{len(training)} training pictures fill no batch of {self.joint_batch}, and others are "
+                "dropped: pass `drop_last=false`, or a smaller `batch_size`"
+            )
+        return Samples(
+            training,
+            self._augmentation(),
+            epoch,
+            ENDLESS if scenes else epoch,
+            "none" if scenes else self.batches.shuffle,
+            self._validation(own),
+        )
+
+    def _scenes(self, options: SceneOptions) -> tuple[SyntheticScenes, dict[str, Dataset]]:
+        side = self.scenes.scene_size or self.augment.crop or self.augment.size or DEFAULT_SIZE
+        folders = AssetFolders.of(self.scenes)
         training, held_out = (
-            SyntheticScenes(length, size=side, seed=seed, folders=folders, options=of_scenes)
-            for length, seed in ((ENDLESS, options.seed), (options.val_scenes, options.seed + HELD_OUT))
+            SyntheticScenes(length, size=side, seed=seed, folders=folders, options=options)
+            for length, seed in ((ENDLESS, self.seed), (self.scenes.val_scenes, self.seed + HELD_OUT))
         )
-        own, epoch, per_pass, shuffle = {"scenes": held_out}, options.scenes_per_epoch, ENDLESS, "none"
-    else:
-        needed = ("albedo", "shading") if options.model == "tshrnet" else ()
-        training, held_out = training_pictures(options, options.seed, needed=needed, residues=residues)
-        own, epoch, shuffle = {options.selection_split: held_out}, len(training), options.shuffle
-        if options.drop_last:
-            epoch = epoch // joint_batch * joint_batch
-        per_pass = epoch
-    if options.overfit:
-        few = Subset(training, range(min(options.overfit, len(training))))
-        validation = {"overfit": TransformedSamples(few, plain)}
-        return Samples(few, plain, len(few), len(few), "every_epoch", validation)
-    if not epoch:
-        raise UserError(
-            f"{len(training)} training pictures fill no batch of {joint_batch}, and others are dropped: pass "
-            "--no_drop_last, or a smaller --batch_size"
+        return training, {"scenes": held_out}
+
+    def _pictures(self) -> tuple[PictureSamples, dict[str, Dataset]]:
+        needed = ("albedo", "shading") if self.model.model == "tshrnet" else ()
+        training, held_out = training_pictures(
+            self.pictures, self.seed, needed=needed, residues=self._residues
         )
-    validation = {k: v for k, v in (validation_folders(options, residues=residues) | own).items() if len(v)}
-    if options.val_size:
-        resize = Augmentation(size=options.val_size, resize=options.resize, flips=False)
-        validation = {name: TransformedSamples(samples, resize) for name, samples in validation.items()}
-    if not validation:
-        raise UserError("there is nothing to validate on; pass --val_dataroot, or a --val_share above 0")
-    return Samples(training, augmentation, epoch, per_pass, shuffle, validation)
+        if self.augment.highlight_scaling and not self.overfit:
+            _check_specular_layers(training)
+        return training, {self.pictures.selection_split: held_out}
+
+    @property
+    def _residues(self) -> bool:
+        return self.model.recipe == "tshrnet"
+
+    def _augmentation(self) -> Augmentation:
+        options = self.augment
+        return Augmentation(
+            size=training_size(options.size, options.crop),
+            resize=options.resize,
+            crop=options.crop,
+            scale_jitter=tuple(options.scale_jitter),
+            flips=options.flips,
+            rotate=options.rotate,
+            highlight_scaling=options.highlight_scaling,
+            diffuse_gamma_jitter=options.diffuse_gamma_jitter,
+            exposure_jitter=options.exposure_jitter,
+            temperature_jitter=options.temperature_jitter,
+        )
+
+    def _resized(self, size: int) -> Augmentation:
+        return Augmentation(size=size, resize=self.augment.resize, flips=False)
+
+    def _validation(self, own: dict[str, Dataset]) -> dict[str, Dataset]:
+        """The pictures of val_dataroot, which come first and so choose the best checkpoint, and `own`."""
+        samples = validation_folders(self.pictures, residues=self._residues) | own
+        samples = {name: pictures for name, pictures in samples.items() if len(pictures)}
+        if not samples:
+            raise UserError("there is nothing to validate on; pass `val_dataroot`, or a `val_share` above 0")
+        if self.augment.val_size:
+            resize = self._resized(self.augment.val_size)
+            samples = {name: TransformedSamples(pictures, resize) for name, pictures in samples.items()}
+        return samples
 
 
 def check_samples(recipe: Recipe, samples: Samples) -> None:
-    """Raises UserError where pictures lack a layer that the recipe needs, or a highlight to gain by."""
-    if samples.augmentation.highlight_scaling and isinstance(samples.training, PictureSamples):
-        _check_specular_layers(samples.training)
+    """Raises UserError where pictures lack a layer that the recipe needs, or none has a highlight."""
     _check_layers(samples.training, recipe.training_layers, "the losses need", "training")
     for name, pictures in samples.validation.items():
         _check_layers(pictures, recipe.validation_layers, "validation needs", name)
@@ -118,8 +161,8 @@ def check_samples(recipe: Recipe, samples: Samples) -> None:
     if recipe.selection[0] in ("gain", "psnr") and not _any_highlight(chosen):
         raise UserError(
             f"none of the {len(chosen)} pictures of {samples.selection} has a highlight (input and diffuse "
-            "are equal), so that nothing tells a good checkpoint from a bad one; pass --val_dataroot, or a "
-            "larger --val_share"
+            "are equal), so that nothing tells a good checkpoint from a bad one; pass `val_dataroot`, or a "
+            "larger `val_share`"
         )
 
 
@@ -132,7 +175,7 @@ def warning_about(samples: Samples) -> str | None:
         f"warning: the best checkpoint is chosen on {count} picture{'s' * (count > 1)} "
         f"({samples.selection}); "
         f"with fewer than {FEW}, which one it is depends on chance more than on the network; pass "
-        "--val_dataroot, or a larger --val_share"
+        "`val_dataroot`, or a larger `val_share`"
     )
 
 

@@ -1,4 +1,4 @@
-"""The state of a run: its parts, how far it is, and both as the content of a checkpoint."""
+"""The state of a run: where it starts, its parts, how far it is; and all of it as a checkpoint's content."""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +15,9 @@ from training.options import TrainOptions
 from training.samples import Samples
 from utils import runs
 from utils.errors import UserError
+
+LAST = "last.pt"
+"""The checkpoint that a run goes on from."""
 
 RESUMABLE_OPTIONS = {
     "runs_name",
@@ -33,6 +36,37 @@ BEFORE = {"discriminator_output": "normalised", "drop_last": False, "resize": "s
 
 PARTS = {"network", "hyperparameters", "seed", "networks", "optimisers", "recipe", "progress", "options"}
 """What every checkpoint has held so far."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the run in `folder` starts: `resume` is "auto", "no", or the checkpoint to go on from."""
+
+    folder: Path
+    resume: str = "auto"
+    dry_run: bool = False
+
+    def checkpoint(self) -> Path | None:
+        """The checkpoint to resume from; None: start. Raises UserError where a run would be overwritten."""
+        folder, last = self.folder, self.folder / LAST
+        if self.resume not in ("auto", "no"):
+            return Path(self.resume)
+        if last.exists() and self.resume == "no" and not self.dry_run:
+            raise UserError(
+                f"{folder} already holds a run: choose another `runs_name`, remove the folder, or pass "
+                "`resume=auto`"
+            )
+        if last.exists():
+            return last if self.resume == "auto" else None
+        # Every run has a last.pt from its first moment on, before it logs anything.
+        best = sorted(folder.glob("best-*.pt"))
+        if (best or (folder / "log.jsonl").exists()) and not self.dry_run:
+            others = f"`resume={best[-1]}` to go on from there, " if best else ""
+            raise UserError(
+                f"{folder} holds a run without its {LAST}, and starting anew would overwrite it: pass "
+                f"{others}another `runs_name`, or remove the folder"
+            )
+        return None
 
 
 @dataclass
@@ -154,22 +188,22 @@ class Run:
         if theirs != ours:
             raise UserError(
                 f"{path} is a checkpoint of {_named(*theirs)}, not of {_named(*ours)}: choose that network, "
-                "or another --runs_name"
+                "or another `runs_name`"
             )
 
     def _check_same_training(self, state: dict[str, Any], path: Path) -> None:
         if state["networks"].keys() != self.recipe.networks.keys():
             raise UserError(
                 f"{path} holds {' and '.join(state['networks'])}, this run trains "
-                f"{' and '.join(self.recipe.networks)}: resume with the same --recipe and --lambda_gan, or "
-                "pass --resume_state weights"
+                f"{' and '.join(self.recipe.networks)}: resume with the same `recipe` and `lambda_gan`, or "
+                "pass `resume_state=weights`"
             )
         # Checkpoints older than the option are Adam's or AdamW's, which understand each other.
         before, now = state["options"].get("optimizer"), self.options.optimizer
         if before != now and "muon" in (before, now):
             raise UserError(
-                f"{path} was trained with --optimizer {before or 'adamw'}: resume with that, or pass "
-                "--resume_state weights"
+                f"{path} was trained with `optimizer={before or 'adamw'}`: resume with that, or pass "
+                "`resume_state=weights`"
             )
 
     def _load_weights(self, state: dict[str, Any]) -> list[str]:
@@ -202,7 +236,8 @@ class Run:
             known = self.progress.best_by or "another value"
             self.progress.best, self.progress.stale = [], 0
             return [
-                f"checkpoints were ranked by {known}, and are by {ranked_by} from here on: all of before stay"
+                f"checkpoints were ranked by {known}, and are ranked by {ranked_by} from here on; the "
+                "earlier ones are kept"
             ]
         return []
 

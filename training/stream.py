@@ -132,7 +132,7 @@ def collate(samples: Sequence[Sample | UserError]) -> Sample | UserError:
         (a, one), (b, other) = list(sizes.items())[:2]
         return UserError(
             f"{one} is {a[1]}x{a[0]} and {other} is {b[1]}x{b[0]}: one batch needs one size; "
-            "pass --size or --crop, or --batch_size 1"
+            "pass `size` or `crop`, or `batch_size=1`"
         )
     batch: Sample = {key: [sample[key] for sample in samples] for key in keys if key in texts}
     return batch | default_collate(
@@ -163,18 +163,18 @@ def training_loader(
     return DataLoader(
         stream,
         batch_sampler=sampler,
-        num_workers=workers_for(options, distributed),
+        num_workers=workers_for(options.num_workers, distributed.world),
         collate_fn=collate,
         worker_init_fn=quiet_worker,
         pin_memory=distributed.device.type == "cuda",
     )
 
 
-def workers_for(options: TrainOptions, distributed: Distributed, samples: int | None = None) -> int:
-    """How many processes load; fewer for a loader that only passes over `samples` samples."""
-    wanted = options.num_workers
+def workers_for(wanted: int | None, world: int, samples: int | None = None) -> int:
+    """How many processes load for one of `world` training processes; fewer where they only pass over
+    `samples` samples. `wanted` None: one a core, at most 8."""
     if wanted is None:
-        wanted = min(8, max(1, (os.cpu_count() or 1) // distributed.world))
+        wanted = min(8, max(1, (os.cpu_count() or 1) // world))
     # A process takes longer to start than a few pictures to read.
     return wanted if samples is None else min(wanted, samples // 16)
 

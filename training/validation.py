@@ -61,7 +61,7 @@ def validate(
     for part in gather_object([sums]):
         _add_up(total, part)
     if not total:
-        raise UserError("none of the validation pictures can be read; pass another --val_dataroot")
+        raise UserError("none of the validation pictures can be read; pass another `val_dataroot`")
     # A value that none of the pictures has, such as the PSNR of clean ones, is left out.
     return {name: value / count for name, (value, count) in total.items() if count}
 

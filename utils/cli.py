@@ -57,7 +57,7 @@ def named_values(words: list[str], option: str) -> dict:
         except yaml.YAMLError:
             equals = ""
         if not (name and equals):
-            raise UserError(f"--{option} {word}: give NAME=VALUE")
+            raise UserError(f"`{option}={word}`: give NAME=VALUE")
         values[name] = tuple(value) if isinstance(value, list) else value
     return values
 

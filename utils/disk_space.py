@@ -22,5 +22,5 @@ def room_for(path: Path, size: int, *, errors: tuple[type[Exception], ...] = ())
         free = shutil.disk_usage(folder).free
         raise WriteError(
             f"cannot write {path}, which takes {size / 2**20:,.1f} MiB where {free / 2**20:,.1f} MiB are "
-            f"free ({error}); the file of before is untouched: make room, and give the same command again"
+            f"free ({error}); the previous file is untouched: make room, and give the same command again"
         ) from error

@@ -1,5 +1,6 @@
 """The one exception that is meant for the user's eyes, and how a command ends with it."""
 
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,7 +19,8 @@ FOR_TRAINING = {
 class UserError(Exception):
     """Something the user can put right: the message names the file or option and the way out.
 
-    Entry points print it as one line on stderr and exit with `code`, without a traceback.
+    Libraries name a parameter in back quotes, as Python has it: `crop`, or `crop=0`. Entry points print the
+    message as one line on stderr, parameters as options, and exit with `code`, without a traceback.
     """
 
     code = 2
@@ -35,6 +37,11 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
+def with_flags(message: str) -> str:
+    """The message for a command line: `crop` becomes --crop, and `crop=0` --crop 0."""
+    return re.sub(r"`(\w+)(?:=([^`]*))?`", lambda name: f"--{name[1]} {name[2] or ''}".rstrip(), message)
+
+
 def run(main: Callable[[], int]) -> int:
     """Calls `main` and returns its exit code; UserError becomes a line on stderr and its code, Ctrl-C 130.
 
@@ -44,7 +51,7 @@ def run(main: Callable[[], int]) -> int:
         with _warnings_as_lines():
             return main()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {with_flags(str(error))}", file=sys.stderr)
         return error.code
     except ModuleNotFoundError as error:
         if error.name not in FOR_TRAINING:

@@ -1,15 +1,13 @@
-"""Randomness as a pure function of a seed and a place, so that nothing has to be remembered to go on."""
+"""Randomness as a pure function of a seed and a place, so that nothing has to be remembered to go on.
+
+The second number of a place is its purpose (order, augmentation, weights, ...): draws of different purposes
+are independent, and a new one does not shift the others.
+"""
 
 import os
-import secrets
 
 import numpy as np
 import torch
-
-
-def fresh_seed() -> int:
-    """A seed from the system's randomness, below 2^31."""
-    return secrets.randbelow(2**31)
 
 
 def rng(*place: int) -> np.random.Generator:

@@ -7,8 +7,8 @@ from experiments import ablation
 from models import build_model
 from recipes.presets import resolve
 from tests.evaluation import shiq_pairs
-from training.build import build_network
-from training.options import TrainOptions
+from training.build import NetworkSource
+from training.options import ModelOptions, TrainOptions
 from utils import cli
 from utils.errors import UserError
 from weights.model_files import save_model
@@ -31,7 +31,8 @@ def test_the_table_has_a_row_a_variant(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("name", ablation.VARIANTS)
 def test_every_variant_is_a_network_that_runs(name):
     words = [*ablation.BASE.split(), *ablation.VARIANTS[name].split()]
-    network = build_network(resolve(cli.parse(TrainOptions, words, prog="train.py", description="")))
+    options = resolve(cli.parse(TrainOptions, words, prog="train.py", description=""))
+    network = NetworkSource(options.group(ModelOptions)).build()
     separation = network(torch.rand(2, 3, 32, 32))
     assert separation.diffuse.shape == (2, 3, 32, 32)
 

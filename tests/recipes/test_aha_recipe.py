@@ -162,7 +162,7 @@ def test_presets_and_their_overrides():
             100,
         )
         assert options.betas == [0.9, 0.999]
-    with pytest.raises(UserError, match="--recipe x is not known"):
+    with pytest.raises(UserError, match="`recipe=x` is not known"):
         _options(recipe="x")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from data.layouts.sshr import LAYERS
 from models import build_model
 from recipes.build import build_recipe
 from recipes.presets import resolve
@@ -11,15 +12,6 @@ from training.loop import train
 from training.options import TrainOptions
 from utils.errors import UserError
 from utils.image_files import write_rgb
-
-LAYERS = {
-    "i": "input",
-    "a": "albedo",
-    "s": "shading",
-    "r": "specular",
-    "d": "diffuse",
-    "d_tc": "tone_corrected",
-}
 
 
 def recipe_of(name, **options):
@@ -101,7 +93,7 @@ def sshr(tmp_path):
     """SSHR/train with two views of one object."""
     rng = np.random.default_rng(0)
     for view in ("0024", "0078"):
-        for layer in (*LAYERS, "m"):
+        for layer in LAYERS:
             write_rgb(tmp_path / "SSHR/train/001" / f"{view}_{layer}.jpg", rng.random((64, 64, 3)))
     return tmp_path
 
@@ -132,7 +124,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(sshr):
 
 def test_training_on_a_mixed_list(sshr):
     lines = [
-        " ".join(f"SSHR/train/001/0024_{layer}.jpg" for layer in (*LAYERS, "m")),
+        " ".join(f"SSHR/train/001/0024_{layer}.jpg" for layer in LAYERS),
         "SSHR/train/001/0078_i.jpg - SSHR/train/001/0078_d.jpg SSHR/train/001/0078_d_tc.jpg",
     ]
     mixed = sshr / "train_mix.lst"

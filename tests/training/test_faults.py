@@ -122,7 +122,7 @@ def test_a_deleted_last_checkpoint_does_not_destroy_the_run(tiny, tmp_path):
     train(tiny(**SHORT))
     (run / "last.pt").unlink()
     before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
-    with pytest.raises(UserError, match=r"without its last\.pt.*--resume .*best-0000000\d\.pt"):
+    with pytest.raises(UserError, match=r"without its last\.pt.*`resume=.*best-0000000\d\.pt`"):
         train(tiny(**SHORT))
     after = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
     assert before.keys() == after.keys()
@@ -364,7 +364,7 @@ def test_a_gpu_without_room_is_a_sentence(tiny, monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
 
     monkeypatch.setattr(TrainingLoop, "step", step)
-    with pytest.raises(UserError, match=r"CUDA out of memory\): pass a smaller --batch_size"):
+    with pytest.raises(UserError, match=r"CUDA out of memory\): pass a smaller `batch_size`"):
         train(tiny(max_steps=1))
 
 

@@ -48,7 +48,7 @@ def test_ranges_are_checked_by_name():
     assert all(name in fields for name in names)
     option_checks.validate_options(resolve(TrainOptions(model="tshrnet", lr_decay="intended")))
     for changes in ({"lr_g": float("nan")}, {"lambda_gan": -1.0}, {"ema_decay": 1.0}, {"batch_size": 0}):
-        with pytest.raises(UserError, match=f"--{next(iter(changes))} must be"):
+        with pytest.raises(UserError, match=f"`{next(iter(changes))}` must be"):
             option_checks.validate_options(resolve(TrainOptions(**changes)))
 
 

@@ -105,7 +105,7 @@ def test_sizes_that_differ_name_both_samples():
     message = str(collate([a, b]))
     assert "one is 5x4" in message
     assert "two is 6x4" in message
-    assert "--crop" in message
+    assert "`crop`" in message
 
 
 def test_keys_that_not_all_samples_have_are_left_out():

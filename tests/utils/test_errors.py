@@ -12,7 +12,11 @@ from utils.errors import UserError, reason, run
 
 @pytest.mark.parametrize(
     ("error", "code", "line"),
-    [(UserError("no such file"), 2, "error: no such file\n"), (KeyboardInterrupt(), 130, "interrupted\n")],
+    [
+        (UserError("no such file"), 2, "error: no such file\n"),
+        (UserError("`crop`: pass `size=[8, 24]`"), 2, "error: --crop: pass --size [8, 24]\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
 )
 def test_errors_become_a_line_and_a_code(capsys, error, code, line):
     def main() -> int:

@@ -23,12 +23,12 @@ RUN_ID = Path("wandb", "run_id.txt")
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Raises UserError where `names`, of --tracker, contradict each other or a package is missing."""
+    """Raises UserError where `names` contradict each other or a package is missing."""
     if "none" in names and len(names) > 1:
-        raise UserError(f"--tracker {' '.join(names)}: leave none out, or the others")
+        raise UserError(f"`tracker={' '.join(names)}`: leave none out, or the others")
     for name in names:
         if name != "none" and find_spec(name) is None:
-            raise UserError(f"--tracker {name}: pip install {name}, or pass another one, or --tracker none")
+            raise UserError(f"`tracker={name}`: pip install {name}, or pass another one, or `tracker=none`")
 
 
 class Trackers:
@@ -49,7 +49,7 @@ class Trackers:
                     raise
                 raise UserError(
                     f"wandb did not start ({error}): log in (wandb login), keep the run on this machine "
-                    "(WANDB_MODE=offline), or leave out --tracker wandb"
+                    "(WANDB_MODE=offline), or leave out `tracker=wandb`"
                 ) from error
             self._open.append(tracker)
             if name == "wandb":  # TensorBoard's page of options is a run of its own

@@ -88,9 +88,9 @@ def test_tensorboard_hides_what_lies_behind_the_checkpoint(tiny, tmp_path):
 
 
 def test_trackers_that_cannot_be_had_are_refused_before_anything_is_read(tiny, monkeypatch):
-    with pytest.raises(UserError, match="--tracker none tensorboard: leave none out"):
+    with pytest.raises(UserError, match="`tracker=none tensorboard`: leave none out"):
         train(tiny(tracker=["none", "tensorboard"], dataroot="there is none"))
     monkeypatch.setattr("training.trackers.find_spec", lambda name: None)
-    with pytest.raises(UserError, match="--tracker wandb: pip install wandb, or pass another one"):
+    with pytest.raises(UserError, match="`tracker=wandb`: pip install wandb, or pass another one"):
         train(tiny(tracker=["wandb"], dataroot="there is none"))
     check_trackers(["none"])

@@ -1,6 +1,7 @@
 """The packages' order: imports point one way, and no file or function grows out of hand."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,21 @@ def test_no_function_is_longer_than_60_lines(package: str) -> None:
         if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 60
     }
     assert not long
+
+
+@pytest.mark.parametrize("package", sorted(LEVEL.keys() - {"restoration", "webui", "faults", "benchmarks"}))
+def test_errors_name_parameters_and_not_options(package: str) -> None:
+    """`crop`, which utils/errors.py turns into --crop; an option stands in commands to be given only."""
+    errors = [
+        (file.relative_to(ROOT).as_posix(), node)
+        for file in files(package)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("UserError", "WriteError")
+    ]
+    texts = [
+        (file, part.value.partition("python -m")[0])
+        for file, error in errors
+        for part in ast.walk(error)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    ]
+    assert not [(file, text) for file, text in texts if re.search(r"(?<![\w-])--\w", text)]

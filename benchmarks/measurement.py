@@ -38,6 +38,8 @@ class Measurement:
     """of every counted run"""
     peak_mebibytes: float | None = None
     """memory at the peak above what the process held before, weights included"""
+    forward_mebibytes: float | None = None
+    """inference: of it, what came after the network was built and prepared"""
     operations: float | None = None
     """of one batch, counted by torch.utils.flop_counter: convolutions and matrix products"""
     loss: float | None = None
@@ -129,14 +131,14 @@ def markdown(measurements: Sequence[Measurement], limits: Limits) -> str:
     )
     columns = [
         *("what", "network", "pixels", "batch", "path", "precision", "seconds", "pictures/s", "ratio"),
-        *("peak MiB", "10^9 operations", "share of the limit", "note"),
+        *("peak MiB", "without weights", "10^9 operations", "share of the limit", "note"),
     ]
     return f"{head}\n\n{markdown_table(columns, [_row(m, measurements, limits) for m in measurements])}"
 
 
 def _row(m: Measurement, every: Sequence[Measurement], limits: Limits) -> list[str]:
     if m.median is None:
-        return [m.what, m.model, m.size, str(m.batch), m.path, m.precision, *["-"] * 6, m.note]
+        return [m.what, m.model, m.size, str(m.batch), m.path, m.precision, *["-"] * 7, m.note]
     key = (m.what, m.model, m.size, m.batch)
     plain = [o for o in every if (o.what, o.model, o.size, o.batch) == key and o.path == "plain" and o.median]
     share = m.operations and m.operations / m.median / limits.operations[m.precision]
@@ -146,6 +148,7 @@ def _row(m: Measurement, every: Sequence[Measurement], limits: Limits) -> list[s
         f"{m.batch / m.median:.2f}",
         f"{plain[0].median / m.median:.2f}" if plain and plain[0].median else "-",
         "-" if m.peak_mebibytes is None else f"{m.peak_mebibytes:.0f}",
+        "-" if m.forward_mebibytes is None else f"{m.forward_mebibytes:.0f}",
         f"{m.operations / 1e9:.1f}" if m.operations else "-",
         f"{100 * share:.0f} %" if share else "-",
         m.note,

@@ -31,6 +31,8 @@ class BenchmarkOptions:
     """what is measured"""
     runs: int = 10
     """counted runs of each measurement, after two that are not; their median is printed"""
+    cores: int | None = None
+    """of the CPU that inference may use; default: all"""
     device: str = "auto"
     """auto, cpu, cuda, or another of torch's names"""
     quick: bool = False
@@ -59,6 +61,8 @@ def benchmark(options: BenchmarkOptions) -> int:
         options.train_sizes, options.train_batch_sizes = [64], [1]
     cases = plan(options)
     # Only now: what could be refused has been.
+    import torch
+
     from benchmarks.inference import measure_inference
     from benchmarks.machine import short_name
     from benchmarks.measurement import Limits, alone, write
@@ -66,12 +70,16 @@ def benchmark(options: BenchmarkOptions) -> int:
     from utils.devices import choose_device
 
     device = choose_device(options.device)
+    if options.cores is not None:
+        torch.set_num_threads(options.cores)  # for the limits
     limits = Limits.measure(device, sorted({case.precision for case in cases}))
     measurements = []
     for case in cases:
-        function = measure_inference if case.what == "inference" else measure_training_step
         arguments = (case.model, case.size, case.batch, case.precision, case.path, device.type, options.runs)
-        measurements.append(alone(function, *arguments))
+        if case.what == "inference":
+            measurements.append(alone(measure_inference, *arguments, options.cores))
+        else:
+            measurements.append(alone(measure_training_step, *arguments))
         last = measurements[-1]
         shown = last.note if last.median is None else f"{last.median:.3f} s"
         print(
@@ -91,8 +99,9 @@ def plan(options: BenchmarkOptions) -> list[Case]:
     if unknown:
         raise UserError(f"no network or precision {unknown[0]!r}: there are {', '.join(MODELS)}")
     sizes = [_parse_size(text) for text in options.sizes]
-    if options.runs < 1 or min(*options.batch_sizes, *options.train_batch_sizes, *options.train_sizes) < 1:
-        raise UserError("runs, sizes and batch sizes must be at least 1")
+    counts = (*options.batch_sizes, *options.train_batch_sizes, *options.train_sizes, options.cores or 1)
+    if min(options.runs, *counts) < 1:
+        raise UserError("runs, cores, sizes and batch sizes must be at least 1")
     paths = [("fp32", "plain"), *((precision, "ours") for precision in options.precisions)]
     cases = []
     if options.what != "training":

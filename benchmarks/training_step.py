@@ -47,6 +47,7 @@ def measure_training_step(
             device=device,
             runs_name=str(folder / "run"),
             log_every=1,
+            channels_last=path == "ours",
         )
         run = build_run(resolve(options), Distributed(device, precision))
         step = _plain_step(run) if path == "plain" else _our_step(run)

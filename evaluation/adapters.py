@@ -127,7 +127,7 @@ class Remover:
     def _remover(self) -> HighlightRemover:
         remover = load_method(self.spec, **self.options)
         if hasattr(remover.network, "output"):
-            remover.network.output = self.output
+            remover.choose_output(self.output)
         return remover
 
     def __call__(self, pair: Pair, sample: Sample) -> Restored:

@@ -47,11 +47,22 @@ class AHANet(nn.Module):
         | "refined"        | (B, 3, H, W) | N_refined in [0, 1]                                      |
         | "highlight_logits" | (B, 1, H, W) | A before it is bounded; A itself where it is not       |
         """
+        return self.separate(image, self.locate(image))
+
+    def locate(self, image: Tensor) -> Tensor:
+        """The first twentieth of the work: logits of A, over the image (B, 3, H, W) padded to the network's
+        grid."""
+        return self.HFE.logits(pad_to_multiple(image, self.multiple))
+
+    def highlight(self, image: Tensor, located: Tensor) -> Tensor:
+        """A (B, 1, H, W) of what `locate` gave for the image."""
+        return self.HFE.bound(located)[..., : image.shape[-2], : image.shape[-1]]
+
+    def separate(self, image: Tensor, located: Tensor) -> Separation:
+        """The rest of the work: what `forward` gives, from what `locate` gave for the image."""
         height, width = image.shape[-2:]
         padded = pad_to_multiple(image, self.multiple)
-
-        logits = self.HFE.logits(padded)
-        highlight = self.HFE.bound(logits)
+        logits, highlight = located, self.HFE.bound(located)
         coarse = self.coarse(padded, highlight)
         coarse_diffuse = compose(padded, highlight, coarse)
         refined = self.refine(coarse_diffuse, highlight)

@@ -10,9 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.parallel import in_parts
+
 GROUPS = 3  # one attention map for each channel of the highlight map
 CELL = 8
 HALO = 1  # columns that a 3x3 convolution sees beyond a strip
+NARROW = 128  # columns of scores computed at once: what is computed from them stays in a core's cache
+AT_ONCE = 4  # strips whose sums are alive at once, which bounds memory on many cores
 
 
 def attended(
@@ -27,27 +31,43 @@ def attended(
     """`transfer(value, merge(attention_scores(highlight, projected, features)))` for each of `values`.
 
     merge  a 3x3 convolution from (B, 6, n, n) to the attention maps (B, 3, n, n)
-    strip  columns of these maps that are alive at once; None: all. A column is complete in itself (the
-           softmax runs over rows), the convolution sees one more on either side, and the weighted sums
-           are taken strip by strip: the same but for the order of additions. The scores of all columns
-           take 24 n^2 bytes, 236 MB for 448x448 pixels (n = 3136), those of a strip of 512 columns 39 MB,
-           and what is computed from them several times as much. Without gradients only, which need all.
+    strip  columns of these maps that are alive at once on each core; None: all. A column is complete in
+           itself (the softmax runs over rows), the convolution sees one more on either side, and the
+           weighted sums are taken strip by strip: the same but for the order of additions, which does not
+           depend on the number of cores. The scores of all columns take 24 n^2 bytes, 236 MB for 448x448
+           pixels (n = 3136), and what is computed from them several times as much. Without gradients only,
+           which need all.
     """
     n = highlight.shape[2] * highlight.shape[3]
     if strip is None or n <= strip:
         attention = merge(attention_scores(highlight, projected, features))
-        return [transfer(value, attention) for value in values]
+        return [transfer(value, attention.to(value.dtype)) for value in values]
     gathered = [_gathered(value, n) for value in values]
     precise = torch.promote_types(values[0].dtype, torch.float32)  # bf16 sums of strips would lose digits
     sums = [torch.zeros_like(cells, dtype=precise) for cells in gathered]
-    for start in range(0, n, strip):
-        stop = min(start + strip, n)
+
+    def columns(start: int, stop: int) -> Tensor:
         first, last = max(start - HALO, 0), min(stop + HALO, n)
         scores = attention_scores(highlight, projected, features, slice(first, last))
-        columns = merge(scores)[..., start - first : stop - first]
-        for total, cells in zip(sums, gathered, strict=True):
-            total += columns @ cells[:, :, start:stop].to(columns.dtype)
-    return [_scattered(total.to(columns.dtype), value) for total, value in zip(sums, values, strict=True)]
+        return merge(scores)[..., start - first : stop - first]
+
+    def sums_of(strip_of_columns: tuple[int, int]) -> list[Tensor]:
+        start, stop = strip_of_columns
+        narrow = _cut(start, stop, NARROW)
+        attention = torch.cat([columns(*some) for some in narrow], dim=3).to(values[0].dtype)
+        return [attention @ cells[:, :, start:stop] for cells in gathered]
+
+    strips = _cut(0, n, strip)
+    for group in range(0, len(strips), AT_ONCE):
+        for found in in_parts(sums_of, strips[group : group + AT_ONCE]):
+            for total, part in zip(sums, found, strict=True):
+                total += part
+    return [_scattered(total.to(value.dtype), value) for total, value in zip(sums, values, strict=True)]
+
+
+def _cut(start: int, stop: int, width: int) -> list[tuple[int, int]]:
+    """Pieces of `width`, the last one perhaps narrower."""
+    return [(first, min(first + width, stop)) for first in range(start, stop, width)]
 
 
 def attention_scores(
@@ -68,7 +88,7 @@ def attention_scores(
     strength = highlight.flatten(2).unsqueeze(-1)  # (B, 3, n, 1)
     scores = []
     for weight in (strength, 1 - strength):
-        pairs = weight @ weight[:, :, columns].transpose(2, 3)
+        pairs = weight * weight[:, :, columns].transpose(2, 3)
         scores.append(torch.softmax(cosine * pairs, dim=2) * pairs)
     return torch.cat(scores, dim=1)
 

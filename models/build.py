@@ -35,6 +35,8 @@ class ModelSpec:
     copies                 of a picture in test-time augmentation by default
                            (restoration/test_time_augmentation.py)
     composes               True where diffuse = (1 - A) I + A N, so that A = 0 leaves a pixel untouched
+    bf16                   False where that costs accuracy on real pictures (docs/SPEED.md): precision "auto"
+                           is fp32 then
     """
 
     name: str
@@ -46,6 +48,7 @@ class ModelSpec:
     working_size: int | None = None
     copies: int = 1
     brightest: float = 0.0
+    bf16: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class _Entry:
     working_size: int | None = None
     copies: int = 1
     brightest: float = 0.0
+    bf16: bool = True
 
 
 def _released_aha(widths, dilations, bounded, achromatic, trunk_channels) -> AHANet:
@@ -149,6 +153,7 @@ MODELS: dict[str, _Entry] = {
         copies=2,
         # Chosen on generated scenes; only pictures that are darker than any of SHIQ's are changed.
         brightest=0.7,
+        bf16=False,
     ),
     # The authors' code; "output" is the stage given as the result ("tone_corrected" or "diffuse").
     "tshrnet": _Entry(
@@ -207,6 +212,7 @@ def build_model(name: str, **hyperparameters) -> nn.Module:
         entry.working_size,
         entry.copies,
         entry.brightest,
+        entry.bf16,
     )
     return model
 

@@ -54,10 +54,9 @@ class GatedConv2d(nn.Module):
 
 def gated(both: Tensor, activation: bool) -> Tensor:
     """conv(x) and conv_mask(x) side by side, (B, 2 out, H, W) -> (B, out, H, W)."""
-    content, gate = both.chunk(2, dim=1)
-    if activation:
-        content = F.leaky_relu(content, SLOPE)
-    return content * torch.sigmoid(gate)
+    # A gate is positive, so LeakyReLU(c) g = LeakyReLU(c g): two passes over memory instead of three.
+    content = F.glu(both, dim=1)
+    return F.leaky_relu(content, SLOPE, inplace=True) if activation else content
 
 
 class UpsampleGatedConv2d(nn.Module):

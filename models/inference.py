@@ -4,11 +4,13 @@ import copy
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock
 
-from models.gated_conv import GatedConv2d, gated
+from models.gated_conv import SLOPE, GatedConv2d, gated
+from models.prepared import PreparedConv2d, PreparedConvTranspose2d
 from models.spectral_norm import SpectralNormConv2d
 from models.unet import DownConv, UpConv
 
@@ -18,6 +20,10 @@ NORMALISED = {
     DownConv: (("conv", "after"),),
     UpConv: (("conv", "after"),),
 }
+
+
+COLOURS = 3
+"""Convolutions to no more channels give maps and colours, which stay in fp32: bf16 has 256 of them."""
 
 
 class FusedGatedConv2d(nn.Module):
@@ -31,11 +37,28 @@ class FusedGatedConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, out, H / stride, W / stride)."""
-        return gated(self.both(x), self.activation)
+        gate = gated if self.both.weight.dtype == torch.float32 else _gated_in_place
+        return self.both.then(x, lambda both: gate(both, self.activation))
+
+
+def _gated_in_place(both: Tensor, activation: bool) -> Tensor:
+    """`gated` without gradients, for 16-bit types: in one piece of memory torch computes their sigmoid four
+    times as fast as in one half of the channels."""
+    content, gate = both.chunk(2, dim=1)
+    channels_last = both.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    # A copy, not `contiguous`: that gives the half itself back where it is one piece already.
+    found = torch.empty(gate.shape, dtype=gate.dtype, device=gate.device, memory_format=layout).copy_(gate)
+    found.sigmoid_().mul_(content)
+    return F.leaky_relu(found, SLOPE, inplace=True) if activation else found
 
 
 def prepare_for_inference(
-    model: nn.Module, *, fold_batch_norm: bool = True, channels_last: bool = True
+    model: nn.Module,
+    *,
+    fold_batch_norm: bool = True,
+    channels_last: bool = True,
+    dtype: torch.dtype | None = None,
 ) -> nn.Module:
     """A copy of `model` in eval mode that computes the same with less work; `model` itself stays trainable.
 
@@ -46,13 +69,15 @@ def prepare_for_inference(
     fold_batch_norm  batch norms are folded into the convolutions before them: other rounding
     channels_last    weights are stored so that vectors run over channels, which is faster in most
                      convolutions: other rounding too
+    dtype            of the convolutions to more than COLOURS channels, bfloat16 or float16; what they give is
+                     summed, normalised and composed in the type of the image. None: as they are
     """
     copied = copy.deepcopy(model).eval()
     with torch.no_grad():
         if fold_batch_norm:
             for module in list(copied.modules()):
                 _fold_batch_norms(module)
-        _replace_convolutions(copied)
+        _replace_convolutions(copied, dtype)
     copied.requires_grad_(False)
     return copied.to(memory_format=torch.channels_last) if channels_last else copied
 
@@ -66,14 +91,22 @@ def _fold_batch_norms(module: nn.Module) -> None:
             setattr(module, second, nn.Identity())
 
 
-def _replace_convolutions(module: nn.Module) -> None:
+def _replace_convolutions(module: nn.Module, dtype: torch.dtype | None) -> None:
     for name, child in module.named_children():
+        made: nn.Module
         if isinstance(child, GatedConv2d):
-            setattr(module, name, FusedGatedConv2d(child))
+            made, outputs = FusedGatedConv2d(child), child.conv.out_channels
         elif isinstance(child, SpectralNormConv2d):
-            setattr(module, name, _convolution(child, child.normalised_weight(), child.bias))
+            made = _convolution(child, child.normalised_weight(), child.bias)
+            outputs = child.out_channels
+        elif isinstance(child, nn.ConvTranspose2d):
+            made, outputs = _transposed_convolution(child), child.out_channels
+        elif isinstance(child, nn.Conv2d):
+            made, outputs = _convolution(child, child.weight, child.bias), child.out_channels
         else:
-            _replace_convolutions(child)
+            _replace_convolutions(child, dtype)
+            continue
+        setattr(module, name, made.to(dtype) if dtype is not None and outputs > COLOURS else made)
 
 
 def _normalised_pairs(module: nn.Module) -> list[tuple[str, str]]:
@@ -91,9 +124,9 @@ def _normalised_pairs(module: nn.Module) -> list[tuple[str, str]]:
     return []
 
 
-def _convolution(like: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """A plain convolution with the geometry of `like` and these weights."""
-    made = nn.Conv2d(
+def _convolution(like: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> PreparedConv2d:
+    """A convolution with the geometry of `like` and these weights."""
+    made = PreparedConv2d(
         weight.shape[1] * like.groups,
         weight.shape[0],
         like.kernel_size,
@@ -108,4 +141,22 @@ def _convolution(like: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Con
     made.weight.copy_(weight)
     if bias is not None:
         made.bias.copy_(bias)
+    return made
+
+
+def _transposed_convolution(like: nn.ConvTranspose2d) -> PreparedConvTranspose2d:
+    made = PreparedConvTranspose2d(
+        like.in_channels,
+        like.out_channels,
+        like.kernel_size,
+        like.stride,
+        like.padding,
+        like.output_padding,
+        like.groups,
+        like.bias is not None,
+        like.dilation,
+        device=like.weight.device,
+        dtype=like.weight.dtype,
+    )
+    made.load_state_dict(like.state_dict())
     return made

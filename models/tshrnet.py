@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.bounds import pad_to_multiple
+from models.parallel import in_parts
 from models.separation import Separation
 from models.unet import MULTIPLE, UNet
 
@@ -68,7 +69,7 @@ class TSHRNet(nn.Module):
 
     def remove_highlights(self, image: Tensor) -> dict[str, Tensor]:
         """Stage 1: image in [-1, 1] -> "albedo", "shading", "coarse_diffuse", "residue"."""
-        albedo, shading = self.unet1(image), self.unet2(image)
+        albedo, shading = in_parts(lambda unet: unet(image), [self.unet1, self.unet2])
         coarse = albedo * shading
         return {"albedo": albedo, "shading": shading, "coarse_diffuse": coarse, "residue": image - coarse}
 
@@ -78,4 +79,5 @@ class TSHRNetMix(TSHRNet):
 
     def remove_highlights(self, image: Tensor) -> dict[str, Tensor]:
         """Stage 1: image in [-1, 1] -> "coarse_diffuse", "residue", each from a network of its own."""
-        return {"coarse_diffuse": self.unet1(image), "residue": self.unet2(image)}
+        coarse, residue = in_parts(lambda unet: unet(image), [self.unet1, self.unet2])
+        return {"coarse_diffuse": coarse, "residue": residue}

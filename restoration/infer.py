@@ -117,6 +117,7 @@ def load(options: InferOptions, processes: Processes) -> tuple["HighlightRemover
         exposure=options.exposure,
         strength=options.strength,
         workers=options.workers,
+        skip_tiles=options.skip_tiles,
     )
     weights = f" with weights {method.weights}" if method.weights else ""
     return remover, remover.network.spec.name + weights

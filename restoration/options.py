@@ -37,7 +37,7 @@ class InferOptions:
     device: str = "auto"
     """where to compute: auto, cpu, cuda, cuda:1, mps"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """auto: fp32 on the CPU; on CUDA bf16 where it is proved close, else fp32"""
+    """auto: bf16 where the GPU or processor computes in it and a probe picture proves it close, else fp32"""
     tta: int | None = field(
         default=None, metadata={"flags": ["--test_time_augmentation"], "former": ["--views"]}
     )
@@ -63,8 +63,10 @@ class InferOptions:
     batch_size: int = 1
     """tiles or equal-sized pictures together, on a GPU; on the CPU each goes alone, which is as fast"""
     workers: int | None = None
-    """tiles at once on the CPU, each in one thread; default: as many as there are cores, at most 2 or 3 by
-    the network, which bounds memory"""
+    """tiles at once on the CPU, and the cores that they use; default: all cores, and at most 2 tiles, which
+    bounds memory"""
+    skip_tiles: bool = True
+    """leave most of the network out on tiles without highlights; the pixels are the same"""
     recursive: bool = False
     """take also the pictures in the folders inside; the output folder mirrors them"""
     skip_existing: bool = False

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, Literal, Self
@@ -16,7 +17,7 @@ from restoration.memory import check_tile_memory, is_out_of_memory, smaller_tile
 from restoration.pictures import AnyPicture, SeparatedPicture, open_picture
 from restoration.pretrained import find_method, push_network, save_network
 from restoration.released_protocol import restore_as_released
-from restoration.separator import FunctionNetwork, Separator
+from restoration.separator import Area, FunctionNetwork, Separator
 from restoration.test_time_augmentation import AugmentedNetwork, check_augmentation
 from restoration.tiling import Tile, TileSize, blend
 from restoration.working_scale import separate_at
@@ -37,7 +38,8 @@ class HighlightRemover:
     method        a network (`models.build_model`, `weights.model_files.load_model`) or a function from
                   (H, W, 3) float32 in [0, 1] to its diffuse layer of the same shape (`classical.METHODS`)
     device        "auto", "cpu", "cuda", "cuda:1", "mps"
-    precision     "auto" (fp32 on the CPU; bf16 on CUDA where a probe proves it close), "fp32", "bf16", "fp16"
+    precision     "fp32", "bf16", "fp16", or "auto": bf16 where the device computes in it and a probe picture
+                  proves it close, else fp32 (restoration/precision.py)
     tile          side in pixels up to which a picture goes in whole; None: the network's own, 0: no tiles.
                   Functions always see the whole picture
     tile_overlap  pixels shared by neighbouring tiles; None: a quarter of the tile
@@ -55,10 +57,13 @@ class HighlightRemover:
                   (restoration/exposure.py). None: what brings dark pictures to the network's own
                   `spec.brightest`; 1: nothing. Always 1 with "released"
     strength      k in [0, MAX_STRENGTH]: D = I - k S, kept within [0, I] unless k is 1
-    workers       tiles at once on the CPU; None: one for each core, but no more than `spec.tiles_at_once`,
-                  which bounds memory
+    workers       tiles at once on the CPU, and the cores that they use; None: all cores, but no more tiles
+                  than `spec.tiles_at_once`, which bounds memory
+    skip_tiles    where the highlight map of a tile can change no pixel the rest of the network is left out;
+                  the result is the same
 
-    Raises UserError for options that do not fit the method or the machine. Thread-safe.
+    A copy of the network is prepared for inference: later changes of its weights have no effect. Raises
+    UserError for options that do not fit the method or the machine. Thread-safe.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class HighlightRemover:
         exposure: float | None = None,
         strength: float = 1.0,
         workers: int | None = None,
+        skip_tiles: bool = True,
     ):
         if protocol not in PROTOCOLS:
             raise UserError(f"no protocol {protocol!r}: choose {' or '.join(PROTOCOLS)}")
@@ -97,9 +103,15 @@ class HighlightRemover:
         self.strength = strength
         self.tile = TileSize.choose(self.network.spec, tile, tile_overlap)
         self.separator = Separator(
-            self.network, device=device, precision=precision, batch_size=batch_size, workers=workers
+            self.network,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            workers=workers,
+            skip_tiles=skip_tiles,
         )
-        self.runs = AugmentedNetwork(self.network, copies) if copies > 1 else self.network
+        prepared = self.separator.network
+        self.runs = AugmentedNetwork(prepared, copies) if copies > 1 else prepared
 
     @classmethod
     def from_pretrained(
@@ -185,7 +197,17 @@ class HighlightRemover:
                 size, notes = smaller, (f"memory was full: cut into tiles of {smaller.side} pixels",)
 
     def restore_all(self, images: Sequence[np.ndarray]) -> list[Restored]:
-        """The same as `restore` of each image; on an accelerator equal sizes share a forward."""
+        """The same as `restore` of each image, side by side on the CPU; on an accelerator equal sizes share a
+        forward."""
+        at_once = min(len(images), self.separator.workers)
+        if at_once > 1 and self.separator.batch_size == 1:
+            with ThreadPoolExecutor(at_once, "restore") as pool:
+                futures = [pool.submit(self.restore, image) for image in images]
+                try:
+                    return [future.result() for future in futures]
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
         results: dict[int, Restored] = {}
 
         def kind(index: int) -> tuple:
@@ -198,13 +220,24 @@ class HighlightRemover:
             if together and max(shape[:2]) <= self.tile.side and not self._reduces(shape):
                 for _, image in alike:
                     check_picture(image)
-                layers = self.separator((image for _, image in alike), self.runs)
+                faint = self._faintest(alike[0][1])
+                layers = self.separator((image for _, image in alike), self.runs, faint)
                 for (index, image), whole in zip(alike, layers, strict=True):
                     results[index] = compose(image, [(0, shape[0], whole)], self.strength)
             else:
                 for index, image in alike:
                     results[index] = self.restore(image)
         return [results[index] for index in range(len(images))]
+
+    def choose_output(self, name: str) -> None:
+        """Which of TSHRNet's stages is the result: "diffuse" or "tone_corrected".
+
+        Raises UserError for networks with one result.
+        """
+        if not hasattr(self.network, "output"):
+            raise UserError(f"only TSHRNet has several results; {self.network.spec.name} has one")
+        for network in (self.network, self.separator.network):
+            network.output = name
 
     def cancel(self) -> None:
         """Makes running and later calls raise CancelledError at the next tile."""
@@ -214,10 +247,12 @@ class HighlightRemover:
         self, image: np.ndarray, size: TileSize, progress: Callable[[int, int], None] | None
     ) -> Iterator[Strip]:
         """The layers of the picture, strip by strip from top to bottom."""
-        separate = self._separates(image)
         if self._reduces(image.shape):
-            return separate_at(image, self.working_size, separate)
+            # The enlargement fits the layers to the picture: nothing is too faint to count.
+            return separate_at(image, self.working_size, self._separates(image))
         rows, columns = (size.spans(length) for length in image.shape[:2])
+        used = [Tile(row, column).used for row in rows for column in columns]
+        separate = self._separates(image, self._faintest(image), used)
 
         def run(tiles: Iterable[Tile]) -> Iterator[np.ndarray]:
             layers = separate(tile.cut(image) for tile in tiles)
@@ -228,15 +263,26 @@ class HighlightRemover:
 
         return blend(run, rows, columns, channels=4)
 
-    def _separates(self, image: np.ndarray) -> Separate:
+    def _separates(
+        self, image: np.ndarray, faint: float = 0.0, used: Sequence[Area] | None = None
+    ) -> Separate:
         """The network for pieces of this picture."""
-        return brightened(lambda crops: self.separator(crops, self.runs), self._gain(image))
+        return brightened(lambda crops: self.separator(crops, self.runs, faint, used), self._gain(image))
 
     def _gain(self, image: np.ndarray) -> float:
         if self.exposure is not None:
             return self.exposure
         brightest = self.network.spec.brightest
         return exposure_gain(image, brightest) if brightest else 1.0
+
+    def _faintest(self, image: np.ndarray) -> float:
+        """The highlight map A up to which no pixel of an integer picture changes.
+
+        |S| = A |I - N| <= A: half a level rounds to none. A little less, for the rounding of the products.
+        """
+        if image.dtype.kind == "f":
+            return 0.0
+        return 0.499 / FULL_SCALE[image.dtype] / max(self.strength, 1)
 
     def _reduces(self, shape: tuple[int, ...]) -> bool:
         return bool(self.working_size) and max(shape[:2]) > self.working_size

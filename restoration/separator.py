@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from itertools import groupby
+from itertools import groupby, repeat
 from typing import TypeVar
 
 import numpy as np
@@ -13,14 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from models import ModelSpec, Separation
+from models.parallel import Cores
 from restoration.onnx_network import OnnxNetwork
-from restoration.precision import arithmetic, choose_precision
+from restoration.precision import arithmetic, ready
 from restoration.tiling import NO_TILES
+from restoration.two_steps import in_two_steps
 from utils.colour import FULL_SCALE
 from utils.devices import choose_device
 from utils.errors import UserError
 
 Result = TypeVar("Result")
+
+Area = tuple[slice, slice]
+"""Rows and columns of a crop."""
+EVERYWHERE = (slice(None), slice(None))
 
 
 class FunctionNetwork(nn.Module):
@@ -47,14 +53,14 @@ class FunctionNetwork(nn.Module):
 class Separator:
     """A network, applied to crops in worker threads.
 
-    network            in eval mode, on `device`
+    network            of which a copy is prepared (models/inference.py) and used: `self.network`
     device, precision  what it runs on and in
     batch_size         crops of one size in one forward (1 on the CPU)
-    workers            crops at once on the CPU
+    workers            crops at once on the CPU, and cores used; None: `spec.tiles_at_once` crops, all cores
+    skip_tiles         coarse and refine networks are left out where the highlight map can change no pixel
 
-    On the CPU every crop goes through the network alone and in one thread, several crops side by side:
-    convolutions split over threads or batches round differently, and pixels would depend on the machine's
-    core count. It also is faster than one crop in many threads. Thread-safe.
+    On the CPU every crop goes through the network alone, several crops side by side, and heavy layers share
+    the cores that are left (models/parallel.py). Bits do not depend on how many there are. Thread-safe.
     """
 
     def __init__(
@@ -65,38 +71,52 @@ class Separator:
         precision: str = "auto",
         batch_size: int = 1,
         workers: int | None = None,
+        skip_tiles: bool = True,
     ):
         if batch_size < 1 or (workers is not None and workers < 1):
             raise UserError("batch_size and workers must be at least 1")
         self._exported = isinstance(network, OnnxNetwork)
-        self.device = (network.choose_device if self._exported else choose_device)(str(device))
-        self.network = network.to(self.device).eval()
         if self._exported:
-            self.precision = network.checked_precision(precision)
+            self.device = network.choose_device(str(device))
+            self.network, self.precision = network.eval(), network.checked_precision(precision)
         else:
-            exact = isinstance(network, FunctionNetwork)
-            self.precision = "fp32" if exact else choose_precision(self.network, self.device, precision)
+            self.device = choose_device(str(device))
+            # In one thread of torch, as the network itself: sums of several round by their number.
+            with ThreadPoolExecutor(1, "prepare", torch.set_num_threads, (1,)) as one:
+                self.network, self.precision = one.submit(ready, network, self.device, precision).result()
         on_cpu = self.device.type == "cpu"
         self.batch_size = 1 if on_cpu else batch_size
-        self.workers = (workers or min(usable_cores(), network.spec.tiles_at_once)) if on_cpu else 1
+        self.cores = (workers or usable_cores()) if on_cpu else 1
+        self.workers = (workers or min(self.cores, network.spec.tiles_at_once)) if on_cpu else 1
+        self.skip_tiles = skip_tiles
         self._cancelled = threading.Event()
         self._pool: ThreadPoolExecutor | None = None
+        self._shared = Cores(self.cores)
         self._pool_process = 0
         self._lock = threading.Lock()
 
-    def __call__(self, crops: Iterable[np.ndarray], network: nn.Module | None = None) -> Iterator[np.ndarray]:
+    def __call__(
+        self,
+        crops: Iterable[np.ndarray],
+        network: nn.Module | None = None,
+        faint: float = 0.0,
+        used: Iterable[Area] | None = None,
+    ) -> Iterator[np.ndarray]:
         """Layers (h, w, specular 3 + highlight 1) float32 of each crop, in order, few of them in memory.
 
         crops    (h, w) or (h, w, 3) uint8, uint16 or float32 in [0, 1]; consecutive ones of equal size
                  share a forward
         network  what to run instead of the own network, such as an augmented one
+        faint    the specular layer is 0 where the highlight map is no larger: it could change nothing there
+        used     the rows and columns of each crop that count, None: all; elsewhere the specular layer may
+                 be missing
 
         Raises CancelledError after `cancel`.
         """
         running: deque[Future[list[np.ndarray]]] = deque()
         try:
-            for batch in self._batches(crops):
-                running.append(self._submit(self._separate_batch, batch, network or self.network))
+            for batch in self._batches(zip(crops, used or repeat(EVERYWHERE), strict=False)):
+                running.append(self._submit(self._separate_batch, batch, network or self.network, faint))
                 # One more than the workers, so that none waits while the oldest result is used.
                 if len(running) > self.workers:
                     yield from running.popleft().result()
@@ -125,10 +145,10 @@ class Separator:
         """Makes running and later calls raise CancelledError at the next crop."""
         self._cancelled.set()
 
-    def _batches(self, crops: Iterable[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    def _batches(self, crops: Iterable[tuple[np.ndarray, Area]]) -> Iterator[list[tuple[np.ndarray, Area]]]:
         """Consecutive crops of equal size, at most `batch_size` together."""
-        for _, group in groupby(crops, key=lambda crop: crop.shape):
-            batch: list[np.ndarray] = []
+        for _, group in groupby(crops, key=lambda crop: crop[0].shape):
+            batch: list[tuple[np.ndarray, Area]] = []
             for crop in group:
                 batch.append(crop)
                 if len(batch) == self.batch_size:
@@ -137,24 +157,50 @@ class Separator:
             if batch:
                 yield batch
 
-    def _separate_batch(self, crops: list[np.ndarray], network: nn.Module) -> list[np.ndarray]:
-        separation = self.separate(_to_tensor(np.stack(crops), self.device), network)
-        highlight = separation.highlight
-        if network.spec.composes:
-            # D = (1 - A) I + A N with A < 0 would add a highlight: such pixels are left as they are.
-            highlight = highlight.clamp_min(0)
-        layers = torch.cat([separation.specular, highlight], dim=1).float()
+    @torch.inference_mode()
+    def _separate_batch(
+        self, batch: list[tuple[np.ndarray, Area]], network: nn.Module, faint: float
+    ) -> list[np.ndarray]:
+        image = _to_tensor(np.stack([pixels for pixels, _ in batch]), self.device)
+        with arithmetic(self.device, self.precision):
+            if network.spec.composes:
+                layers = self._composed(image, [area for _, area in batch], in_two_steps(network), faint)
+            else:
+                found = network(image)
+                layers = torch.cat([found.specular, found.highlight], dim=1).float()
         return list(layers.permute(0, 2, 3, 1).cpu().numpy())
+
+    def _composed(self, image: Tensor, used: list[Area], network: nn.Module, faint: float) -> Tensor:
+        """Specular layer and map (B, 4, h, w) of a network whose map says where the layer is 0."""
+        located = network.locate(image)
+        # D = (1 - A) I + A N with A < 0 would add a highlight: such pixels are left as they are.
+        highlight = network.highlight(image, located).float().clamp_min(0)
+        lit = highlight > faint
+        specular = torch.zeros_like(image, dtype=torch.float32)
+        some = [not self.skip_tiles or bool(one[0][area].any()) for one, area in zip(lit, used, strict=True)]
+        if all(some):
+            specular = network.separate(image, located).specular.float()
+        elif any(some):
+            picked = [one[some] for one in located] if isinstance(located, list) else located[some]
+            specular[some] = network.separate(image[some], picked).specular.float()
+        return torch.cat([specular.where(lit, 0.0), highlight], dim=1)
 
     def _submit(self, work: Callable[..., Result], *arguments: object) -> "Future[Result]":
         if self._cancelled.is_set():
             raise CancelledError
         with self._lock:
-            # A forked process inherits the pool but not its threads.
+            # A forked process inherits the pools but not their threads.
             if self._pool is None or self._pool_process != os.getpid():
                 self._pool = ThreadPoolExecutor(self.workers, "separator", self._start_thread)
+                self._shared = Cores(self.cores)
                 self._pool_process = os.getpid()
-        return self._pool.submit(work, *arguments)
+        return self._pool.submit(self._on_a_core, self._shared, work, *arguments)
+
+    def _on_a_core(self, cores: Cores, work: Callable[..., Result], *arguments: object) -> Result:
+        if self.device.type != "cpu":
+            return work(*arguments)
+        with cores.one():
+            return work(*arguments)
 
     def _start_thread(self) -> None:
         if self.device.type == "cpu":

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import Separation
+from models.parallel import in_parts
+from restoration.two_steps import in_two_steps
 from utils.errors import UserError
 
 COPIES = (1, 2, 4)
@@ -31,27 +33,56 @@ class AugmentedNetwork(nn.Module):
 
     def __init__(self, network: nn.Module, copies: int):
         super().__init__()
-        self.network = network
+        self.network = in_two_steps(network)
         self.copies = copies
         self.spec = network.spec
 
     def forward(self, image: Tensor) -> Separation:
         """image (B, 3, H, W) in [0, 1] -> S and A, the minimum over all copies, and D = I - S."""
-        layers = self._with_mirror_image(image)
+        return self.separate(image, self.locate(image))
+
+    def locate(self, image: Tensor) -> list[Tensor]:
+        """What the network's own `locate` gives for each copy."""
+        return in_parts(self.network.locate, self._copies(image))
+
+    def highlight(self, image: Tensor, located: list[Tensor]) -> Tensor:
+        """A (B, 1, H, W) of what `locate` gave for the image, at least 0."""
+        pairs = zip(self._copies(image), located, strict=True)
+        return self._minimum(image, [_found(self.network.highlight(copy, one)) for copy, one in pairs])
+
+    def separate(self, image: Tensor, located: list[Tensor]) -> Separation:
+        """What `forward` gives, from what `locate` gave for the image."""
+
+        def layers(pair: tuple[Tensor, Tensor]) -> Tensor:
+            found = self.network.separate(*pair)
+            return _found(torch.cat([found.specular, found.highlight], dim=1))
+
+        pairs = list(zip(self._copies(image), located, strict=True))
+        least = self._minimum(image, in_parts(layers, pairs))
+        return Separation(image - least[:, :3], least[:, :3], least[:, 3:])
+
+    def _copies(self, image: Tensor) -> list[Tensor]:
+        """The picture, its mirror image, and both at half the size."""
+        copies = [image]
         if self.copies == 4:
-            size = image.shape[-2:]
-            half = [(side + 1) // 2 for side in size]
-            smaller = F.interpolate(image, size=half, mode="bilinear", antialias=True, align_corners=False)
-            found = self._with_mirror_image(smaller)
-            enlarged = F.interpolate(found, size=size, mode="bilinear", align_corners=False)
-            layers = torch.minimum(layers, enlarged)
-        specular, highlight = layers[:, :3], layers[:, 3:]
-        return Separation(image - specular, specular, highlight)
+            half = [(side + 1) // 2 for side in image.shape[-2:]]
+            copies.append(
+                F.interpolate(image, size=half, mode="bilinear", antialias=True, align_corners=False)
+            )
+        return [turned for copy in copies for turned in (copy, copy.flip(-1))]
 
-    def _with_mirror_image(self, image: Tensor) -> Tensor:
-        return torch.minimum(self._layers(image), self._layers(image.flip(-1)).flip(-1))
+    def _minimum(self, image: Tensor, layers: list[Tensor]) -> Tensor:
+        """Of layers of all copies, (B, C, H, W) each at the size of its copy."""
+        sizes = [
+            torch.minimum(one, mirrored.flip(-1))
+            for one, mirrored in zip(layers[::2], layers[1::2], strict=True)
+        ]
+        if len(sizes) == 1:
+            return sizes[0]
+        enlarged = F.interpolate(sizes[1], size=image.shape[-2:], mode="bilinear", align_corners=False)
+        return torch.minimum(sizes[0], enlarged)
 
-    def _layers(self, image: Tensor) -> Tensor:
-        """(B, specular 3 + highlight 1, H, W); where the network would add light it found no highlight."""
-        found = self.network(image)
-        return torch.cat([found.specular, found.highlight], dim=1).float().clamp_min(0)
+
+def _found(layers: Tensor) -> Tensor:
+    """Where the network would add light it found no highlight."""
+    return layers.float().clamp_min(0)

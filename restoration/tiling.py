@@ -49,6 +49,15 @@ class Tile:
         """The pixels that the tile sees, of an image (H, W, ...)."""
         return image[self.rows.start : self.rows.stop, self.columns.start : self.columns.stop]
 
+    @property
+    def used(self) -> tuple[slice, slice]:
+        """Rows and columns of what it sees that have a weight above 0."""
+        rows, columns = self.rows, self.columns
+        return (
+            slice(rows.first - rows.start, rows.last - rows.start),
+            slice(columns.first - columns.start, columns.last - columns.start),
+        )
+
 
 @dataclass(frozen=True)
 class TileSize:
@@ -151,12 +160,8 @@ def blend(
         strip[: len(carried)] = carried
         for column in columns:
             values = next(results)
-            inner = values[
-                row.first - row.start : row.last - row.start,
-                column.first - column.start : column.last - column.start,
-            ]
             weight = row.weight[:, None, None] * column.weight[:, None]
-            strip[:, column.first : column.last] += inner * weight
+            strip[:, column.first : column.last] += values[Tile(row, column).used] * weight
         final = rows[index + 1].first - row.first if index + 1 < len(rows) else len(strip)
         yield row.first, row.first + final, strip[:final]
         carried = strip[final:]

@@ -47,11 +47,11 @@ def test_the_limits_are_positive_and_warm_up_is_not_counted():
 
 def test_ratios_are_to_the_plain_path_and_shares_to_the_measured_rate():
     plain = Measurement("inference", "aha", "plain", "8x8", 2, "fp32", [4.0, 3.0, 9.0])
-    ours = Measurement("inference", "aha", "ours", "8x8", 2, "bf16", [2.0], 10.0, 4e9)
+    ours = Measurement("inference", "aha", "ours", "8x8", 2, "bf16", [2.0], 10.0, 7.0, 4e9)
     other = Measurement("inference", "aha", "ours", "9x9", 2, "bf16", [2.0])
     too_large = Measurement("inference", "aha", "plain", "9x9", 2, "fp32", note="would take 99 GiB")
     lines = markdown([plain, ours, other, too_large], Limits({"bf16": 1e10, "fp32": 1e10}, 1e9)).splitlines()
-    assert "| ours | bf16 | 2.0000 | 1.00 | 2.00 | 10 | 4.0 | 20 % |" in lines[5]
+    assert "| ours | bf16 | 2.0000 | 1.00 | 2.00 | 10 | 7 | 4.0 | 20 % |" in lines[5]
     assert "| 2.0000 | 1.00 | - |" in lines[6]
     assert lines[7].endswith("| would take 99 GiB |")
 

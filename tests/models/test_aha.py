@@ -10,11 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import build_discriminator, build_model, compose
+from models import build_discriminator, build_model, compose, prepared, refine
 from models.aha import under_white_light
 from models.aha_module import BilinearUpsample
 from models.attention import attention_scores, transfer
 from models.gated_conv import GatedConv2d
+from models.inference import prepare_for_inference
+from models.parallel import Cores
 from models.spectral_norm import SpectralNormConv2d
 from tests.golden_weights import golden_entry, golden_image, golden_state
 
@@ -40,13 +42,20 @@ def count(model) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_parity_with_the_authors_outputs(released):
+@pytest.mark.parametrize("path", ["as it is", "prepared, in parts"])
+def test_parity_with_the_authors_outputs(released, path, monkeypatch):
     expected = np.load(GOLDEN / "aha_released_seed0_96.npz")
     discriminator = build_discriminator().eval()
     discriminator.load_state_dict(golden_state(released_keys("discriminator")))
     image = torch.from_numpy(golden_image(96))[None]
     with torch.inference_mode():
-        result = released(image)
+        if path == "as it is":
+            result = released(image)
+        else:
+            monkeypatch.setattr(prepared, "HEAVY", 2**20)
+            monkeypatch.setattr(refine, "ATTENTION_STRIP", 64)
+            with Cores(2).one():
+                result = prepare_for_inference(released)(image)
         scores = discriminator(torch.from_numpy(expected["composite"])[None], result.highlight)
     found = {
         "highlight": (result.highlight, 1e-5),

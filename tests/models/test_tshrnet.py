@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from models import build_model
+from models.inference import prepare_for_inference
+from models.parallel import Cores
 from models.unet import UNet
 from tests.golden_weights import golden_entry, golden_image
 
@@ -25,8 +27,8 @@ STAGES = {
 }
 
 
-@pytest.fixture(scope="module")
-def golden_stages():
+@pytest.fixture(scope="module", params=["as it is", "prepared"])
+def golden_stages(request):
     """The stages of both wirings with the golden weights, under the names of the reference file."""
     # On "meta" no weights are drawn, only to be overwritten.
     with torch.device("meta"):
@@ -37,10 +39,11 @@ def golden_stages():
         state[name] = torch.from_numpy(golden_entry(entry, tuple(value.shape), seed=number, conv_gain=0.4))
     image = torch.from_numpy(golden_image(256, 0)).unsqueeze(0)
     results = {}
-    with torch.inference_mode():
+    with torch.inference_mode(), Cores(2).one():
         for network in (model, mix):
             network.load_state_dict(state, assign=True)
-            stages = network.eval()(image).stages
+            network = network.eval() if request.param == "as it is" else prepare_for_inference(network)
+            stages = network(image).stages
             for reference, stage in STAGES[network.spec.name].items():
                 results[reference] = stages[stage][0].numpy()
     return results

@@ -1,0 +1,106 @@
+"""The convolutions of a prepared network: their own number type, and parts side by side on several cores."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.parallel import current, in_parts
+
+HEAVY = 2**28
+"""Multiplications from which on a convolution is worth several parts: some ms of one core in fp32."""
+MOST_PARTS = 4
+LEAST_ROWS = 8
+LEAST_CHANNELS = 16
+
+
+class PreparedConv2d(nn.Conv2d):
+    """A convolution whose input is taken to the type of the weights.
+
+    Where cores are shared (models/parallel.py) a heavy one is computed in blocks of output rows. How many
+    depends on the sizes alone, so that the bits are the same on any number of cores.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, H, W) -> (B, out, H / stride, W / stride)."""
+        return self.then(x)
+
+    def then(self, x: Tensor, after: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """`after` of the convolution; it must treat every pixel by itself."""
+        x = x.to(self.weight.dtype)
+        edges = self._edges(x.shape)
+        if len(edges) == 2:
+            found = super().forward(x)
+            return found if after is None else after(found)
+        x = x.contiguous(memory_format=torch.channels_last)  # so that a block of rows is one piece of memory
+
+        def block(rows: tuple[int, int]) -> Tensor:
+            found = self._rows(x, *rows)
+            return found if after is None else after(found)
+
+        return torch.cat(in_parts(block, list(pairwise(edges))), dim=2)
+
+    def _edges(self, shape: torch.Size) -> list[int]:
+        """Where the blocks of output rows begin, and where the last one ends."""
+        if current() is None or shape[0] > 1:
+            return [0, 1]
+        rows, columns = (
+            (shape[2 + axis] + 2 * int(self.padding[axis]) - self._reach(axis)) // self.stride[axis] + 1
+            for axis in (0, 1)
+        )
+        work = rows * columns * self.weight.numel()
+        parts = max(1, min(MOST_PARTS, work // HEAVY, rows // LEAST_ROWS))
+        return [rows * part // parts for part in range(parts + 1)]
+
+    def _reach(self, axis: int) -> int:
+        return self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
+
+    def _rows(self, x: Tensor, first: int, last: int) -> Tensor:
+        """Output rows `first` ... `last` - 1."""
+        step, above = self.stride[0], int(self.padding[0])
+        top = first * step - above
+        bottom = (last - 1) * step - above + self._reach(0)
+        height = x.shape[2]
+        seen = x[:, :, max(top, 0) : min(bottom, height)]
+        rows = [(max(-top, 0), 0), (max(bottom - height, 0), 2)]
+        pieces = [seen]
+        for count, place in rows:
+            if count:
+                zeros = seen.new_zeros(1, seen.shape[1], count, seen.shape[3])
+                pieces.insert(place, zeros.contiguous(memory_format=torch.channels_last))
+        seen = torch.cat(pieces, dim=2) if len(pieces) > 1 else seen
+        padding = (0, int(self.padding[1]))
+        return F.conv2d(seen, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+class PreparedConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution whose input is taken to the type of the weights.
+
+    Where cores are shared a heavy one is computed in blocks of output channels: those of U-Nets have many
+    channels and few rows.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, H, W) -> (B, out, H', W')."""
+        x = x.to(self.weight.dtype)
+        edges = self._edges(x.shape)
+        if len(edges) == 2:
+            return super().forward(x)
+
+        def block(channels: tuple[int, int]) -> Tensor:
+            some = slice(*channels)
+            bias = None if self.bias is None else self.bias[some]
+            geometry = (self.stride, self.padding, self.output_padding, self.groups, self.dilation)
+            return F.conv_transpose2d(x, self.weight[:, some], bias, *geometry)
+
+        return torch.cat(in_parts(block, list(pairwise(edges))), dim=1)
+
+    def _edges(self, shape: torch.Size) -> list[int]:
+        """Where the blocks of output channels begin, and where the last one ends."""
+        if current() is None or shape[0] > 1 or self.groups > 1:
+            return [0, 1]
+        work = shape[2] * shape[3] * self.weight.numel()
+        parts = max(1, min(MOST_PARTS, work // HEAVY, self.out_channels // LEAST_CHANNELS))
+        return [self.out_channels * part // parts for part in range(parts + 1)]

@@ -1,0 +1,91 @@
+"""When bf16 is chosen, what stays in fp32, and that a prepared network leaves the trainable one alone."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models import build_model
+from models.inference import FusedGatedConv2d
+from restoration import HighlightRemover, precision
+from restoration.precision import closeness, computes_in_bf16, ready
+
+CPU = torch.device("cpu")
+SMALL = {"widths": (3, 6, 6), "trunk": "small", "trunk_channels": (4, 6, 8)}
+
+
+def network(**changes):
+    torch.manual_seed(0)
+    return build_model("aha-figure", **SMALL, **changes)
+
+
+@pytest.mark.parametrize(
+    ("supported", "allowed", "decibels", "chosen"),
+    [
+        (True, True, 50.0, "bf16"),
+        (True, True, 49.9, "fp32"),
+        (True, True, math.nan, "fp32"),
+        (True, False, 99.0, "fp32"),
+        (False, True, 99.0, "fp32"),
+    ],
+)
+def test_auto_is_bf16_where_the_device_has_it_and_the_network_is_close(
+    monkeypatch, supported, allowed, decibels, chosen
+):
+    monkeypatch.setattr(precision, "computes_in_bf16", lambda _: supported)
+    monkeypatch.setattr(precision, "closeness", lambda *_: decibels)
+    model = network()
+    model.spec = replace(model.spec, bf16=allowed)
+    prepared, name = ready(model, CPU, "auto")
+    assert name == chosen
+    wide = prepared.coarse.coarse2[0].both.weight.dtype
+    assert wide == (torch.bfloat16 if chosen == "bf16" else torch.float32)
+
+
+def test_closeness_is_a_psnr_and_nothing_removed_proves_nothing():
+    exact, close = (ready(network(), CPU, name)[0] for name in ("fp32", "bf16"))
+    assert closeness(exact, exact, CPU) == math.inf
+    assert 0 < closeness(exact, close, CPU) < math.inf
+    blind = network()
+    blind.HFE.bound = torch.zeros_like
+    exact, close = (ready(blind, CPU, name)[0] for name in ("fp32", "bf16"))
+    assert closeness(exact, close, CPU) == 0
+
+
+def test_other_devices_do_not_compute_in_bf16(monkeypatch):
+    assert not computes_in_bf16(torch.device("meta"))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    assert computes_in_bf16(CPU)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
+    assert not computes_in_bf16(CPU)
+
+
+def test_maps_and_colours_stay_in_fp32_and_16_bits_survive_bf16():
+    prepared, _ = ready(network(), CPU, "bf16")
+    for layer in prepared.modules():
+        if isinstance(layer, torch.nn.Conv2d) and layer.out_channels <= 3:
+            assert layer.weight.dtype == torch.float32
+        if isinstance(layer, FusedGatedConv2d):
+            few = layer.both.out_channels <= 2 * 3
+            assert (layer.both.weight.dtype == torch.float32) == few
+    result = prepared(torch.rand(1, 3, 32, 32))
+    assert {result.diffuse.dtype, result.highlight.dtype, result.specular.dtype} == {torch.float32}
+
+    ramp = np.linspace(0, 65535, 64 * 64 * 3).astype(np.uint16).reshape(64, 64, 3)
+    restored = HighlightRemover(network(), precision="bf16").restore(ramp)
+    untouched = restored.highlight == 0
+    assert np.array_equal(restored.diffuse[untouched], ramp[untouched])
+    assert len(np.unique(restored.diffuse[~untouched])) > 2048
+
+
+def test_the_network_stays_trainable_and_is_the_one_that_is_saved():
+    model = network().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    remover = HighlightRemover(model, precision="bf16")
+    remover.restore(np.zeros((40, 40, 3), np.uint8))
+    assert remover.network is model
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.requires_grad for parameter in model.parameters())

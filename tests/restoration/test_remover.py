@@ -215,7 +215,7 @@ def test_the_first_error_of_many_pictures_comes_back():
 def test_the_result_of_tshrnet_can_be_chosen_later(name):
     remover = HighlightRemover(build_model(name, **({"width": 2} if name == "tshrnet" else {})))
     if name == "aha-lite":
-        with pytest.raises(UserError, match="one result"):
+        with pytest.raises(UserError, match="several results"):
             remover.choose_output("diffuse")
         return
     image = _picture(np.uint8, 3)

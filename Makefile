@@ -24,7 +24,7 @@ LITE_RUN ?= runs/aha-lite
 LITE_SPEED ?= --precision bf16 --channels_last --compile
 DATA ?= ../shared/data
 
-.PHONY: demo test test-fast demo-test slow-list fault-test lint docs install package clean train-lite real-score
+.PHONY: demo test test-fast demo-test browser-runtime slow-list fault-test lint docs install package clean train-lite real-score
 
 install: $(DEV)
 
@@ -63,8 +63,10 @@ test-fast: $(DEV)
 slow-list: $(DEV)
 	$(PY) -m pytest -q --record_slow
 
-# What the page of examples/browser/ takes from a public mirror elsewhere.
-$(ORT_WEB):
+# For the page of examples/browser/, which elsewhere takes it from a public mirror.
+browser-runtime: $(ORT_WEB)
+
+$(ORT_WEB): | $(PY)
 	command -v npm > /dev/null || (apt-get update && apt-get install -y --no-install-recommends npm)
 	npm install --silent --no-save --prefix $(VENV)/npm onnxruntime-web@1.30.0
 

@@ -12,7 +12,7 @@ from models import Separation
 from models.bounds import pad_to_multiple
 from utils.devices import choose_device
 from utils.errors import UserError
-from weights.onnx_metadata import read_facts
+from weights.onnx_metadata import read_facts, read_sealed
 
 INPUT = "image"
 OUTPUTS = ["diffuse", "highlight"]
@@ -94,8 +94,7 @@ class OnnxNetwork(nn.Module):
 
 def _open(path: Path, device: torch.device) -> Any:
     onnxruntime = _onnxruntime()
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
+    content = read_sealed(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; it warns of every node that runs on the CPU by design
     # As for PyTorch (restoration/separator.py): a crop in one thread, several crops side by side.
@@ -105,7 +104,7 @@ def _open(path: Path, device: torch.device) -> Any:
         # TF32 has 10 bits of mantissa.
         providers.insert(0, ("CUDAExecutionProvider", {"device_id": device.index or 0, "use_tf32": 0}))
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        return onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # as above
         first = str(error).strip().split("\n")[0][:200]
         raise UserError(f"{path} cannot be read as an ONNX file: {first}") from error

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from models.inference import prepare_for_inference
 from utils.atomic import atomic_path
 from utils.errors import UserError
-from weights.onnx_metadata import ONNX_PRECISIONS, written_facts
+from weights.onnx_metadata import ONNX_PRECISIONS, seal, written_facts
 from weights.onnx_precision import LEAST_DECIBELS, convert, decibels
 
 CLOSE = 1e-4  # largest difference from the network itself that is let pass
@@ -109,6 +109,8 @@ def export_network(
                 f"(allowed: {allowed:.2g}); it was not kept"
             )
         reached = None if precision == "fp32" else _reduce(temporary, precision, side, network.spec.name)
+        if format == "onnx":
+            seal(temporary)
     return Exported(Path(path), sizes, difference, is_dynamic, reached)
 
 

@@ -19,6 +19,7 @@ from utils.errors import UserError
 from utils.image_files import Picture, read_picture, write_picture
 from weights import export, load_model
 from weights.export import export_network
+from weights.onnx_metadata import seal
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed (requirements-onnx.txt)")
 for package in ("onnxscript", "onnxruntime"):
@@ -127,12 +128,13 @@ def _altered(source, target, **metadata):
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, said)
     onnx.save(model, target)
+    seal(target)
     return target
 
 
 def test_other_files_are_refused_in_a_sentence(lite, tmp_path):
     (tmp_path / "text.onnx").write_text("no network")
-    with pytest.raises(UserError, match=r"text\.onnx cannot be read as an ONNX file"):
+    with pytest.raises(UserError, match=r"text\.onnx is no ONNX file of ours"):
         load_network(tmp_path / "text.onnx")
     with pytest.raises(UserError, match="there is no such file"):
         OnnxNetwork(tmp_path / "none.onnx")
@@ -142,11 +144,12 @@ def test_other_files_are_refused_in_a_sentence(lite, tmp_path):
     )
     foreign = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
     onnx.save(foreign, tmp_path / "foreign.onnx")
-    with pytest.raises(UserError, match="not one of ours"):
+    with pytest.raises(UserError, match="no ONNX file of ours"):
         load_network(tmp_path / "foreign.onnx")
     said = {entry.key: entry.value for entry in onnx.load(lite).metadata_props}
     onnx.helper.set_model_props(foreign, said)
     onnx.save(foreign, tmp_path / "forged.onnx")
+    seal(tmp_path / "forged.onnx")
     with pytest.raises(UserError, match=r"its inputs and outputs \(x, y\) are not those of export"):
         load_network(tmp_path / "forged.onnx")
     for key, value in {"multiple": "0", "copies": "2.5", "composes": "1", "precision": "int4"}.items():
@@ -154,6 +157,21 @@ def test_other_files_are_refused_in_a_sentence(lite, tmp_path):
             load_network(_altered(lite, tmp_path / "a.onnx", **{key: value}))
     with pytest.raises(UserError, match="damaged or missing"):
         load_network(_altered(lite, tmp_path / "a.onnx", tile="{"))
+
+
+def test_damage_is_noticed(lite, tmp_path):
+    content = lite.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1
+    for damaged in (flipped, content[:-1], content[1:]):
+        (tmp_path / "a.onnx").write_bytes(damaged)
+        with pytest.raises(UserError, match=r"a\.onnx is damaged"):
+            load_network(tmp_path / "a.onnx")
+    # Sealed again, as by somebody who means harm: ONNX Runtime's own complaint.
+    (tmp_path / "a.onnx").write_bytes(content[:1000] + bytes(100) + content[1100:])
+    seal(tmp_path / "a.onnx")
+    with pytest.raises(UserError, match=r"a\.onnx cannot be read as an ONNX file"):
+        load_network(tmp_path / "a.onnx")
 
 
 def test_what_does_not_go_together_is_refused(lite, network, monkeypatch):

@@ -133,6 +133,6 @@ def _onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise UserError(
-            "ONNX files need the package onnxruntime: pip install -r requirements-onnx.txt"
+            "ONNX files need the package onnxruntime: pip install onnx onnxscript onnxruntime"
         ) from error
     return onnxruntime

@@ -217,7 +217,7 @@ def _require(*packages: str) -> None:
             __import__(package)
         except ImportError as error:
             raise UserError(
-                f"ONNX files need the package {package}: pip install -r requirements-onnx.txt"
+                f"ONNX files need the package {package}: pip install onnx onnxscript onnxruntime"
             ) from error
 
 

@@ -20,7 +20,7 @@ from restoration.released_protocol import restore_as_released
 from restoration.separator import Area, FunctionNetwork, Separator
 from restoration.test_time_augmentation import AugmentedNetwork, check_augmentation
 from restoration.tiling import Tile, TileSize, blend
-from restoration.working_scale import separate_at
+from restoration.working_scale import STRIP_ROWS, separate_at
 from utils.colour import FULL_SCALE
 from utils.errors import UserError
 
@@ -162,7 +162,7 @@ class HighlightRemover:
 
         picture   path of a file; Pillow image; array (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, of uint8
                   [0, 255], uint16 [0, 65535] or floats in [0, 1]; alpha is kept
-        progress  called after each tile with the number of tiles done and of all
+        progress  called after each tile, or strip of a reduced picture, with the number done and of all
 
         Raises UserError for what is no picture, and as `restore`.
         """
@@ -173,7 +173,7 @@ class HighlightRemover:
         """The picture without highlights and its highlight map, without what `__call__` does beside.
 
         image     (H, W) or (H, W, 3) uint8, uint16 or float32 in [0, 1], H, W >= 1
-        progress  called after each tile with the number of tiles done and of all
+        progress  called after each tile, or strip of a reduced picture, with the number done and of all
 
         Where memory does not suffice, on an accelerator above all, tiles of half the side are tried. Raises
         UserError for what is no picture, for tiles larger than the machine's memory, and where a value of
@@ -249,7 +249,8 @@ class HighlightRemover:
         """The layers of the picture, strip by strip from top to bottom."""
         if self._reduces(image.shape):
             # The enlargement fits the layers to the picture: nothing is too faint to count.
-            return separate_at(image, self.working_size, self._separates(image))
+            strips = separate_at(image, self.working_size, self._separates(image))
+            return strips if progress is None else _counted(strips, image.shape[0], progress)
         rows, columns = (size.spans(length) for length in image.shape[:2])
         used = [Tile(row, column).used for row in rows for column in columns]
         separate = self._separates(image, self._faintest(image), used)
@@ -286,6 +287,14 @@ class HighlightRemover:
 
     def _reduces(self, shape: tuple[int, ...]) -> bool:
         return bool(self.working_size) and max(shape[:2]) > self.working_size
+
+
+def _counted(strips: Iterator[Strip], height: int, progress: Callable[[int, int], None]) -> Iterator[Strip]:
+    """The strips of a picture of so many rows; `progress` is called when the next one is asked for."""
+    of_all = -(-height // STRIP_ROWS)
+    for done, strip in enumerate(strips, 1):
+        yield strip
+        progress(done, of_all)
 
 
 def check_picture(image: np.ndarray) -> None:

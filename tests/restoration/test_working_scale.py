@@ -148,3 +148,10 @@ def test_what_the_reduction_loses_is_taken_by_a_second_pass_over_its_tiles_only(
     network.sizes.clear()
     HighlightRemover(network)(np.full((1024, 1024, 3), 0.2, np.float32))
     assert len(network.sizes) == 1
+
+
+def test_progress_is_told_strip_by_strip():
+    told = []
+    image, _ = lit(2 * STRIP_ROWS + 10, 100)
+    HighlightRemover(AboveTheFloor()).restore(image, lambda *done: told.append(done))
+    assert told == [(1, 3), (2, 3), (3, 3)]

@@ -133,6 +133,10 @@ def _tokens(features: Tensor) -> Tensor:
 
 
 def _cosine(left: Tensor, right: Tensor) -> Tensor:
-    norms = left.norm(dim=-1, keepdim=True) * right.norm(dim=-1, keepdim=True).transpose(2, 3)
+    return _unit(left) @ _unit(right).transpose(2, 3)
+
+
+def _unit(tokens: Tensor) -> Tensor:
+    norms = tokens.norm(dim=-1, keepdim=True)
     # The released code divides 0 by 0 for empty cells; a cosine of 0 there changes no other value.
-    return (left @ right.transpose(2, 3)) / torch.where(norms > 0, norms, 1.0)
+    return tokens / torch.where(norms > 0, norms, 1.0)

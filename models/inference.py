@@ -79,7 +79,13 @@ def prepare_for_inference(
                 _fold_batch_norms(module)
         _replace_convolutions(copied, dtype)
     copied.requires_grad_(False)
-    return copied.to(memory_format=torch.channels_last) if channels_last else copied
+    if channels_last:
+        copied.to(memory_format=torch.channels_last)
+        for layer in copied.modules():
+            # Of three values a pixel vectors are longer across the attention maps, which are large.
+            if isinstance(layer, FusedGatedConv2d) and max(layer.both.weight.shape[:2]) <= 2 * COLOURS:
+                layer.to(memory_format=torch.contiguous_format)
+    return copied
 
 
 def _fold_batch_norms(module: nn.Module) -> None:

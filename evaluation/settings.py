@@ -1,8 +1,8 @@
 """What a user chooses for an evaluation, and the part of it that decides a score."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from evaluation.datasets import DatasetName
 from utils.errors import UserError
@@ -59,14 +59,6 @@ class MethodOptions:
     """a method that the others are compared with picture by picture, beside the input"""
     output: Literal["tone_corrected", "diffuse"] = "tone_corrected"
     """TSHRNet only: which of its stages is scored"""
-    working_size: int | None = None
-    """longer side in pixels to which larger pictures are reduced for networks; 0: full size; default: by the
-    network, as in infer.py"""
-    exposure: float | None = None
-    """what pictures are multiplied by for networks, at least 1; default: by network and picture, as in
-    infer.py"""
-    strength: float = 1.0
-    """from 0 to 1.5: how much of the specular layer found is removed"""
     object_mask: bool | None = None
     """multiply results by the object mask (default: for sshr and list files, as their authors do)"""
     device: str = "auto"
@@ -75,6 +67,25 @@ class MethodOptions:
     """arithmetic of the networks"""
     workers: int = 0
     """number of processes; 0 works in this one"""
+
+
+@dataclass(kw_only=True)
+class RemovalOptions:
+    """How highlights are removed."""
+
+    working_size: int | None = None
+    """longer side in pixels to which larger pictures are reduced for networks; 0: full size; default: by the
+    network, as in infer.py"""
+    exposure: float | None = None
+    """what pictures are multiplied by for networks, at least 1; default: by network and picture, as in
+    infer.py"""
+    strength: float = 1.0
+    """from 0 to 1.5: how much of the specular layer found is removed"""
+
+    @property
+    def removal(self) -> dict[str, Any]:
+        """These options as keyword arguments, of Settings and of restoration.load_method."""
+        return {known.name: getattr(self, known.name) for known in fields(RemovalOptions)}
 
 
 @dataclass
@@ -119,7 +130,7 @@ class OutputOptions:
 
 
 @dataclass
-class EvaluateOptions(OutputOptions, ScoreOptions, MethodOptions, PairOptions):
+class EvaluateOptions(OutputOptions, ScoreOptions, RemovalOptions, MethodOptions, PairOptions):
     """Options of evaluate.py."""
 
     @property
@@ -149,9 +160,7 @@ class EvaluateOptions(OutputOptions, ScoreOptions, MethodOptions, PairOptions):
             device=self.device,
             precision=self.precision,
             output=self.output,
-            working_size=self.working_size,
-            exposure=self.exposure,
-            strength=self.strength,
+            **self.removal,
             mask_results=mask_results if self.object_mask is None else self.object_mask,
         )
 

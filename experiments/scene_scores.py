@@ -24,6 +24,7 @@ from evaluation.datasets import find_pairs
 from evaluation.highlight_measures import highlight_measures
 from evaluation.metrics import psnr, score
 from evaluation.scored_pairs import Pair, Sample
+from evaluation.settings import RemovalOptions
 from evaluation.statistics import PSNR_CAP, mean
 from utils import cli
 from utils.colour import to_unit
@@ -47,7 +48,7 @@ VISIBLE = 0.1  # fainter highlights vanish among the gains and losses of roundin
 
 
 @dataclass
-class Options:
+class Options(RemovalOptions):
     """Options of the test."""
 
     scenes: Path
@@ -58,14 +59,6 @@ class Options:
     """weights or classical methods beside `input`"""
     map_threshold: str = "0.5"
     """where a map says highlight: a number, or otsu"""
-    working_size: int | None = None
-    """longer side in pixels to which larger scenes are reduced for networks; 0: full size; default: by the
-    network, as in infer.py"""
-    exposure: float | None = None
-    """what scenes are multiplied by for networks, at least 1; default: by network and scene, as in
-    infer.py"""
-    strength: float = 1.0
-    """from 0 to 1.5: how much of the specular layer found is removed"""
     limit: int | None = None
     """only the first scenes by name"""
 
@@ -75,13 +68,8 @@ def main(argv: list[str] | None = None) -> int:
         Options, argv, prog="python -m experiments.scene_scores", description=__doc__.splitlines()[0]
     )
     pairs = find_pairs(options.scenes, "shiq", test_dir=options.test_dir, limit=options.limit).pairs
-    how = {
-        "working_size": options.working_size,
-        "exposure": options.exposure,
-        "strength": options.strength,
-    }
     methods = ("input", *options.methods)
-    scores = {spec: score_scenes(pairs, spec, options.map_threshold, how) for spec in methods}
+    scores = {spec: score_scenes(pairs, spec, options.map_threshold, options.removal) for spec in methods}
     print(markdown(scores))
     print(f"\n{len(pairs)} scenes; {__doc__.split('layout. ')[1].replace(chr(10), ' ').strip()}")
     return 0

@@ -17,7 +17,7 @@ import numpy as np
 from evaluation.datasets import find_pairs
 from evaluation.rows import Row
 from evaluation.scored_pairs import PairSet
-from evaluation.settings import Settings
+from evaluation.settings import RemovalOptions, Settings
 from evaluation.statistics import capped
 from utils import cli
 from utils.atomic import write_text
@@ -55,21 +55,13 @@ FAST_CLASSICAL = ("shen2009", "shen2013", "yang2010")
 
 
 @dataclass
-class Options:
+class Options(RemovalOptions):
     """Options of the scoreboard."""
 
     data: Path
     """folder with the data sets"""
     methods: list[str] = field(default_factory=list)
     """methods beside the input; default: savedmodel/*.safetensors and the fast classical ones"""
-    working_size: int | None = None
-    """longer side in pixels to which larger pictures are reduced for networks; 0: full size; default: by the
-    network, as in infer.py"""
-    exposure: float | None = None
-    """what pictures are multiplied by for networks, at least 1; default: by network and picture, as in
-    infer.py"""
-    strength: float = 1.0
-    """from 0 to 1.5: how much of the specular layer found is removed"""
     workers: int = 0
     """number of processes; 0 works in this one"""
     per_image: bool = False
@@ -84,12 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     groups = find_groups(options.data)
     methods = ["input", *(options.methods or default_methods())]
-    settings = Settings(
-        metrics=METRICS,
-        working_size=options.working_size,
-        exposure=options.exposure,
-        strength=options.strength,
-    )
+    settings = Settings(metrics=METRICS, **options.removal)
     rows = score_groups(groups, methods, settings, options.workers)
     table = markdown(groups, methods, rows)
     print(table)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from data.pictures import PictureSamples
+from data.picture_samples import PictureSamples
 from data.records import PICTURES, PLANES, Record
 from models.bounds import SATURATED
 from utils.errors import UserError

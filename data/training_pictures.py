@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from data.layouts import find
 from data.lists import read_list
 from data.picture_options import PictureOptions
-from data.pictures import PictureSamples, ResidueSamples
+from data.picture_samples import PictureSamples, ResidueSamples
 from data.records import Record
 from data.splits import carve_validation, official_split
 from data.transforms import Augmentation

@@ -107,7 +107,7 @@ def _compare(options: StatsOptions) -> str:
     # Imported late: --help does not wait for torch.
     import torch
 
-    from data.pictures import PictureSamples
+    from data.picture_samples import PictureSamples
     from synthetic.generator import SyntheticScenes
 
     records = [record for folder in options.real for record in find(folder).records]

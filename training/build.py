@@ -19,8 +19,8 @@ from training.state import Run
 from utils import seeds
 from utils.cli import named_values
 from utils.errors import UserError
+from weights.backbones import load_backbone
 from weights.model_files import load_model
-from weights.pretrained import load_backbone
 
 DRAWS_OF_WEIGHTS = 13  # purpose of random draws
 SWITCHES = {"bounded", "achromatic"}  # hyper-parameters that no weights depend on

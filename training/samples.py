@@ -6,7 +6,7 @@ from typing import Any
 from torch.utils.data import Dataset, Subset
 
 from data.picture_options import PictureOptions
-from data.pictures import PictureSamples
+from data.picture_samples import PictureSamples
 from data.records import partial_layers
 from data.training_pictures import TransformedSamples, training_pictures, validation_folders
 from data.transforms import Augmentation

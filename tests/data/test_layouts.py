@@ -6,7 +6,7 @@ import torch
 
 from data.layouts import find
 from data.layouts.patterns import glob_pairs
-from data.pictures import PictureSamples
+from data.picture_samples import PictureSamples
 from data.records import Record, partial_layers
 from data.splits import carve_validation, official_split
 from utils.errors import UserError

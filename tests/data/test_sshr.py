@@ -9,7 +9,7 @@ import torch
 
 from data.layouts import find
 from data.layouts.sshr import LAYERS, sshr
-from data.pictures import ResidueSamples
+from data.picture_samples import ResidueSamples
 from data.records import Record
 from utils.image_files import write_rgb
 

@@ -165,9 +165,9 @@ def test_perceptual_weights_are_never_random_unasked(tmp_path, monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    with pytest.raises(UserError, match="lambda_perceptual to 0"):
+    with pytest.raises(UserError, match="lambda_perceptual` to 0"):
         PerceptualLoss("imagenet")
-    with pytest.raises(UserError, match=r"missing.pth.*set perceptual_weights to a file"):
+    with pytest.raises(UserError, match=r"missing.pth.*set `perceptual_weights` to a file"):
         PerceptualLoss("missing.pth")
     (tmp_path / "vgg.pth").write_bytes(b"not weights")
     with pytest.raises(UserError, match=r"vgg.pth .*not a whole.*perceptual_weights|vgg.pth refused"):

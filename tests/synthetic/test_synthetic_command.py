@@ -8,7 +8,7 @@ import pytest
 
 from data.layouts import find
 from data.lists import read_list
-from data.pictures import PictureSamples
+from data.picture_samples import PictureSamples
 from synthetic import SyntheticScenes, stats
 from synthetic.__main__ import main
 from utils.cli import run

@@ -165,7 +165,7 @@ def test_dry_run_writes_nothing(tiny, tmp_path, capsys):
 
 
 def test_dry_run_downloads_nothing(tiny, monkeypatch):
-    monkeypatch.setattr("weights.pretrained.pretrained_state", lambda *_: pytest.fail("downloaded"))
+    monkeypatch.setattr("weights.backbones.pretrained_state", lambda *_: pytest.fail("downloaded"))
     options = {"model": "aha", "hyperparameters": ["widths=[6,6,12]"], "lambda_perceptual": 1.0}
     assert train(tiny(dry_run=True, **options)) == 0
 

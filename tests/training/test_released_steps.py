@@ -20,7 +20,7 @@ from training.distributed import Distributed
 from training.loop import DRAWS_OF_STEPS, TrainingLoop
 from utils import seeds
 from utils.signals import StopSignals
-from weights.pretrained import vgg16_features
+from weights.backbones import vgg16_features
 
 KEPT = Path(__file__).parents[1] / "golden" / "released_steps_64.npz"
 SIDE, STEPS, SEED = 64, 3, 5

@@ -22,8 +22,8 @@ ARCHITECTURES = {
 }
 RESNET34_CHANNELS = (128, 256, 512)
 VGG16_LAYERS = 15  # features[:15] ends with conv3_3, before its ReLU
-NO_BACKBONE = "set backbone_weights to a file of torchvision's resnet34, or to none for random weights"
-NO_VGG = "set perceptual_weights to a file of torchvision's vgg16, or lambda_perceptual to 0"
+NO_BACKBONE = "set `backbone_weights` to a file of torchvision's resnet34, or to none for random weights"
+NO_VGG = "set `perceptual_weights` to a file of torchvision's vgg16, or `lambda_perceptual` to 0"
 
 
 def load_backbone(network: nn.Module, source: str | None) -> None:

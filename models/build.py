@@ -5,7 +5,7 @@ model = build_model("aha", bounded=True)     # any hyper-parameter of the table 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -43,8 +43,8 @@ class ModelSpec:
     hyperparameters: dict
     multiple: int
     tile: int
-    tiles_at_once: int
-    composes: bool
+    tiles_at_once: int = 2
+    composes: bool = True
     working_size: int | None = None
     copies: int = 1
     brightest: float = 0.0
@@ -54,15 +54,7 @@ class ModelSpec:
 @dataclass(frozen=True)
 class _Entry:
     build: Callable[..., nn.Module]
-    hyperparameters: dict
-    multiple: int
-    tile: int
-    tiles_at_once: int = 2
-    composes: bool = True
-    working_size: int | None = None
-    copies: int = 1
-    brightest: float = 0.0
-    bf16: bool = True
+    spec: ModelSpec
 
 
 def _released_aha(widths, dilations, bounded, achromatic, trunk_channels) -> AHANet:
@@ -100,75 +92,90 @@ MODELS: dict[str, _Entry] = {
     # The authors' code: attention in the refine network, unbounded map.
     "aha": _Entry(
         _released_aha,
-        {
-            "widths": (48, 96, 192),
-            "dilations": (2, 4, 8, 16),
-            "bounded": False,
-            "achromatic": False,
-            "trunk_channels": (128, 256, 512),
-        },
-        multiple=MULTIPLE,
-        tile=448,
+        ModelSpec(
+            "aha",
+            {
+                "widths": (48, 96, 192),
+                "dilations": (2, 4, 8, 16),
+                "bounded": False,
+                "achromatic": False,
+                "trunk_channels": (128, 256, 512),
+            },
+            multiple=MULTIPLE,
+            tile=448,
+        ),
     ),
     # The paper's figure: skips instead of attention, convolutions after each enlargement of the map.
     "aha-figure": _Entry(
         _figure_aha,
-        {
-            "widths": (48, 96, 192),
-            "dilations": (2, 4, 8, 16),
-            "bounded": False,
-            "achromatic": False,
-            "trunk": "resnet34",
-            "trunk_channels": (128, 256, 512),
-            "stem": 5,
-            "residual": False,
-            "sharpen": 0,
-            "shoulder": 0.0,
-        },
-        multiple=MULTIPLE,
-        tile=512,
+        ModelSpec(
+            "aha-figure",
+            {
+                "widths": (48, 96, 192),
+                "dilations": (2, 4, 8, 16),
+                "bounded": False,
+                "achromatic": False,
+                "trunk": "resnet34",
+                "trunk_channels": (128, 256, 512),
+                "stem": 5,
+                "residual": False,
+                "sharpen": 0,
+                "shoulder": 0.0,
+            },
+            multiple=MULTIPLE,
+            tile=512,
+        ),
     ),
     # The figure made small. Widths: eight channels at full resolution, where memory traffic and not
     # arithmetic is what a CPU waits for; most of the capacity at a quarter, where it is cheap, in pairs of
     # convolutions that add to their input, which learn twice as fast. The light is white, the map bounded.
     "aha-lite": _Entry(
         _figure_aha,
-        {
-            "widths": (8, 16, 48),
-            "dilations": (2, 4, 8, 16),
-            "bounded": True,
-            "achromatic": True,
-            "trunk": "small",
-            "trunk_channels": (32, 64, 128),
-            "stem": 3,
-            "residual": True,
-            "sharpen": 8,
-            "shoulder": 0.2,
-        },
-        multiple=MULTIPLE,
-        tile=768,
-        # The objects of its training scenes are as large as those of a photograph of this size.
-        working_size=256,
-        # Test-time augmentation by the mirror image costs little at that size and spares painted things.
-        copies=2,
-        # Chosen on generated scenes; only pictures that are darker than any of SHIQ's are changed.
-        brightest=0.7,
-        bf16=False,
+        ModelSpec(
+            "aha-lite",
+            {
+                "widths": (8, 16, 48),
+                "dilations": (2, 4, 8, 16),
+                "bounded": True,
+                "achromatic": True,
+                "trunk": "small",
+                "trunk_channels": (32, 64, 128),
+                "stem": 3,
+                "residual": True,
+                "sharpen": 8,
+                "shoulder": 0.2,
+            },
+            multiple=MULTIPLE,
+            tile=768,
+            # The objects of its training scenes are as large as those of a photograph of this size.
+            working_size=256,
+            # Test-time augmentation by the mirror image costs little at that size and spares painted things.
+            copies=2,
+            # Chosen on generated scenes; only pictures that are darker than any of SHIQ's are changed.
+            brightest=0.7,
+            bf16=False,
+        ),
     ),
     # The authors' code; "output" is the stage given as the result ("tone_corrected" or "diffuse").
     "tshrnet": _Entry(
         TSHRNet,
-        {"width": 64, "output": "tone_corrected"},
-        multiple=UNET_MULTIPLE,
-        tile=1024,
-        composes=False,
+        ModelSpec(
+            "tshrnet",
+            {"width": 64, "output": "tone_corrected"},
+            multiple=UNET_MULTIPLE,
+            tile=1024,
+            composes=False,
+        ),
     ),
     "tshrnet-mix": _Entry(
         TSHRNetMix,
-        {"width": 64, "output": "tone_corrected"},
-        multiple=UNET_MULTIPLE,
-        tile=1024,
-        composes=False,
+        ModelSpec(
+            "tshrnet-mix",
+            {"width": 64, "output": "tone_corrected"},
+            multiple=UNET_MULTIPLE,
+            tile=1024,
+            composes=False,
+        ),
     ),
 }
 
@@ -179,7 +186,7 @@ ADDED = {"residual": False, "sharpen": 0, "shoulder": 0.0}
 
 def with_added(name: str, saved: dict) -> dict:
     """The hyper-parameters that a weight file says, and those that it is too old to say."""
-    known = MODELS[name].hyperparameters if name in MODELS else {}
+    known = MODELS[name].spec.hyperparameters if name in MODELS else {}
     return {key: value for key, value in ADDED.items() if key in known} | saved
 
 
@@ -196,24 +203,13 @@ def build_model(name: str, **hyperparameters) -> nn.Module:
     if name not in MODELS:
         raise ValueError(f"no network {name!r}: there are {', '.join(MODELS)}")
     entry = MODELS[name]
-    unknown = hyperparameters.keys() - entry.hyperparameters.keys()
+    unknown = hyperparameters.keys() - entry.spec.hyperparameters.keys()
     if unknown:
-        known = ", ".join(entry.hyperparameters)
+        known = ", ".join(entry.spec.hyperparameters)
         raise ValueError(f"{name} has no hyper-parameter {sorted(unknown)[0]!r}: there are {known}")
-    chosen = entry.hyperparameters | hyperparameters
+    chosen = entry.spec.hyperparameters | hyperparameters
     model = entry.build(**chosen)
-    model.spec = ModelSpec(
-        name,
-        chosen,
-        entry.multiple,
-        entry.tile,
-        entry.tiles_at_once,
-        entry.composes,
-        entry.working_size,
-        entry.copies,
-        entry.brightest,
-        entry.bf16,
-    )
+    model.spec = replace(entry.spec, hyperparameters=chosen)
     return model
 
 

@@ -41,7 +41,7 @@ def parsed_metadata(texts: Mapping[str, str], path: str | os.PathLike) -> dict:
             f"{', '.join(MODELS)}"
         )
     saved = _json_object(texts, "hyperparameters", path)
-    known = MODELS[network].hyperparameters
+    known = MODELS[network].spec.hyperparameters
     chosen = {name: _checked(name, value, known, path) for name, value in saved.items()}
     return {
         "network": network,
@@ -54,7 +54,7 @@ def checked_hyperparameters(network: str, saved: object, path: str | os.PathLike
     """Hyper-parameters that a checkpoint says, checked as those of a weight file. Raises UserError."""
     if network not in MODELS or not isinstance(saved, Mapping):
         raise UserError(f"{path} does not say which network it is of: there are {', '.join(MODELS)}")
-    known = MODELS[network].hyperparameters
+    known = MODELS[network].spec.hyperparameters
     return with_added(network, {str(k): _checked(str(k), v, known, path) for k, v in saved.items()})
 
 

@@ -1,6 +1,6 @@
 """From options to samples: what a run trains on, and what it is validated on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch.utils.data import Dataset, Subset
@@ -124,18 +124,9 @@ class SampleSource:
 
     def _augmentation(self) -> Augmentation:
         options = self.augment
-        return Augmentation(
-            size=training_size(options.size, options.crop),
-            resize=options.resize,
-            crop=options.crop,
-            scale_jitter=tuple(options.scale_jitter),
-            flips=options.flips,
-            rotate=options.rotate,
-            highlight_scaling=options.highlight_scaling,
-            diffuse_gamma_jitter=options.diffuse_gamma_jitter,
-            exposure_jitter=options.exposure_jitter,
-            temperature_jitter=options.temperature_jitter,
-        )
+        named = {known.name: getattr(options, known.name) for known in fields(Augmentation)}
+        size, jitter = training_size(options.size, options.crop), tuple(options.scale_jitter)
+        return Augmentation(**named | {"size": size, "scale_jitter": jitter})
 
     def _resized(self, size: int) -> Augmentation:
         return Augmentation(size=size, resize=self.augment.resize, flips=False)

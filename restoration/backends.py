@@ -5,6 +5,7 @@ once into the cache folder of the user, and found there from then on.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from torch import nn
@@ -13,7 +14,7 @@ from restoration.onnx_network import OnnxNetwork
 from utils.errors import UserError
 from weights.hashing import content_hash
 from weights.model_files import load_model
-from weights.onnx_metadata import FORMAT
+from weights.onnx_metadata import written_facts
 
 BACKENDS = ("torch", "onnxruntime")
 
@@ -55,14 +56,12 @@ def in_onnxruntime(network: nn.Module, folder: Path | None = None) -> OnnxNetwor
     """
     from weights.export import export_network, has_attention  # needed the first time only
 
-    said = {"format": FORMAT, "network": network.spec.name, "state": network.state_dict()}
+    said = {"facts": written_facts(network.spec, "fp32"), "state": network.state_dict()}
     said |= {"hyperparameters": network.spec.hyperparameters, "output": getattr(network, "output", None)}
     path = (folder or cache_folder()) / f"{network.spec.name}-{content_hash(said)[:16]}.onnx"
     if path.is_file():
-        try:
+        with suppress(UserError):  # damaged, or of another version: written anew
             return OnnxNetwork(path)
-        except UserError:  # damaged, or of a future version of the packages
-            path.unlink(missing_ok=True)
     # A network with attention takes one size only then: that of its tiles.
     export_network(network, path, "onnx", size=network.spec.tile if has_attention(network) else None)
     return OnnxNetwork(path)

@@ -155,6 +155,8 @@ def _write_torchscript(layers: nn.Module, path: Path, side: int, is_dynamic: boo
 
 def _write_onnx(layers: nn.Module, path: Path, side: int, is_dynamic: bool) -> None:
     _require("onnx", "onnxscript", "onnxruntime")
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass
+
     spec = layers.network.spec
     shapes, image = None, torch.rand(1, 3, side, side)
     if is_dynamic:
@@ -172,6 +174,8 @@ def _write_onnx(layers: nn.Module, path: Path, side: int, is_dynamic: bool) -> N
         dynamo=True,
         verbose=False,
     )
+    # The exporter notes for every operation where it stands in the code, with the paths of this machine.
+    ClearMetadataAndDocStringPass()(program.model)
     # Its tiles are of the size that an attention network was traced with.
     said = spec if is_dynamic else replace(spec, tile=side)
     program.model.metadata_props.update(written_facts(said, "fp32"))

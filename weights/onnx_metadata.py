@@ -3,7 +3,7 @@
 Each fact is one entry of the file's metadata, as text:
 
     format                            FORMAT
-    network, multiple, tile, ...      models.ModelSpec without its hyper-parameters; JSON, but for the name
+    network, multiple, tile, ...      of models.ModelSpec the name and FACTS; JSON, but for the name
     precision                         fp32, fp16 or int8: of the weights and the arithmetic
     sha256                            of the file with zeros in this place: a flipped bit is noticed
 """
@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 from models import ModelSpec
@@ -25,13 +24,12 @@ MARK = b"\n\x06sha256\x12\x40"
 """What stands before the hash in a file: its name and its length, as protobuf writes them."""
 LIMITS = {"multiple": 4096, "tile": 2**31, "tiles_at_once": 64, "working_size": 2**16, "copies": 4}
 """The largest value of each whole number, all of which are at least 1."""
+FACTS = (*LIMITS, "composes", "brightest")
 
 
 def written_facts(spec: ModelSpec, precision: str) -> dict[str, str]:
     """The metadata of a file of the network `spec`, in one of ONNX_PRECISIONS; `seal` the written file."""
-    facts = asdict(spec)
-    del facts["hyperparameters"]
-    texts = {name: json.dumps(value) for name, value in facts.items() if name != "name"}
+    texts = {name: json.dumps(getattr(spec, name)) for name in FACTS}
     return {"format": FORMAT, "network": spec.name, "precision": precision, "sha256": NO_HASH} | texts
 
 
@@ -78,7 +76,7 @@ def read_facts(texts: Mapping[str, str], path: str | os.PathLike) -> tuple[Model
     if texts.get("format") != FORMAT:
         raise UserError(f"{path} was written by another version of this program; export it again")
     try:
-        values = {name: json.loads(texts[name]) for name in (*LIMITS, "composes", "brightest")}
+        values = {name: json.loads(texts[name]) for name in FACTS}
         network, precision = texts["network"], texts["precision"]
     except (KeyError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: what it says of its network is damaged or missing") from error

@@ -16,6 +16,7 @@ PROJECTS = {  # module -> its project, where the names differ
     "pillow_heif": "pillow-heif",
     "lazy_loader": "lazy-loader",
     "starlette": "gradio",  # which is built on it
+    "onnx_ir": "onnxscript",  # likewise
 }
 TOOLS = {"ruff", "mypy", "types-PyYAML", "hatchling", "build", "mkdocs-material", "playwright"}
 """Run as commands, or imported by tests where they are there."""

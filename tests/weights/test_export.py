@@ -63,6 +63,7 @@ def test_onnx(tmp_path, name):
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
     said = session.get_modelmeta().custom_metadata_map
     assert (said["network"], said["multiple"]) == (name, "32")
+    assert str(ROOT).encode() not in (tmp_path / "a.onnx").read_bytes()
     # Several pictures of another size at once, where the network takes them.
     shape = (1, 3, 64, 64) if name == "aha" else (3, 3, 160, 96)
     image = np.random.default_rng(1).random(shape, np.float32)

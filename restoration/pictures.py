@@ -123,3 +123,11 @@ def _in_range(pixels: np.ndarray) -> np.ndarray:
     else:
         hint = "scale or clip them"
     raise UserError(f"a picture of floats lies in [0, 1]; these reach from {low:g} to {high:g}: {hint}")
+
+
+def check_picture(image: np.ndarray) -> None:
+    """Raises UserError for an array that is no picture."""
+    if image.dtype not in FULL_SCALE:
+        raise UserError(f"a picture is uint8, uint16 or float32, not {image.dtype}")
+    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or 0 in image.shape:
+        raise UserError(f"a picture has the shape (H, W) or (H, W, 3), not {image.shape}")

@@ -14,7 +14,7 @@ from torch import nn
 from restoration.composition import Restored, Strip, compose
 from restoration.exposure import Separate, brightened, exposure_gain
 from restoration.memory import check_tile_memory, is_out_of_memory, smaller_tiles
-from restoration.pictures import AnyPicture, SeparatedPicture, open_picture
+from restoration.pictures import AnyPicture, SeparatedPicture, check_picture, open_picture
 from restoration.pretrained import find_method, push_network, save_network
 from restoration.released_protocol import restore_as_released
 from restoration.separator import Area, FunctionNetwork, Separator
@@ -295,11 +295,3 @@ def _counted(strips: Iterator[Strip], height: int, progress: Callable[[int, int]
     for done, strip in enumerate(strips, 1):
         yield strip
         progress(done, of_all)
-
-
-def check_picture(image: np.ndarray) -> None:
-    """Raises UserError for an array that is no picture."""
-    if image.dtype not in FULL_SCALE:
-        raise UserError(f"a picture is uint8, uint16 or float32, not {image.dtype}")
-    if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or 0 in image.shape:
-        raise UserError(f"a picture has the shape (H, W) or (H, W, 3), not {image.shape}")

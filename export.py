@@ -28,8 +28,8 @@ class ExportOptions:
     format: Literal["onnx", "torchscript"] | None = None
     """default: by the suffix of the output, .onnx or .pt"""
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
-    """of an ONNX file: half or less than a third of the bytes, kept only where the diffuse layer reaches 45 dB
-    to that in fp32 on generated scenes"""
+    """of an ONNX file: half or less than a third of the bytes, kept only where the diffuse layer reaches
+    45 dB to that in fp32 on generated scenes"""
     size: int | None = None
     """side in pixels of the picture that a network with attention (aha) will take; the other networks take
     pictures of any size that is a multiple of 32 (TSHRNet: 256). Default: 224"""

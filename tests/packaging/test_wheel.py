@@ -1,6 +1,7 @@
 """The built wheel: one import name, whole, usable from a folder that has a `utils.py` of its own."""
 
 import email
+import os
 import subprocess
 import sys
 import tarfile
@@ -47,6 +48,7 @@ def python(site, tmp_path):
                 "PYTHONPATH": str(site),
                 "OMP_NUM_THREADS": "1",
                 "HOME": str(tmp_path),
+                "PATH": os.environ["PATH"],  # gradio's pydub cannot be imported without
             },
             capture_output=True,
             text=True,

@@ -30,7 +30,7 @@ from data.layouts.shiq import shiq
 from data.layouts.sshr import sshr
 from data.records import Found, Record
 from utils import cli
-from utils.atomic import write_bytes
+from utils.atomic import remove_leftovers, write_bytes
 from utils.errors import UserError
 from utils.image_files import read_rgb, write_rgb
 
@@ -115,6 +115,8 @@ def main(argv: list[str] | None = None) -> int:
     root = Path(options.dataroot)
     found = find_samples(root, options.layout)
     jobs = [(record, _destination(record, root, options.out)) for record in found.records]
+    for folder in {destination.parent for _, destination in jobs}:
+        remove_leftovers(folder)  # of a run that was killed
     problems = list(found.problems)
     counts = {"made": 0, "kept": 0}
     bar = tqdm(_outcomes(jobs, options), total=len(jobs), unit="picture", disable=None)

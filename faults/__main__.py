@@ -7,18 +7,33 @@ python -m faults --out docs/RELIABILITY.md
 """
 
 import importlib
-import pkgutil
+import json
+import os
+import subprocess
 import sys
+import tempfile
 import time
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import faults
 from faults.attempts import Row
 from utils.atomic import write_text
 from utils.cli import parse, run
 from utils.errors import UserError
 from utils.markdown import markdown_table
+from utils.signals import interruptible
+
+TESTS = {
+    "clips": 60,
+    "evaluate_runs": 60,
+    "infer_runs": 120,
+    "long_runs": 200,
+    "pictures": 300,
+    "training_runs": 250,
+    "weight_files": 90,
+}
+"""Modules of this package, with about how many seconds each takes on one core: the longest begin."""
 
 START, END = "<!-- fault test: start -->", "<!-- fault test: end -->"
 
@@ -33,8 +48,12 @@ class Options:
     """part of each test's cases, above 0 and at most 1"""
     only: list[str] = field(default_factory=list)
     """tests by name; default: all"""
+    jobs: int = 0
+    """tests side by side, each in a process; default: as many as there are cores"""
     out: Path | None = None
     """a Markdown page whose table, between two comments, is replaced by this one"""
+    json: Path | None = None
+    """a file for the rows"""
 
 
 def main() -> int:
@@ -42,30 +61,65 @@ def main() -> int:
     options = parse(Options, prog="python -m faults", description=__doc__)
     if not 0 < options.share <= 1:
         raise UserError("the share must be above 0 and at most 1")
-    names = tests()
-    unknown = set(options.only) - set(names)
+    unknown = set(options.only) - TESTS.keys()
     if unknown:
-        raise UserError(f"no fault test {sorted(unknown)[0]!r}: there are {', '.join(names)}")
-    rows: list[Row] = []
+        raise UserError(f"no fault test {sorted(unknown)[0]!r}: there are {', '.join(TESTS)}")
+    names, jobs = options.only or list(TESTS), options.jobs or os.cpu_count() or 1
     start = time.perf_counter()
-    for name in options.only or names:
-        module = importlib.import_module(f"faults.{name}")
-        began = time.perf_counter()
-        found = module.run(options.seed, max(1, round(module.COUNT * options.share)))
-        print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
-        rows += found
+    with interruptible():
+        found = _side_by_side(names, options, jobs) if len(names) > 1 else _here(names[0], options)
+    rows = [row for name in names for row in found[name]]
     minutes = (time.perf_counter() - start) / 60
-    text = report(rows, f"seed {options.seed}, share {options.share:g}, {minutes:.1f} minutes")
+    where = f"{os.cpu_count()} cores, {min(len(names), jobs)} tests at a time"
+    text = report(rows, f"seed {options.seed}, share {options.share:g}: {minutes:.1f} minutes on {where}")
     print(text)
+    if options.json is not None:
+        write_text(options.json, json.dumps({name: [asdict(row) for row in found[name]] for name in names}))
     if options.out is not None:
         insert(options.out, text)
     return 1 if any(row.failed for row in rows) else 0
 
 
-def tests() -> list[str]:
-    """Names of the modules of this package that have tests."""
-    names = [info.name for info in pkgutil.iter_modules(faults.__path__) if not info.name.startswith("_")]
-    return sorted(name for name in names if hasattr(importlib.import_module(f"faults.{name}"), "run"))
+def _here(name: str, options: Options) -> dict[str, list[Row]]:
+    """The rows of one test."""
+    module = importlib.import_module(f"faults.{name}")
+    began = time.perf_counter()
+    rows = module.run(options.seed, max(1, round(module.COUNT * options.share)))
+    print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    return {name: rows}
+
+
+def _side_by_side(names: list[str], options: Options, jobs: int) -> dict[str, list[Row]]:
+    """The rows of each test, `jobs` tests at a time, each in a process of its own; the longest begin."""
+    waiting = sorted(names, key=TESTS.__getitem__)
+    running: dict[str, subprocess.Popen] = {}
+    found: dict[str, list[Row]] = {}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                name = waiting.pop()
+                words = ["--only", name, "--seed", str(options.seed), "--share", str(options.share)]
+                words += ["--json", f"{folder}/{name}.json"]
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "faults", *words],
+                    stdout=subprocess.DEVNULL,
+                    cwd=Path(__file__).parents[1],
+                )
+                stack.callback(process.wait)
+                stack.callback(process.terminate)
+                running[name] = process
+            time.sleep(0.2)
+            for name in [name for name, process in running.items() if process.poll() is not None]:
+                found[name] = _rows(name, Path(folder), running.pop(name).returncode)
+    return found
+
+
+def _rows(name: str, folder: Path, code: int) -> list[Row]:
+    """What the process of a test wrote."""
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return [Row(f"python -m faults --only {name}", 1, 1, f"ended with exit code {code}")]
+    return [Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))[name]]
 
 
 def report(rows: list[Row], words: str) -> str:

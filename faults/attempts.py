@@ -2,16 +2,21 @@
 
 import multiprocessing
 import os
+import shutil
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Literal
 
 from utils.errors import UserError
 
 LONGEST_SENTENCE = 1000  # letters
+ROOM = 2**30  # bytes
 PATIENCE = 12  # wall-clock seconds for each second of processor time allowed: other programs may run
 
 
@@ -147,3 +152,13 @@ def _memory(entry: str) -> int:
             return next(int(line.split()[1]) for line in file if line.startswith(entry))
     except (OSError, StopIteration):
         return 0
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for a while, in memory where there is room: every file of ours is flushed to its disk, and
+    a fault test of thousands of files would measure the disk."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM
+    with tempfile.TemporaryDirectory(dir=memory if roomy else None, prefix="faults-") as name:
+        yield Path(name)

@@ -1,147 +1,123 @@
-"""evaluate.py killed, with another one in its folder, with its folder gone, and over many pictures.
+"""evaluate.py killed, with another one in its folder, and with its folder gone.
 
 Whatever happens, the same command again finishes with the table of a run that nobody touched, and leaves no
 temporary file.
 """
 
 import json
-import multiprocessing
-import os
 import random
 import shutil
-import sys
-import tempfile
-import time
-from multiprocessing.context import ForkServerContext
-from multiprocessing.process import BaseProcess
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from evaluation.datasets import find_pairs
-from evaluation.runner import run as score
-from evaluation.settings import EvaluateOptions, Settings
-from faults.attempts import Row
+from evaluation.settings import EvaluateOptions
+from faults.attempts import Row, scratch
+from faults.killing import Command, Kill, commands, measured
 from tests.evaluation.shiq_pairs import write
 from utils.folder_lock import locked
 
 COUNT = 30
-"""Kills; the other rows have a part of it, the long run 2,000 pairs for 30 kills."""
+"""Kills; the other rows have a part of it."""
 
 PAIRS = 20
-SOAK = 2_000
-ALLOWED_GROWTH = 32  # MiB of resident memory between the first tenth of the long run and its end
 
 
 def run(seed: int, count: int = COUNT) -> list[Row]:
     """A row for each kind of trouble."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["evaluation.report", "classical"])
-    rng = random.Random(seed)
-    few = max(1, count // 10)
-    with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        write(place / "data", [f"{number:03d}" for number in range(PAIRS)])
-        began = time.monotonic()
-        if _ended(_start(context, place, "whole")) != 0:
-            return [Row("evaluate.py", 1, 1, "the run that nobody touched failed")]
-        seconds = time.monotonic() - began
-        return [
-            _killed(context, place, rng, seconds, count),
-            _shared(context, place, few),
-            _vanished(context, place, rng, seconds, few),
-            _soak(context, place, max(100, SOAK * count // COUNT)),
-        ]
+    few = max(1, count // 5)
+    with scratch() as folder, commands("faults.evaluate_runs", "evaluation.report", "classical") as start:
+        write(folder / "data", [f"{number:03d}" for number in range(PAIRS)])
+        runs = _Runs(start, folder, random.Random(seed))
+        return [runs.killed(count), runs.shared(few), runs.vanished(few), runs.without_room(few)]
 
 
-def _killed(context: ForkServerContext, place: Path, rng: random.Random, seconds: float, count: int) -> Row:
-    failed, detail = 0, "the same command again: the table of an untouched run, no temporary file"
-    for _ in range(count):
-        process = _start(context, place, "parts")
-        process.join(rng.uniform(0, seconds))
-        process.kill()
-        process.join()
-        problem = _problem(_ended(_start(context, place, "parts")), place)
-        if problem:
-            failed, detail = failed + 1, problem
-        shutil.rmtree(place / "parts", ignore_errors=True)
-    return Row("evaluate.py killed (SIGKILL) at a random moment", count, failed, detail)
-
-
-def _shared(context: ForkServerContext, place: Path, count: int) -> Row:
-    failed, detail = 0, "the second one is refused with exit code 2"
-    for _ in range(count):
-        with locked(place / "parts"):
-            code = _ended(_start(context, place, "parts"))
-        if code != 2:
-            failed, detail = failed + 1, f"the second one ended with exit code {code}"
-    return Row("two evaluate.py write into one folder", count, failed, detail)
-
-
-def _vanished(context: ForkServerContext, place: Path, rng: random.Random, seconds: float, count: int) -> Row:
-    failed, detail = 0, "an exit code, and the same command again finishes"
-    for _ in range(count):
-        process = _start(context, place, "parts")
-        time.sleep(rng.uniform(0, seconds))
-        shutil.rmtree(place / "parts", ignore_errors=True)
-        first = _ended(process)
-        problem = _problem(_ended(_start(context, place, "parts")), place)
-        if first not in (0, 1, 2) or problem:
-            failed, detail = failed + 1, problem or f"ended with exit code {first}"
-        shutil.rmtree(place / "parts", ignore_errors=True)
-    return Row("the output folder of evaluate.py vanishes midway", count, failed, detail)
-
-
-def _soak(context: ForkServerContext, place: Path, count: int) -> Row:
-    write(place / "many", [f"{number:05d}" for number in range(count)])
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_score_many, args=(place, count, sender))
-    process.start()
-    sender.close()
-    try:
-        growth, files = receiver.recv()
-    except EOFError:
-        return Row("evaluate.py over many pairs", count, count, f"ended with exit code {_ended(process)}")
-    process.join()
-    outcome = f"{growth:+.0f} MiB and {files:+d} open files between the first tenth and the end"
-    return Row("evaluate.py over many pairs", count, int(growth > ALLOWED_GROWTH or files > 0), outcome)
-
-
-def _score_many(place: Path, count: int, sender) -> None:
-    pairs = find_pairs(place / "many").pairs
-    states = []
-    for last in (count // 10, count):
-        score(pairs[:last], ["input", "shen2013"], Settings(), place / "many_scores", progress=False)
-        status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        resident = next(int(line.split()[1]) / 2**10 for line in status if line.startswith("VmRSS"))
-        states.append((resident, len(os.listdir("/proc/self/fd"))))
-    sender.send((states[1][0] - states[0][0], states[1][1] - states[0][1]))
-
-
-def _start(context: ForkServerContext, place: Path, out: str) -> BaseProcess:
-    options = EvaluateOptions(place / "data", methods=["shen2013"], out=place / out)
-    process = context.Process(target=_work, args=(options,))
-    process.start()
-    return process
-
-
-def _work(options: EvaluateOptions) -> None:
+def evaluate(options: EvaluateOptions) -> int:
+    """Body of a process; returns its exit code."""
     from evaluation.report import evaluate
-    from utils.errors import run as ended
 
-    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
-    sys.exit(ended(lambda: evaluate(options)))
+    return evaluate(options)
 
 
-def _ended(process: BaseProcess) -> int | None:
-    process.join()
-    return process.exitcode
+class _Runs:
+    """Attempts in one folder."""
+
+    def __init__(self, start: Callable[..., Command], folder: Path, rng: random.Random):
+        self.start, self.rng = start, rng
+        self.folder, self.parts, self.said = folder, folder / "parts", folder / "said"
+        usual = measured(start, self._main("whole"), folder / "whole")
+        assert usual is not None, "the run that nobody touched failed"
+        self.usual = usual
+
+    def killed(self, count: int) -> Row:
+        problems, kills = [], 0
+        while kills < count:
+            command = self._begin(self.usual.kill(kills, self.rng))
+            if command.killed(self.rng):
+                kills += 1
+                if not command.orphans_end():
+                    problems.append("processes of a killed run went on")
+                command = self._begin()
+            problems += self._problems(command.wait())
+            shutil.rmtree(self.parts, ignore_errors=True)
+        outcome = "the same command again: the table of an untouched run, no temporary file"
+        return _row("evaluate.py killed (SIGKILL)", count, problems, outcome)
+
+    def shared(self, count: int) -> Row:
+        codes = []
+        for _ in range(count):
+            with locked(self.parts):
+                codes.append(self._begin().wait())
+        problems = [f"the second one ended with exit code {code}" for code in codes if code != 2]
+        what, outcome = "two evaluate.py write into one folder", "the second one is refused with exit code 2"
+        return _row(what, count, problems, outcome)
+
+    def vanished(self, count: int) -> Row:
+        problems = []
+        for _ in range(count):
+            command = self._begin()
+            command.processes[0].join(self.rng.uniform(0, self.usual.seconds))
+            shutil.rmtree(self.parts, ignore_errors=True)
+            code = command.wait()
+            if code not in (0, 1, 2):
+                problems.append("it hung" if code is None else f"ended with exit code {code}")
+            if "Traceback" in (said := self.said.read_text(encoding="utf-8")):
+                problems.append(said[-300:].replace("\n", " "))
+            problems += self._problems(self._begin().wait())
+            shutil.rmtree(self.parts, ignore_errors=True)
+        outcome = "an exit code, and the same command again finishes"
+        return _row("the output folder of evaluate.py vanishes midway", count, problems, outcome)
+
+    def without_room(self, count: int) -> Row:
+        problems = []
+        for _ in range(count):
+            code = self._begin(room=self.rng.randint(100, 1500)).wait()  # the scores have more
+            if code != 1:
+                problems.append("it hung" if code is None else f"ended with exit code {code}")
+            problems += self._problems(self._begin().wait())
+            shutil.rmtree(self.parts, ignore_errors=True)
+        outcome = "exit code 1, and with room again the table of an untouched run"
+        return _row("evaluate.py: files that may not grow, as on a full disk", count, problems, outcome)
+
+    def _main(self, out: str) -> Callable[[], int]:
+        options = EvaluateOptions(self.folder / "data", methods=["shen2013"], out=self.folder / out)
+        return partial(evaluate, options)
+
+    def _begin(self, kill: Kill | None = None, room: int = 0) -> Command:
+        output = None if room else self.said
+        return self.start(self._main("parts"), folder=self.parts, kill=kill, output=output, room=room)
+
+    def _problems(self, code: int | None) -> list[str]:
+        if code != 0:
+            return [f"the same command again {'hung' if code is None else f'ended with exit code {code}'}"]
+        if left := [path.name for path in self.parts.rglob(".tmp-*")]:
+            return [f"left {left[0]}"]
+        same = _means(self.parts) == _means(self.folder / "whole")
+        return [] if same else ["another table"]
 
 
-def _problem(code: int | None, place: Path) -> str:
-    if code != 0:
-        return f"the same command again ended with exit code {code}"
-    if left := [path.name for path in (place / "parts").rglob(".tmp-*")]:
-        return f"left {left[0]}"
-    return "" if _means(place / "parts") == _means(place / "whole") else "another table"
+def _row(what: str, count: int, problems: list[str], outcome: str) -> Row:
+    return Row(what, count, len(problems), f"first failure: {problems[0]}" if problems else outcome)
 
 
 def _means(out: Path) -> list:

@@ -6,12 +6,10 @@ goes through infer.py: all that can be read are done, all others named.
 
 import functools
 import io
-import os
 import re
 import struct
 import subprocess
 import sys
-import tempfile
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,7 +21,7 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms
 
-from faults.attempts import Outcome, Row, attempt_all, summary
+from faults.attempts import Outcome, Row, attempt_all, scratch, summary
 from faults.mutations import mutate
 from utils.image_decoding import size_of
 from utils.image_encoding import encode, fit
@@ -55,12 +53,14 @@ def run(seed: int, count: int = COUNT) -> list[Row]:
     kinds = _kinds()
     order = [kinds[number % len(kinds)] for number in range(count)]
     found: dict[str, list[Outcome]] = {kind.what: [] for kind in kinds[:count]}
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "case.png"
+    with scratch() as folder:
+        path = folder / "case.png"
         outcomes = attempt_all(read_and_write, _cases(order, path, rng), seconds=SECONDS, mebibytes=np.inf)
         for kind, outcome in zip(order, outcomes, strict=True):
             found[kind.what].append(_judged(outcome, path))
-    return [summary(what, of) for what, of in found.items()] + [_folder(kinds, rng, min(count, IN_FOLDER))]
+    some = [("a.png", kinds[number % len(kinds)].make(rng)) for number in range(min(count, IN_FOLDER))]
+    rows = [summary(what, of) for what, of in found.items()]
+    return [*rows, through_infer("a folder of such files through infer.py", some)]
 
 
 def read_and_write(path: str) -> str:
@@ -98,15 +98,15 @@ def _own_mebibytes(data: bytes) -> float:
     return 8 * width * height / 2**20
 
 
-def _folder(kinds: list[Kind], rng: np.random.Generator, count: int) -> Row:
-    """Files of all kinds in one folder, and infer.py, which must name each that it cannot read."""
-    what = "a folder of such files through infer.py"
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "in"
-        folder.mkdir()
-        for number in range(count):
-            (folder / f"{number}.png").write_bytes(kinds[number % len(kinds)].make(rng))
-        command = [sys.executable, "infer.py", "-i", folder, "-o", Path(name) / "out", "--method", "input"]
+def through_infer(what: str, files: list[tuple[str, bytes]]) -> Row:
+    """A folder of files (a name, of which the suffix counts, and the content), and infer.py, which must name
+    each that it cannot read."""
+    count = len(files)
+    with scratch() as folder:
+        (folder / "in").mkdir()
+        for number, (name, content) in enumerate(files):
+            (folder / "in" / f"{number}{Path(name).suffix}").write_bytes(content)
+        command = [sys.executable, "infer.py", "-i", folder / "in", "-o", folder / "out", "--method", "input"]
         done = subprocess.run(
             command,
             cwd=Path(__file__).parents[1],
@@ -121,7 +121,7 @@ def _folder(kinds: list[Kind], rng: np.random.Generator, count: int) -> Row:
             lines = done.stderr.strip().splitlines()
             return Row(what, count, count, f"exit code {done.returncode}: {lines[-1] if lines else ''}")
         finished, failed = int(numbers[1]), int(numbers[2])
-        written = len(os.listdir(Path(name) / "out"))
+        written = len([path for path in folder.glob("out/*") if path.suffix != ".part"])
         wrong = abs(count - finished - failed) + abs(failed - named) + abs(finished - written)
         wrong += done.returncode != (1 if failed else 0)
         return Row(

@@ -9,7 +9,6 @@ import json
 import os
 import pickle
 import shutil
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from faults.attempts import Outcome, Row, attempt_all, summary
+from faults.attempts import Outcome, Row, attempt_all, scratch, summary
 from faults.mindspore_files import unet_checkpoint
 from faults.mutations import STARTS, mutate
 from models import build_model
@@ -54,10 +53,10 @@ class Kind:
 
 def run(seed: int, count: int = COUNT) -> list[Row]:
     """`count` files in all, in equal parts of each kind; a row for each kind."""
-    with tempfile.TemporaryDirectory() as name:
-        kinds = _kinds(Path(name) / "whole")
+    with scratch() as folder:
+        kinds = _kinds(folder / "whole")
         order = [kinds[number % len(kinds)] for number in range(count)]
-        cases = _cases(order, Path(name) / "case", np.random.default_rng(seed))
+        cases = _cases(order, folder / "case", np.random.default_rng(seed))
         outcomes = attempt_all(load_and_hash, cases, seconds=SECONDS, mebibytes=MEBIBYTES)
         found: dict[str, list[Outcome]] = {kind.what: [] for kind in kinds}
         for kind, outcome in zip(order, outcomes, strict=True):

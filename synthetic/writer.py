@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from data.layouts.sshr import LAYERS as SSHR
 from synthetic.generator import SyntheticScenes
-from utils.atomic import write_text
+from utils.atomic import remove_leftovers, write_text
 from utils.errors import UserError
 from utils.image_files import write_rgb
 from utils.sheets import labelled_sheet
@@ -71,6 +71,8 @@ def write_split(
 ) -> int:
     """Writes scenes first .. first + count - 1 as `split`, but those whose files exist; returns how many."""
     wanted = [files_of(folder, layout, split, number) for number in range(count)]
+    for place in {path.parent for files in wanted for path in files}:
+        remove_leftovers(place)  # of a run that was killed
     missing = [number for number, files in enumerate(wanted) if not all(path.exists() for path in files)]
     if scenes.device.type != "cpu":
         workers = 0

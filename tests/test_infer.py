@@ -232,6 +232,32 @@ def test_dry_run_writes_nothing(tmp_path, weights, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_names_too_long_for_a_result_cost_that_picture_only(tmp_path, capsys):
+    long = "n" * 251 + ".png"  # as long as names may be: no room for -removed
+    for name in (long, "a.png"):
+        _save(tmp_path / "in" / "x.png")
+        os.rename(tmp_path / "in" / "x.png", tmp_path / "in" / name)
+    for _ in range(2):
+        assert _infer(tmp_path / "in", tmp_path / "out", "--method", "input", "--skip_existing") == 1
+        assert "nnn.png: cannot write" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a-removed.png"]
+
+
+def test_names_that_are_no_text_are_shown(tmp_path, capsys):
+    _save(tmp_path / "in" / "x.png")
+    os.rename(tmp_path / "in" / "x.png", os.fsencode(tmp_path / "in") + b"/\xff.png")
+    assert _infer(tmp_path / "in", tmp_path / "out", "--method", "input", "--dry_run") == 0
+    assert "\\xff.png" in capsys.readouterr().out
+    assert _infer(tmp_path / "in", tmp_path / "out", "--method", "input") == 0
+
+
+@pytest.mark.parametrize("out", ["loop", "o" * 300])
+def test_an_output_folder_that_cannot_be_is_a_sentence(tmp_path, out):
+    _save(tmp_path / "in" / "a.png")
+    os.symlink("loop", tmp_path / "loop")
+    assert _infer(tmp_path / "in", tmp_path / out, "--method", "input") in (1, 2)
+
+
 def test_never_over_an_input(tmp_path, weights, capsys):
     _save(tmp_path / "in" / "a.png")
     _save(tmp_path / "in" / "a-removed.png")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from utils.errors import UserError, reason
+from utils.errors import UserError, WriteError, reason
 
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _LEFTOVER = re.compile(rf"\.tmp-{_HOST}-(\d+)-[0-9a-f]{{12}}(\..*)?")
@@ -24,9 +24,9 @@ def atomic_path(path: str | os.PathLike, size: int | None = None) -> Iterator[Pa
 
     The temporary name keeps the suffix, since image libraries choose the format by it. On any
     exception (KeyboardInterrupt included) the temporary file is removed and `path` is untouched.
-    Parent folders are made. Raises UserError where the folder cannot be written; on a full disk it says
-    that `size` bytes are needed, where given. A process that is killed leaves the temporary file, which
-    names it, for `remove_leftovers`.
+    Parent folders are made. Raises UserError where they cannot be, and WriteError where the file cannot be
+    written; on a full disk it says that `size` bytes are needed, where given. A process that is killed
+    leaves the temporary file, which names it, for `remove_leftovers`.
     """
     path = Path(path)
     try:
@@ -44,9 +44,9 @@ def atomic_path(path: str | os.PathLike, size: int | None = None) -> Iterator[Pa
         os.replace(temporary, path)
     except OSError as error:
         needed = ""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) and size is not None:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and size is not None:
             needed = f"; this file needs {size / 1e6:.3g} MB"
-        raise UserError(f"cannot write {path}: {reason(error)}{needed}") from error
+        raise WriteError(f"cannot write {path}: {reason(error)}{needed}") from error
     finally:
         with contextlib.suppress(OSError):  # its folder may be gone
             temporary.unlink()

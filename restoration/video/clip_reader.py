@@ -78,14 +78,13 @@ def read_info(path: Path, max_pixels: int) -> ClipInfo:
     """Looks at the first frame of a clip. Raises UserError where there is none that can be read."""
     with opened(path) as container:
         stream = _video(container)
+        _check_size(stream, max_pixels)  # before anything is decoded, as far as the file says it
+        # Where its frames say otherwise, FFmpeg refuses them.
+        stream.codec_context.options = {"max_pixels": str(max_pixels)}
         first = next(_decoded(container, stream), None)
         if first is None:
             raise UserError("cannot read it: there is no frame in it")
-        if first.width * first.height > max_pixels:
-            raise UserError(
-                f"cannot read it: {first.width} x {first.height} pixels are more than the {max_pixels} "
-                "allowed"
-            )
+        _check_size(first, max_pixels)
         if first.interlaced_frame:
             raise UserError(DEINTERLACE_FIRST)
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -108,6 +107,20 @@ def read_info(path: Path, max_pixels: int) -> ClipInfo:
             display_matrix=matrix,
             quarter_turns=round(first.rotation / 90) % 4 if matrix else 0,
             notes=_notes(container, first, pixel_format),
+        )
+
+
+def declared_pixels(path: Path) -> int:
+    """Pixels of a frame, as the file says it. Raises UserError."""
+    with opened(path) as container:
+        stream = _video(container)
+        return stream.width * stream.height
+
+
+def _check_size(of: av.VideoStream | av.VideoFrame, max_pixels: int) -> None:
+    if of.width * of.height > max_pixels:
+        raise UserError(
+            f"cannot read it: {of.width} x {of.height} pixels are more than the {max_pixels} allowed"
         )
 
 

@@ -16,8 +16,9 @@ from tqdm import tqdm
 from restoration.folder import Counts, in_words
 from restoration.jobs import Job
 from restoration.remover import HighlightRemover
-from restoration.video.clip_reader import ClipFrame, ClipInfo, read_frames, read_info
+from restoration.video.clip_reader import ClipFrame, ClipInfo
 from restoration.video.clip_writer import CONTAINERS, SegmentWriter, join
+from restoration.video.guarded_reader import read_frames, read_info
 from restoration.video.segments import Segments
 from restoration.video.temporal_smoothing import FRAMES, TemporalSmoother
 from restoration.video.yuv import subtract

@@ -11,6 +11,7 @@ from data.lists import read_list
 from data.picture_samples import PictureSamples
 from synthetic import SyntheticScenes, stats
 from synthetic.__main__ import main
+from utils.atomic import _HOST
 from utils.cli import run
 from utils.errors import UserError
 
@@ -51,7 +52,10 @@ def test_an_interrupted_data_set_is_finished(monkeypatch: pytest.MonkeyPatch, tm
     lost, kept = out / "train" / "00002_D.png", out / "train" / "00001_A.png"
     content, date = lost.read_bytes(), kept.stat().st_mtime_ns
     lost.unlink()
+    leftover = out / "train" / f".tmp-{_HOST}-4194305-0123456789ab.png"  # of a killed process
+    leftover.write_bytes(b"half")
     write(monkeypatch, out)
+    assert not leftover.exists()
     assert lost.read_bytes() == content
     assert kept.stat().st_mtime_ns == date
 

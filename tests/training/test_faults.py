@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -159,6 +160,34 @@ def test_a_changed_bit_is_noticed(tiny, tmp_path):
     torch.save(state, last)
     with pytest.raises(UserError, match=r"last\.pt is damaged: its content has another hash"):
         train(tiny(max_steps=2))
+
+
+def _killed_at_step(monkeypatch, step, options):
+    with monkeypatch.context() as patch:
+        _at_step(patch, step, lambda: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            train(options)
+
+
+def test_a_run_folder_may_move(tiny, tmp_path, monkeypatch):
+    whole, before, after = tmp_path / "whole", tmp_path / "before", tmp_path / "elsewhere" / "after"
+    train(tiny(runs_name=str(whole), **SHORT))
+    _killed_at_step(monkeypatch, 3, tiny(runs_name=str(before), **SHORT))
+    after.parent.mkdir()
+    before.rename(after)
+    train(tiny(runs_name=str(after), **SHORT))
+    assert_same_run(whole, after)
+
+
+def test_nothing_depends_on_the_clock(tiny, tmp_path, monkeypatch):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(tiny(runs_name=str(whole), **SHORT))
+    jumps = iter(range(10**6))
+    # A day back at every look at it.
+    monkeypatch.setattr(time, "time", lambda: 1.7e9 - 86400 * next(jumps))
+    _killed_at_step(monkeypatch, 3, tiny(runs_name=str(parts), **SHORT))
+    train(tiny(runs_name=str(parts), **SHORT))
+    assert_same_run(whole, parts)
 
 
 @pytest.mark.parametrize("part", ["networks", "progress", "recipe", "options"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from utils import guarded_decoding
+from utils import guarded_decoding, helper_processes
 from utils.errors import UserError
 from utils.guarded_decoding import decode_guarded, end_helpers
 from utils.image_decoding import decode
@@ -54,7 +54,7 @@ def test_errors_come_through(deep):
 def test_what_takes_too_long_is_ended_and_the_next_is_decoded(deep, monkeypatch):
     decode_guarded(deep)
     monkeypatch.setattr(guarded_decoding, "SECONDS", -1.0)
-    monkeypatch.setattr(guarded_decoding, "_STEP", 0.0)
+    monkeypatch.setattr(helper_processes, "STEP", 0.0)
     with pytest.raises(UserError, match="takes more than"):
         decode_guarded(deep)
     monkeypatch.undo()
@@ -96,8 +96,8 @@ def test_a_script_without_the_usual_guard_can_use_it(deep, tmp_path):
 def test_memory_beyond_the_allowance_is_refused():
     """In a process of its own: the limit is for the whole of it."""
     code = (
-        "import numpy as np\nfrom utils.guarded_decoding import _limited_memory\n"
-        "with _limited_memory(2**28):\n"
+        "import numpy as np\nfrom utils.helper_processes import limited_memory\n"
+        "with limited_memory(2**28):\n"
         "    np.ones(2**24, np.uint8)\n"
         "    try:\n        np.ones(2**30, np.uint8)\n"
         "    except MemoryError:\n        print('refused')\n"

@@ -1,5 +1,6 @@
 """Clips through a remover: what is kept of them, flicker, stops, and what goes wrong."""
 
+import multiprocessing
 import os
 from dataclasses import replace
 from fractions import Fraction
@@ -11,7 +12,7 @@ av = pytest.importorskip("av")
 
 from restoration import HighlightRemover  # noqa: E402
 from restoration.jobs import Job  # noqa: E402
-from restoration.video import clips  # noqa: E402
+from restoration.video import clip_reader, clips, guarded_reader  # noqa: E402
 from restoration.video.clip_reader import read_frames, read_info  # noqa: E402
 from restoration.video.clip_writer import encoder_for  # noqa: E402
 from restoration.video.segments import Segments  # noqa: E402
@@ -26,6 +27,7 @@ from tests.restoration.video.clip_files import (  # noqa: E402
     times_of,
     write_clip,
 )
+from utils import helper_processes  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 
 LOSSLESS = {"codec": "ffv1", "pixel_format": "yuv444p"}
@@ -323,6 +325,34 @@ def test_too_large_frames_are_refused(tmp_path, capsys):
     assert "48 x 32 pixels are more than the 1000" in capsys.readouterr().err
 
 
+def test_sizes_are_compared_before_anything_is_decoded(tmp_path, monkeypatch):
+    write_clip(tmp_path / "clip.mp4", noisy_pictures(1))
+    monkeypatch.setattr(clip_reader, "_decoded", None)
+    with pytest.raises(UserError, match="48 x 32 pixels are more than the 1000"):
+        read_info(tmp_path / "clip.mp4", 1000)
+
+
+def test_a_decoder_that_crashes_or_hangs_costs_that_clip(tmp_path, monkeypatch):
+    path = tmp_path / "clip.mkv"
+    write_clip(path, noisy_pictures(20, size=(128, 160), noise=40), **LOSSLESS)
+    info = guarded_reader.read_info(path, 10**6)
+    assert info == read_info(path, 10**6)
+    frames = guarded_reader.read_frames(path, info, 2)
+    first, wanted = next(frames), next(read_frames(path, info, 2))
+    assert first.time == wanted.time
+    assert all(np.array_equal(*planes) for planes in zip(first.planes, wanted.planes, strict=True))
+    for child in multiprocessing.active_children():
+        if child.name == "clip-decoder":
+            child.kill()
+            child.join()
+    with pytest.raises(UserError, match=r"after frame \d+: the file is damaged \(its decoder crashed\)"):
+        list(frames)
+    monkeypatch.setattr(guarded_reader, "SECONDS", -1.0)
+    monkeypatch.setattr(helper_processes, "STEP", 0.0)
+    with pytest.raises(UserError, match="takes more than"):
+        guarded_reader.read_info(path, 10**6)
+
+
 def test_a_damaged_clip_is_a_failure_that_says_where(tmp_path, capsys):
     job = _job(tmp_path)
     write_clip(job.source, noisy_pictures(12, noise=40), options={"bf": "0", "g": "3"})
@@ -372,8 +402,6 @@ def test_frames_without_rising_times_get_some(tmp_path, monkeypatch):
     job = _job(tmp_path)
     write_clip(job.source, noisy_pictures(4))
     info = read_info(job.source, 10**6)
-    from restoration.video import clip_reader
-
     real = clip_reader._decoded
 
     def odd(container, stream):

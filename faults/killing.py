@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -157,6 +158,8 @@ class Command:
 def commands(*preloaded: str) -> Iterator[Callable[..., Command]]:
     """A function that starts a `Command` (without its first argument); the block's end ends them all."""
     context = multiprocessing.get_context("forkserver")
+    # There is one server for a process. One that runs, as in a test suite, has other libraries loaded.
+    forkserver._forkserver._stop()
     context.set_forkserver_preload(list(preloaded))
     started: list[Command] = []
 
@@ -276,7 +279,7 @@ def _members(leaders: Sequence[BaseProcess]) -> list[psutil.Process]:
     """The processes of the groups of `leaders` that run."""
     groups = {leader.pid for leader in leaders}
     found = []
-    for process in psutil.process_iter(["status"]):
+    for process in psutil.process_iter(["status"]) if groups else ():
         with suppress(ProcessLookupError, PermissionError):
             if os.getpgid(process.pid) in groups and process.info["status"] != psutil.STATUS_ZOMBIE:
                 found.append(process)

@@ -38,7 +38,8 @@ class FusedGatedConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, out, H / stride, W / stride)."""
         gate = gated if self.both.weight.dtype == torch.float32 else _gated_in_place
-        return self.both.then(x, lambda both: gate(both, self.activation))
+        channels = self.both.out_channels // 2
+        return self.both.then(x, lambda both: gate(both, self.activation), channels)
 
 
 def _gated_in_place(both: Tensor, activation: bool) -> Tensor:

@@ -27,8 +27,10 @@ class PreparedConv2d(nn.Conv2d):
         """(B, in, H, W) -> (B, out, H / stride, W / stride)."""
         return self.then(x)
 
-    def then(self, x: Tensor, after: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """`after` of the convolution; it must treat every pixel by itself."""
+    def then(
+        self, x: Tensor, after: Callable[[Tensor], Tensor] | None = None, channels: int | None = None
+    ) -> Tensor:
+        """`after` of the convolution; it must treat every pixel by itself, and gives so many `channels`."""
         x = x.to(self.weight.dtype)
         edges = self._edges(x.shape)
         if len(edges) == 2:
@@ -36,23 +38,33 @@ class PreparedConv2d(nn.Conv2d):
             return found if after is None else after(found)
         x = x.contiguous(memory_format=torch.channels_last)  # so that a block of rows is one piece of memory
 
-        def block(rows: tuple[int, int]) -> Tensor:
-            found = self._rows(x, *rows)
-            return found if after is None else after(found)
+        columns = self._positions(x.shape[3], 1)
+        result = torch.empty(
+            (1, channels or self.out_channels, edges[-1], columns),
+            dtype=x.dtype,
+            device=x.device,
+            memory_format=torch.channels_last,
+        )
 
-        return torch.cat(in_parts(block, list(pairwise(edges))), dim=2)
+        def block(rows: tuple[int, int]) -> None:
+            found = self._rows(x, *rows)
+            result[:, :, slice(*rows)] = found if after is None else after(found)
+
+        in_parts(block, list(pairwise(edges)))
+        return result
 
     def _edges(self, shape: torch.Size) -> list[int]:
         """Where the blocks of output rows begin, and where the last one ends."""
         if current() is None or shape[0] > 1:
             return [0, 1]
-        rows, columns = (
-            (shape[2 + axis] + 2 * int(self.padding[axis]) - self._reach(axis)) // self.stride[axis] + 1
-            for axis in (0, 1)
-        )
+        rows, columns = self._positions(shape[2], 0), self._positions(shape[3], 1)
         work = rows * columns * self.weight.numel()
         parts = max(1, min(MOST_PARTS, work // HEAVY, rows // LEAST_ROWS))
         return [rows * part // parts for part in range(parts + 1)]
+
+    def _positions(self, length: int, axis: int) -> int:
+        """Output pixels along an axis of `length` input pixels."""
+        return (length + 2 * int(self.padding[axis]) - self._reach(axis)) // self.stride[axis] + 1
 
     def _reach(self, axis: int) -> int:
         return self.dilation[axis] * (self.kernel_size[axis] - 1) + 1

@@ -5,6 +5,7 @@ A cell is an 8x8 block of the image; the n_h x n_w cells of an image are its tok
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -66,8 +67,10 @@ def attended(
 
 
 def _cut(start: int, stop: int, width: int) -> list[tuple[int, int]]:
-    """Pieces of `width`, the last one perhaps narrower."""
-    return [(first, min(first + width, stop)) for first in range(start, stop, width)]
+    """As few pieces as `width` allows, alike but for a column."""
+    count = -(-(stop - start) // width)
+    edges = [start + (stop - start) * piece // count for piece in range(count + 1)]
+    return list(pairwise(edges))
 
 
 def attention_scores(

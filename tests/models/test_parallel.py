@@ -106,7 +106,7 @@ def test_blocks_of_rows_are_the_convolution(monkeypatch, kernel, stride, dilatio
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_blocks_of_channels_are_the_transposed_convolution(monkeypatch, bias):
-    monkeypatch.setattr(prepared, "HEAVY", 1)
+    monkeypatch.setattr(prepared, "SPLIT", 1)
     torch.manual_seed(0)
     layer = PreparedConvTranspose2d(5, 50, 4, 2, 1, bias=bias).double().requires_grad_(False)
     x = torch.randn(1, 5, 6, 7, dtype=torch.float64)
@@ -120,6 +120,7 @@ def test_blocks_of_channels_are_the_transposed_convolution(monkeypatch, bias):
 @pytest.mark.parametrize("name", ["aha", "aha-lite", "tshrnet"])
 def test_the_bits_do_not_depend_on_the_number_of_cores(monkeypatch, name, dtype):
     monkeypatch.setattr(prepared, "HEAVY", 2**10)
+    monkeypatch.setattr(prepared, "SPLIT", 2**10)
     monkeypatch.setattr(refine, "ATTENTION_STRIP", 16)
     torch.manual_seed(0)
     small = {"aha": {"widths": (6, 6, 12)}, "aha-lite": {"widths": (4, 6, 8)}, "tshrnet": {"width": 2}}

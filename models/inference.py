@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock
 
 from models.gated_conv import SLOPE, GatedConv2d, gated
-from models.prepared import PreparedConv2d, PreparedConvTranspose2d
+from models.prepared import MOST_PARTS, PreparedConv2d, PreparedConvTranspose2d, SideBySide
 from models.spectral_norm import SpectralNormConv2d
 from models.unet import DownConv, UpConv
 
@@ -22,6 +22,7 @@ NORMALISED = {
 }
 
 
+LEAST_CHANNELS = 64  # of a part of a transposed convolution
 COLOURS = 3
 """Convolutions to no more channels give maps and colours, which stay in fp32: bf16 has 256 of them."""
 
@@ -69,7 +70,8 @@ def prepare_for_inference(
 
     fold_batch_norm  batch norms are folded into the convolutions before them: other rounding
     channels_last    weights are stored so that vectors run over channels, which is faster in most
-                     convolutions: other rounding too
+                     convolutions, and wide transposed convolutions are cut in parts for several cores: other
+                     rounding too
     dtype            of the convolutions to more than COLOURS channels, bfloat16 or float16; what they give is
                      summed, normalised and composed in the type of the image. None: as they are
     """
@@ -78,7 +80,7 @@ def prepare_for_inference(
         if fold_batch_norm:
             for module in list(copied.modules()):
                 _fold_batch_norms(module)
-        _replace_convolutions(copied, dtype)
+        _replace_convolutions(copied, dtype, split=channels_last)
     copied.requires_grad_(False)
     if channels_last:
         copied.to(memory_format=torch.channels_last)
@@ -98,7 +100,7 @@ def _fold_batch_norms(module: nn.Module) -> None:
             setattr(module, second, nn.Identity())
 
 
-def _replace_convolutions(module: nn.Module, dtype: torch.dtype | None) -> None:
+def _replace_convolutions(module: nn.Module, dtype: torch.dtype | None, split: bool) -> None:
     for name, child in module.named_children():
         made: nn.Module
         if isinstance(child, GatedConv2d):
@@ -107,11 +109,13 @@ def _replace_convolutions(module: nn.Module, dtype: torch.dtype | None) -> None:
             made = _convolution(child, child.normalised_weight(), child.bias)
             outputs = child.out_channels
         elif isinstance(child, nn.ConvTranspose2d):
-            made, outputs = _transposed_convolution(child), child.out_channels
+            parts = max(1, child.out_channels // LEAST_CHANNELS) if split and child.groups == 1 else 1
+            made = _transposed_convolution(child, min(MOST_PARTS, parts))
+            outputs = child.out_channels
         elif isinstance(child, nn.Conv2d):
             made, outputs = _convolution(child, child.weight, child.bias), child.out_channels
         else:
-            _replace_convolutions(child, dtype)
+            _replace_convolutions(child, dtype, split)
             continue
         setattr(module, name, made.to(dtype) if dtype is not None and outputs > COLOURS else made)
 
@@ -151,10 +155,18 @@ def _convolution(like: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> Prepar
     return made
 
 
-def _transposed_convolution(like: nn.ConvTranspose2d) -> PreparedConvTranspose2d:
+def _transposed_convolution(like: nn.ConvTranspose2d, parts: int) -> nn.Module:
+    """Of a U-Net's many channels and few rows the channels are shared out over cores, in so many parts."""
+    edges = [like.out_channels * part // parts for part in range(parts + 1)]
+    made = [_some_channels(like, slice(*some)) for some in pairwise(edges)]
+    return SideBySide(made) if parts > 1 else made[0]
+
+
+def _some_channels(like: nn.ConvTranspose2d, channels: slice) -> PreparedConvTranspose2d:
+    weight = like.weight[:, channels]
     made = PreparedConvTranspose2d(
         like.in_channels,
-        like.out_channels,
+        weight.shape[1],
         like.kernel_size,
         like.stride,
         like.padding,
@@ -162,8 +174,10 @@ def _transposed_convolution(like: nn.ConvTranspose2d) -> PreparedConvTranspose2d
         like.groups,
         like.bias is not None,
         like.dilation,
-        device=like.weight.device,
-        dtype=like.weight.dtype,
+        device=weight.device,
+        dtype=weight.dtype,
     )
-    made.load_state_dict(like.state_dict())
+    made.weight.copy_(weight)
+    if like.bias is not None:
+        made.bias.copy_(like.bias[channels])
     return made

@@ -13,9 +13,6 @@ HEAVY = 2**26
 """Multiplications beyond which a convolution is worth several parts: 0.7 ms of one AVX-512 core in fp32."""
 MOST_PARTS = 4
 LEAST_ROWS = 8
-LEAST_CHANNELS = 16
-SPLIT = 2**28
-"""The same for transposed convolutions, whose weights are copied for it."""
 
 
 class PreparedConv2d(nn.Conv2d):
@@ -90,31 +87,20 @@ class PreparedConv2d(nn.Conv2d):
 
 
 class PreparedConvTranspose2d(nn.ConvTranspose2d):
-    """A transposed convolution whose input is taken to the type of the weights.
-
-    Where cores are shared a heavy one is computed in blocks of output channels: those of U-Nets have many
-    channels and few rows.
-    """
+    """A transposed convolution whose input is taken to the type of the weights."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, out, H', W')."""
-        x = x.to(self.weight.dtype)
-        edges = self._edges(x.shape)
-        if len(edges) == 2:
-            return super().forward(x)
+        return super().forward(x.to(self.weight.dtype))
 
-        def block(channels: tuple[int, int]) -> Tensor:
-            some = slice(*channels)
-            bias = None if self.bias is None else self.bias[some]
-            geometry = (self.stride, self.padding, self.output_padding, self.groups, self.dilation)
-            return F.conv_transpose2d(x, self.weight[:, some], bias, *geometry)
 
-        return torch.cat(in_parts(block, list(pairwise(edges))), dim=1)
+class SideBySide(nn.Module):
+    """Convolutions of one input, each to some of the output channels, that cores share."""
 
-    def _edges(self, shape: torch.Size) -> list[int]:
-        """Where the blocks of output channels begin, and where the last one ends."""
-        if current() is None or shape[0] > 1 or self.groups > 1:
-            return [0, 1]
-        work = shape[2] * shape[3] * self.weight.numel()
-        parts = max(1, min(MOST_PARTS, work // SPLIT, self.out_channels // LEAST_CHANNELS))
-        return [self.out_channels * part // parts for part in range(parts + 1)]
+    def __init__(self, parts: list[nn.Module]):
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in, H, W) -> (B, out, H', W')."""
+        return torch.cat(in_parts(lambda part: part(x), list(self.parts)), dim=1)

@@ -10,7 +10,7 @@ from torch import nn
 from models import build_model, prepared, refine
 from models.inference import prepare_for_inference
 from models.parallel import Cores, current, in_parts
-from models.prepared import PreparedConv2d, PreparedConvTranspose2d
+from models.prepared import PreparedConv2d
 
 
 def test_without_cores_the_parts_are_computed_one_after_the_other():
@@ -105,22 +105,20 @@ def test_blocks_of_rows_are_the_convolution(monkeypatch, kernel, stride, dilatio
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_blocks_of_channels_are_the_transposed_convolution(monkeypatch, bias):
-    monkeypatch.setattr(prepared, "SPLIT", 1)
+def test_transposed_convolutions_in_parts_are_whole_ones(bias):
     torch.manual_seed(0)
-    layer = PreparedConvTranspose2d(5, 50, 4, 2, 1, bias=bias).double().requires_grad_(False)
-    x = torch.randn(1, 5, 6, 7, dtype=torch.float64)
-    with Cores(2).one():
-        assert len(layer._edges(x.shape)) == 4
-        blocks = layer(x)
-    torch.testing.assert_close(blocks, layer(x), rtol=0, atol=1e-12)
+    layer = nn.Sequential(nn.ConvTranspose2d(5, 150, 4, 2, 1, bias=bias)).double()
+    split = prepare_for_inference(layer)
+    assert [part.out_channels for part in split[0].parts] == [75, 75]
+    x = torch.randn(2, 5, 6, 7, dtype=torch.float64)
+    with Cores(2).one(), torch.inference_mode():
+        torch.testing.assert_close(split(x), layer(x), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
 @pytest.mark.parametrize("name", ["aha", "aha-lite", "tshrnet"])
 def test_the_bits_do_not_depend_on_the_number_of_cores(monkeypatch, name, dtype):
     monkeypatch.setattr(prepared, "HEAVY", 2**10)
-    monkeypatch.setattr(prepared, "SPLIT", 2**10)
     monkeypatch.setattr(refine, "ATTENTION_STRIP", 16)
     torch.manual_seed(0)
     small = {"aha": {"widths": (6, 6, 12)}, "aha-lite": {"widths": (4, 6, 8)}, "tshrnet": {"width": 2}}

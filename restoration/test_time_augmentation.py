@@ -26,7 +26,10 @@ def check_augmentation(network: nn.Module, copies: int) -> None:
 
 
 class AugmentedNetwork(nn.Module):
-    """The least that a network with D = I - S finds in 2 or 4 copies of a picture.
+    """What a network with D = I - S finds in 2 or 4 copies of a picture: the geometric mean.
+
+    Like the minimum it is zero where one copy shows nothing, but where all show a highlight it does not keep
+    to the most timid of them (docs/RESULTS.md has both, and the mean).
 
     copies  2: the picture and its mirror image; 4: both at half the size, too. Time grows 2 and 2.5 times
     """
@@ -38,7 +41,7 @@ class AugmentedNetwork(nn.Module):
         self.spec = network.spec
 
     def forward(self, image: Tensor) -> Separation:
-        """image (B, 3, H, W) in [0, 1] -> S and A, the minimum over all copies, and D = I - S."""
+        """image (B, 3, H, W) in [0, 1] -> S and A, the geometric mean over all copies, and D = I - S."""
         return self.separate(image, self.locate(image))
 
     def locate(self, image: Tensor) -> list[Tensor]:
@@ -48,18 +51,20 @@ class AugmentedNetwork(nn.Module):
     def highlight(self, image: Tensor, located: list[Tensor]) -> Tensor:
         """A (B, 1, H, W) of what `locate` gave for the image, at least 0."""
         pairs = zip(self._copies(image), located, strict=True)
-        return self._minimum(image, [_found(self.network.highlight(copy, one)) for copy, one in pairs])
+        return self._mean(image, [_found(self.network.highlight(copy, one)) for copy, one in pairs])
 
     def separate(self, image: Tensor, located: list[Tensor]) -> Separation:
         """What `forward` gives, from what `locate` gave for the image."""
 
         def layers(pair: tuple[Tensor, Tensor]) -> Tensor:
             found = self.network.separate(*pair)
-            return _found(torch.cat([found.specular, found.highlight], dim=1))
+            # No more than there is: one copy's excess must not make up for what another does not show.
+            specular = torch.minimum(found.specular, pair[0])
+            return _found(torch.cat([specular, found.highlight], dim=1))
 
         pairs = list(zip(self._copies(image), located, strict=True))
-        least = self._minimum(image, in_parts(layers, pairs))
-        return Separation(image - least[:, :3], least[:, :3], least[:, 3:])
+        found = self._mean(image, in_parts(layers, pairs))
+        return Separation(image - found[:, :3], found[:, :3], found[:, 3:])
 
     def _copies(self, image: Tensor) -> list[Tensor]:
         """The picture, its mirror image, and both at half the size."""
@@ -71,16 +76,15 @@ class AugmentedNetwork(nn.Module):
             )
         return [turned for copy in copies for turned in (copy, copy.flip(-1))]
 
-    def _minimum(self, image: Tensor, layers: list[Tensor]) -> Tensor:
-        """Of layers of all copies, (B, C, H, W) each at the size of its copy."""
+    def _mean(self, image: Tensor, layers: list[Tensor]) -> Tensor:
+        """Geometric, of layers >= 0 of all copies, (B, C, H, W) each at the size of its copy."""
         sizes = [
-            torch.minimum(one, mirrored.flip(-1))
-            for one, mirrored in zip(layers[::2], layers[1::2], strict=True)
+            (one * mirrored.flip(-1)).sqrt() for one, mirrored in zip(layers[::2], layers[1::2], strict=True)
         ]
         if len(sizes) == 1:
             return sizes[0]
         enlarged = F.interpolate(sizes[1], size=image.shape[-2:], mode="bilinear", align_corners=False)
-        return torch.minimum(sizes[0], enlarged)
+        return (sizes[0] * enlarged).sqrt()
 
 
 def _found(layers: Tensor) -> Tensor:

@@ -73,10 +73,11 @@ async function separate(rgb, width, height) {
       const there = y * columns + width - 1 - x;
       for (let c = 0; c < 3; c++) {
         const value = rgb[3 * (y * width + x) + c];
-        const found = value - diffuse.data[c * plane + here];
-        layers[to + c] = Math.max(0, Math.min(found, value - diffuse.data[(3 + c) * plane + there]));
+        const [one, mirrored] = [c * plane + here, (3 + c) * plane + there].map((at) =>
+          Math.min(value, Math.max(0, value - diffuse.data[at])));
+        layers[to + c] = Math.sqrt(one * mirrored);
       }
-      layers[to + 3] = Math.max(0, Math.min(highlight.data[here], highlight.data[plane + there]));
+      layers[to + 3] = Math.sqrt(Math.max(0, highlight.data[here]) * Math.max(0, highlight.data[plane + there]));
     }
   }
   return layers;

@@ -20,7 +20,7 @@ import cv2
 from tqdm import tqdm
 
 from evaluation.adapters import Method, Results, load
-from evaluation.rows import Row, method_folder, slug, stamp
+from evaluation.rows import Row, method_folder, shared_names, slug, stamp
 from evaluation.score_cache import ScoreCache
 from evaluation.scored_methods import ScoredMethod
 from evaluation.scored_pairs import Pair, Sample
@@ -176,7 +176,7 @@ def _separate_and_score(row: Row, pair: Pair, sample: Sample, settings: Settings
     if settings.mask_results and method.timed and sample.object_mask is not None:
         restored = Restored(restored.diffuse * sample.object_mask[..., None], restored.highlight)
     scores = score_result(pair, sample, restored, settings)
-    row.values, row.region, row.clean = scores.values, scores.region, scores.clean
+    row.values, row.region, row.clean = shared_names(scores.values), scores.region, scores.clean
     row.size, row.bits = sample.image.shape[:2], sample.image.dtype.itemsize * 8
     if method.timed:
         path = method_folder(out, settings.protocol, row.method) / f"{pair.name}.png"

@@ -160,7 +160,8 @@ def commands(*preloaded: str) -> Iterator[Callable[..., Command]]:
     context = multiprocessing.get_context("forkserver")
     # There is one server for a process. One that runs, as in a test suite, has other libraries loaded.
     forkserver._forkserver._stop()
-    context.set_forkserver_preload(list(preloaded))
+    # Processes begin with the modules of the program that starts them.
+    context.set_forkserver_preload(["faults.__main__", *preloaded])
     started: list[Command] = []
 
     def start(*arguments: Any, **keywords: Any) -> Command:

@@ -77,6 +77,12 @@ def test_lines_that_are_no_rows_are_passed_over(tmp_path: Path) -> None:
     assert found["a"].values == {"psnr.whole": 30.0}
 
 
+def test_names_of_scores_are_in_memory_once() -> None:
+    record = '{"method": "m", "name": "a", "values": {"psnr.whole": 1.0}, "size": null, "kept": null}'
+    first, second = (Row.from_json(json.loads(record)) for _ in range(2))
+    assert next(iter(first.values)) is next(iter(second.values))
+
+
 def test_rows_that_cannot_be_written_are_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "native" / "m" / "rows.jsonl").mkdir(parents=True)
     kept = ScoreCache(tmp_path, Settings())

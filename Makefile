@@ -95,7 +95,8 @@ package: $(DEV)
 	$(PY) -m build
 
 # From scratch, unattended; the same command goes on where it was stopped. The scenes are rendered once; the first
-# part learns at one rate, the second, on larger crops, at a falling one; the mean of checkpoints of both is shipped.
+# part learns at one rate, the second, on larger crops, at a falling one, the third from darker and paler surfaces, too;
+# the mean of checkpoints of all three is the result.
 # LITE_INIT: weights to start from, which saves most of the first part.
 LITE_TRAINING = --model aha-lite --dataroot $(SCENES) --lambda_content 0 --lambda_ssim 0 --lambda_gan 0 \
   --lambda_perceptual 0 --lambda_squared 100 --lambda_log 0.1 --log_floor 1e-5 --lambda_highlight 0.3 \
@@ -116,8 +117,12 @@ train-lite: $(TRAIN)
 	  --max_steps 8000 --lr_schedule cosine --warmup_steps 100 --ema_decay 0.999 --lambda_chroma 3 \
 	  --lambda_untouched 0.2 --exposure_jitter 0.8 --temperature_jitter 0.08 --seed 12 \
 	  --init_from $(LITE_RUN)/first/last.safetensors
+	$(PY) train.py --runs_name $(LITE_RUN)/third $(LITE_TRAINING) --crop 192 --scale_jitter 0.4 1.2 --batch_size 3 \
+	  --max_steps 8000 --lr_schedule cosine --warmup_steps 100 --ema_decay 0.999 --lambda_chroma 8 --lambda_overlap 1 \
+	  --lambda_untouched 0.15 --exposure_jitter 0.8 --temperature_jitter 0.08 --diffuse_gamma_jitter 0.5 --seed 13 \
+	  --init_from $(LITE_RUN)/second/last.safetensors
 	$(PY) -m weights.average $(LITE_RUN)/first/best-0000[89]000.pt $(LITE_RUN)/first/best-00010000.pt \
-	  $(LITE_RUN)/second/best-0000[5678]000.pt $(TRAINED)
+	  $(LITE_RUN)/second/best-0000[5678]000.pt $(LITE_RUN)/third/best-0000[2-8]000.pt $(TRAINED)
 
 # Scores of the shipped weights, the untouched input and the classical methods on real pairs.
 real-score: $(TRAIN)

@@ -52,8 +52,9 @@ demo/untrained.safetensors: $(RUN)
 	mkdir -p demo
 	$(PY) -m samples.untrained_checkpoint $@
 
+# Two processes: more would need more memory than a small machine has.
 test: lint
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -n 2 --dist loadfile
 
 # Without the tests marked `slow`, for the time between two edits.
 test-fast: $(DEV)

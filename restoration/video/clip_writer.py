@@ -70,7 +70,10 @@ class SegmentWriter:
         frame.pts, frame.time_base, frame.duration = time, info.time_base, duration
         if frame.format.name != self._stream.codec_context.pix_fmt:
             frame = frame.reformat(format=self._stream.codec_context.pix_fmt, threads=ONE_THREAD)
-        self._file.mux(self._stream.encode(frame))
+        packets = self._stream.encode(frame)
+        if self._stream.codec_context.name == "libsvtav1":
+            leave_real_time()
+        self._file.mux(packets)
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:
@@ -78,6 +81,19 @@ class SegmentWriter:
                 self._file.mux(self._stream.encode(None))
         finally:
             self._file.close()
+
+
+def leave_real_time() -> None:
+    """Takes back the real-time priority that SVT-AV1 as root gives to its threads and the calling one.
+
+    With it an encoder shuts out all else on the machine, and every process that is started later inherits it.
+    """
+    for thread in os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else []:
+        try:
+            if os.sched_getscheduler(int(thread)) == os.SCHED_FIFO:
+                os.sched_setscheduler(int(thread), os.SCHED_OTHER, os.sched_param(0))
+        except OSError:  # the thread has just ended
+            continue
 
 
 def encoder_for(info: ClipInfo, container: str) -> tuple[str, dict[str, str]]:

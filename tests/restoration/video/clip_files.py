@@ -5,6 +5,8 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from restoration.video.clip_writer import leave_real_time
+
 TICK = Fraction(1, 12800)
 FRAME = 512  # ticks: 25 frames a second
 
@@ -48,6 +50,7 @@ def write_clip(
             )
             frame.pts, frame.time_base = time, TICK
             file.mux(stream.encode(frame))
+            leave_real_time()
         if audio:
             for start in range(0, round(times[-1] * TICK * 48000), 1024):
                 wave = np.sin(np.arange(start, start + 1024) / 20).astype(np.float32)

@@ -18,7 +18,8 @@ PROJECTS = {  # module -> its project, where the names differ
     "starlette": "gradio",  # which is built on it
     "onnx_ir": "onnxscript",  # likewise
 }
-TOOLS = {"ruff", "mypy", "types-PyYAML", "hatchling", "build", "mkdocs-material", "playwright", "pytest-xdist"}
+TOOLS = {"ruff", "mypy", "types-PyYAML", "hatchling", "build", "mkdocs-material", "playwright"}
+TOOLS |= {"pytest-xdist"}
 """Run as commands, or imported by tests where they are there."""
 BY_TORCH = {"tensorboard", "onnx", "onnxscript"}
 """Imported by torch when it writes logs or ONNX files."""

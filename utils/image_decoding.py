@@ -78,7 +78,8 @@ def size_of(data: bytes) -> tuple[int, int]:
     try:
         if data[:4] in TIFF_SIGNATURES:
             with tifffile.TiffFile(io.BytesIO(data)) as file:
-                return file.pages[0].imagewidth, file.pages[0].imagelength
+                page = file.pages[0]
+                return int(page.imagewidth), int(page.imagelength)  # a forged tag can hold several numbers
         return _open(data, max_pixels=2**62).size
     except Exception:  # what is wrong is for `decode` to say
         return 0, 0

@@ -1,6 +1,7 @@
 """Decoding in helper processes: the same pictures, and limits that hold."""
 
 import multiprocessing
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from utils import guarded_decoding, helper_processes
 from utils.errors import UserError
 from utils.guarded_decoding import decode_guarded, end_helpers
-from utils.image_decoding import decode
+from utils.image_decoding import decode, size_of
 from utils.image_files import Picture, write_picture
 
 
@@ -106,3 +107,15 @@ def test_memory_beyond_the_allowance_is_refused():
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout == "refused\n"
+
+
+@pytest.mark.parametrize("numbers", [1, 9])
+def test_a_tiff_that_claims_several_widths_has_no_size(numbers):
+    width = (256, 4, numbers, 20 if numbers == 1 else 8)  # the number itself, or where the numbers are
+    entries = [width, (257, 4, 1, 10), (258, 3, 1, 8), (273, 4, 1, 8), (279, 4, 1, 200)]
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    data = b"II*\0" + struct.pack("<I", 8) + directory + bytes(4)
+    assert size_of(data) == ((20, 10) if numbers == 1 else (0, 0))
+    if numbers > 1:
+        with pytest.raises(UserError):
+            decode_guarded(data, admit=lambda pixels: None)

@@ -57,7 +57,8 @@ def test_what_takes_too_long_is_ended_and_the_next_is_decoded(deep, monkeypatch)
     monkeypatch.setattr(guarded_decoding, "SECONDS", -1.0)
     monkeypatch.setattr(helper_processes, "STEP", 0.0)
     with pytest.raises(UserError, match="takes more than"):
-        decode_guarded(deep)
+        for _ in range(100):  # an answer may come before the first look at the clock
+            decode_guarded(deep)
     monkeypatch.undo()
     assert decode_guarded(deep).pixels.shape == (40, 60, 3)
 

@@ -37,7 +37,7 @@ def caption(summaries: Sequence[MethodSummary], settings: Settings, given: Circu
         f"colour: RGB, {_values_are(pairs.name, given.transfer)}, data range 1 ({_bits(rows)}-bit files)",
         *(METRICS[name].window for name in settings.metrics if METRICS[name].window),
         f"highlight region: {_regions(rows)}",
-        f"detection: map {_threshold(settings.map_threshold)} against that region, mean over pictures",
+        f"detection: {_threshold(settings.map_threshold)} against that region, mean over pictures",
         f"means over pictures with 95 % bootstrap intervals (BCa, {RESAMPLES} resamples, seed {given.seed}); "
         f"PSNR above 100 dB counts as 100 dB in means{_infinite(summaries)}",
         "p: Wilcoxon signed-rank (w), exact sign test under 10 differences (s), two-sided, not corrected for "
@@ -104,7 +104,8 @@ def _regions(rows: Sequence[Row]) -> str:
 
 
 def _threshold(rule: str) -> str:
-    return "by one Otsu pass" if rule == "otsu" else f">= {rule}"
+    rules = {"otsu": "map by one Otsu pass", "specular": "what was taken away, by one Otsu pass,"}
+    return rules.get(rule, f"map >= {rule}")
 
 
 def _infinite(summaries: Sequence[MethodSummary]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from data.regions import otsu_mask
 from evaluation.metrics import Metric
+from utils.colour import to_unit
 
 DETECTION: dict[str, Metric] = {
     "accuracy": Metric("Acc", True, 2),
@@ -21,6 +22,17 @@ DETECTION: dict[str, Metric] = {
     "iou": Metric("IoU", True, 2),
     "f1": Metric("F1", True, 2),
 }
+
+
+def predicted_mask(image: np.ndarray, diffuse: np.ndarray, highlight: np.ndarray, rule: str) -> np.ndarray:
+    """Where a method found highlights, bool (H, W).
+
+    `rule` is that of `threshold` for the map `highlight` (H, W), or "specular": one Otsu pass on what was
+    taken away, `image` - `diffuse` (H, W, 3), which is how SHIQ's masks were made of its specular layers.
+    """
+    if rule != "specular":
+        return threshold(highlight, rule)
+    return otsu_mask(np.clip(to_unit(image) - to_unit(diffuse), 0, 1))
 
 
 def threshold(highlight: np.ndarray, rule: str) -> np.ndarray:

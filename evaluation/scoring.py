@@ -44,7 +44,9 @@ def score_result(pair: Pair, sample: Sample, restored: Restored, settings: Setti
         from evaluation.lpips_metric import lpips
 
         values["lpips.whole"] = lpips(to_unit(result), to_unit(ground_truth))
-    predicted = detection.threshold(restored.highlight, settings.map_threshold)
+    predicted = detection.predicted_mask(
+        sample.image, restored.diffuse, restored.highlight, settings.map_threshold
+    )
     values |= detection.detect(predicted, highlight)
     return Scores(values, source, not highlight.any())
 

@@ -100,7 +100,8 @@ class ScoreOptions:
     lpips: bool = False
     """also LPIPS (AlexNet; needs its ImageNet weights)"""
     map_threshold: str = "0.5"
-    """threshold of predicted highlight maps: a number in (0, 1], or otsu"""
+    """threshold of predicted highlight maps: a number in (0, 1], or otsu; specular: no map, but one Otsu pass
+    on what was taken away"""
     seed: int = 0
     """seed of the bootstrap"""
 
@@ -152,7 +153,7 @@ class EvaluateOptions(OutputOptions, ScoreOptions, RemovalOptions, MethodOptions
                 f"({' '.join((*METRIC_NAMES, *DETECTION_NAMES))})"
             )
         if not _is_threshold(self.map_threshold):
-            raise UserError(f"`map_threshold={self.map_threshold}`: give a number in (0, 1], or otsu")
+            raise UserError(f"`map_threshold={self.map_threshold}`: a number in (0, 1], otsu or specular")
         return Settings(
             protocol=self.protocol,
             metrics=tuple(dict.fromkeys(names)),
@@ -200,6 +201,6 @@ class Settings:
 
 def _is_threshold(text: str) -> bool:
     try:
-        return text == "otsu" or 0 < float(text) <= 1
+        return text in ("otsu", "specular") or 0 < float(text) <= 1
     except ValueError:
         return False

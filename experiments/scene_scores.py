@@ -58,7 +58,7 @@ class Options(RemovalOptions):
     methods: list[str] = field(default_factory=list)
     """weights or classical methods beside `input`"""
     map_threshold: str = "0.5"
-    """where a map says highlight: a number, or otsu"""
+    """where a method says highlight: a number or otsu for its map; specular: Otsu on what it takes"""
     limit: int | None = None
     """only the first scenes by name"""
 
@@ -123,7 +123,9 @@ def _score(sample: Sample, restored: "Restored", map_threshold: str) -> dict[str
         from evaluation import detection
         from evaluation.highlight_region import split
 
-        found = detection.detect(detection.threshold(restored.highlight, map_threshold), mask)
+        layers = sample.image, restored.diffuse, restored.highlight
+        predicted = detection.predicted_mask(*layers, map_threshold)
+        found = detection.detect(predicted, mask)
         values |= {"iou": found["iou"], "ber": found["ber"]}
         regions = split(sample, mask)
         clipped = {"clipped": regions["clipped"]}

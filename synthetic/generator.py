@@ -41,7 +41,7 @@ def plan_scenes(indices: Sequence[int], seed: int, options: SceneOptions, banks:
         kinds=kind,
         backdrop=draws.log_uniform("studio.level", low=0.0001, high=0.12),
         background=geometry.draw_background(draws, kind),
-        objects=geometry.draw_objects(draws, kind),
+        objects=geometry.draw_objects(draws, kind, options),
         finishes=finishes.draw_finishes(draws, kind, options),
         colours=recolouring.draw_colours(draws, kind, banks, options),
         photos=photographs.draw_photos(draws, kind, banks),

@@ -9,7 +9,9 @@ from torch import Tensor
 from synthetic import shapes
 from synthetic.draws import Draws, Plan
 from synthetic.fields import FieldPlan, Fields, draw_fields
+from synthetic.forms import form_parameters
 from synthetic.kinds import CLOSE_UP, PHOTO, STUDIO, TABLE, SceneKinds
+from synthetic.scene_options import SceneOptions
 from synthetic.subsets import column, rows_of, take
 
 SLOTS = 7
@@ -141,10 +143,11 @@ def _background(plan: BackgroundPlan, size: int, device: torch.device, x: Tensor
     return [*normal, *texture, below, torch.ones_like(below), height]
 
 
-def draw_objects(draws: Draws, kinds: SceneKinds) -> ObjectPlan:
+def draw_objects(draws: Draws, kinds: SceneKinds, options: SceneOptions) -> ObjectPlan:
     """Forms, places and sizes; close-ups and photographs mostly have no object before them."""
     n = SLOTS - 2
     form = draws.choice("form", n, weights=(0.42, 0.25, 0.15, 0.18))
+    form = np.where(draws.chance("figurine", n, share=options.figurine_share), shapes.LIMBS, form)
     first = np.arange(n)[None] == 0
     scale = draws.log_uniform("scale", n, low=0.2, high=0.75) * np.where(first, 1.25, 1.0)
     place = draws.uniform("place", n, 2, low=-0.9, high=0.9) * np.where(first[..., None], 0.45, 0.95)
@@ -154,7 +157,7 @@ def draw_objects(draws: Draws, kinds: SceneKinds) -> ObjectPlan:
     )
     angle = np.where(form == shapes.DISH, draws.normal("lean", n) * 0.1, angle)
     parameters = np.zeros((draws.count, n, shapes.PARAMETERS), np.float32)
-    for number, rows in _form_parameters(draws, n).items():
+    for number, rows in form_parameters(draws, n).items():
         parameters = np.where((form == number)[..., None], rows, parameters)
     shadow_at = draws.uniform("contact.at", n, 2, low=-0.3, high=0.3)
     shadow_size = np.broadcast_to(np.array([1.0, 1.0, 0.6], np.float32), (draws.count, n, 3))
@@ -176,60 +179,6 @@ def draw_objects(draws: Draws, kinds: SceneKinds) -> ObjectPlan:
 def _joined(first: np.ndarray, *others: np.ndarray) -> np.ndarray:
     """(B, N) before (B, N, ...) arrays, along the last axis."""
     return np.concatenate([first[..., None], *others], -1)
-
-
-def _form_parameters(draws: Draws, n: int) -> dict[int, np.ndarray]:
-    def pad(*columns: np.ndarray) -> np.ndarray:
-        rows = np.stack(np.broadcast_arrays(*columns), -1).astype(np.float32)
-        return np.pad(rows, ((0, 0), (0, 0), (0, shapes.PARAMETERS - rows.shape[-1])))
-
-    def u(name: str, low: float, high: float) -> np.ndarray:
-        return draws.uniform("form." + name, n, low=low, high=high)
-
-    def often(name: str, share: float) -> np.ndarray:
-        return draws.chance("form." + name, n, share=share)
-
-    def wide(name: str, low: float, high: float) -> np.ndarray:
-        return draws.log_uniform("form." + name, n, low=low, high=high)
-
-    organic = often("organic", 0.6)
-    solid = pad(
-        np.where(often("a2", 0.6), 2.0, wide("a", 1.7, 8.0)),
-        np.where(organic, wide("b2", 1.8, 2.5), wide("b", 2.0, 24.0)),
-        np.where(often("c2", 0.7), 2.0, wide("c", 1.7, 6.0)),
-        u("depth", 0.35, 1.1),
-        np.where(often("tapered", 0.35), u("taper", -0.4, 0.4), 0.0),
-        np.where(often("bent", 0.2), u("bend", -0.9, 0.9), 0.0),
-        wide("aspect", 0.6, 2.0),
-        u("lobes", 3.0, 9.0),
-        np.where(often("ribbed", 0.15), u("ribs", 0.1, 0.5), 0.0),
-    )
-    elevation = u("elevation", 0.12, 1.0)
-    round_body = pad(
-        np.where(often("straight", 0.4), 0.0, u("k", -0.18, 0.22)),
-        wide("half", 0.25, 2.0),
-        np.sin(elevation),
-        np.cos(elevation),
-        often("open", 0.55),
-        u("edge", 0.0, 1.5),
-    )
-    yaw, pitch = u("yaw", -0.75, 0.75), u("pitch", 0.1, 0.9)
-    box = pad(
-        *(u("hx", 0.4, 1.0), u("hy", 0.3, 1.0), u("hz", 0.2, 0.8)),
-        *(np.sin(yaw), np.cos(yaw), np.sin(pitch), np.cos(pitch)),
-        wide("sharp", 5.0, 50.0),
-    )
-    tilt = u("tilt", 0.0, 1.2)
-    dish = pad(
-        np.sin(tilt),
-        np.cos(tilt),
-        u("dip", -0.2, 0.9),
-        wide("profile", 1.5, 5.0),
-        u("ring", 0.4, 0.85),
-        np.where(often("ringed", 0.5), u("ring_height", -0.9, 0.9), 0.0),
-        np.where(often("holed", 0.12), u("hole", 0.2, 0.75), 0.0),
-    )
-    return {shapes.SOLID: solid, shapes.ROUND: round_body, shapes.BOX: box, shapes.DISH: dish}
 
 
 def _paint(

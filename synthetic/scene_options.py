@@ -44,6 +44,8 @@ class SceneOptions:
     without any highlight: hard negatives."""
     sparkling_share: float = 0.08
     """Share of scenes with many highlights of a few pixels: wet fruit, glitter, grained plastic."""
+    figurine_share: float = 0.0
+    """Share of objects that are figurines: thin curved limbs before one another, as toy animals have."""
     lamp_share: float = 0.04
     """Share of scenes with a glowing lamp in the diffuse layer."""
     environment_share: float = 0.5

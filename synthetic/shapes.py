@@ -15,8 +15,14 @@ from torch import Tensor
 
 from synthetic.subsets import power
 
-SOLID, ROUND, BOX, DISH = range(4)
-PARAMETERS = 12
+SOLID, ROUND, BOX, DISH, LIMBS = range(5)
+NODES = 10
+"""Balls of a figurine, see `limbs`."""
+
+LIMB_PARENTS = (0, 0, 1, 2, 0, 4, 0, 6, 2, 8)
+"""The ball that each is joined to: back and head 0-1-2-3, tail 0-4-5, a hind leg 0-6-7, a fore leg 2-8-9."""
+
+PARAMETERS = 4 * NODES
 
 
 class Hit(NamedTuple):
@@ -139,11 +145,43 @@ def dish(u: Tensor, v: Tensor, p: Tensor) -> Hit:
     return Hit((radius < 1) & (radius > hole), normal, depth * power(radius, exponent), (u, v))
 
 
+def limbs(u: Tensor, v: Tensor, p: Tensor) -> Hit:
+    """Figurine: tapering limbs between balls, the nearest to the viewer shown; also horns, handles, hoses.
+
+    Parameters: centre x, y, z and radius of each of NODES balls, joined as LIMB_PARENTS says.
+    """
+    x, y, z, radius = p.unflatten(1, (NODES, 4)).unbind(2)
+    top = torch.full_like(u, -torch.inf)
+    slope_u, slope_v = torch.zeros_like(u), torch.zeros_like(u)
+    for end, start in enumerate(LIMB_PARENTS):
+        axis_u, axis_v = x[:, end] - x[:, start], y[:, end] - y[:, start]
+        squared = (axis_u * axis_u + axis_v * axis_v).clamp_min(1e-6)
+        along = ((u - x[:, start]) * axis_u + (v - y[:, start]) * axis_v) / squared
+        between = (along > 0) & (along < 1)
+        along = along.clamp(0, 1)
+        off_u, off_v = u - x[:, start] - along * axis_u, v - y[:, start] - along * axis_v
+        grow_z, grow_r = z[:, end] - z[:, start], radius[:, end] - radius[:, start]
+        r = radius[:, start] + along * grow_r
+        left = r * r - off_u * off_u - off_v * off_v
+        bulge = left.clamp_min(1e-5).sqrt()
+        height = z[:, start] + along * grow_z + bulge
+        nearer = (left > 0) & (height > top)
+        # Along the limb the height grows with its axis and its radius.
+        rise = (grow_z + r * grow_r / bulge) * between / squared
+        top = torch.where(nearer, height, top)
+        slope_u = torch.where(nearer, rise * axis_u - off_u / bulge, slope_u)
+        slope_v = torch.where(nearer, rise * axis_v - off_v / bulge, slope_v)
+    inside = top > -torch.inf
+    normal = unit(-slope_u, -slope_v, torch.ones_like(u))
+    return Hit(inside, normal, torch.where(inside, top, 0.0), (u, v))
+
+
 FORMS: dict[int, Callable[[Tensor, Tensor, Tensor], Hit]] = {
     SOLID: solid,
     ROUND: round_body,
     BOX: box,
     DISH: dish,
+    LIMBS: limbs,
 }
 
 
@@ -156,4 +194,7 @@ def reach(form: int, p: np.ndarray) -> np.ndarray:
         return np.hypot(1 + np.abs(p[:, 0]) * p[:, 1], p[:, 1])
     if form == BOX:
         return np.sqrt((p[:, :3] ** 2).sum(1))
+    if form == LIMBS:
+        balls = p.reshape(len(p), NODES, 4)
+        return (np.hypot(balls[..., 0], balls[..., 1]) + balls[..., 3]).max(1)
     return np.ones(len(p))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evaluation.detection import detect, threshold
+from evaluation.detection import detect, predicted_mask, threshold
 
 
 def mask(text: str) -> np.ndarray:
@@ -52,3 +52,15 @@ def test_otsu_adapts_to_faint_maps() -> None:
     faint[5:9, 5:9] = 0.2
     assert not threshold(faint, "0.5").any()
     assert np.array_equal(threshold(faint, "otsu"), faint > 0)
+
+
+def test_the_rule_specular_masks_what_was_taken_away() -> None:
+    image = np.full((12, 12, 3), 100, np.uint8)
+    diffuse = image.copy()
+    image[3:6, 4:9] = 220
+    nothing = np.zeros((12, 12), np.float32)
+    expected = np.zeros((12, 12), bool)
+    expected[3:6, 4:9] = True
+    assert np.array_equal(predicted_mask(image, diffuse, nothing, "specular"), expected)
+    assert not predicted_mask(diffuse, diffuse, nothing, "specular").any()
+    assert not predicted_mask(image, diffuse, nothing, "0.5").any()

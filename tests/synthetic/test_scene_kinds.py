@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from synthetic import SceneOptions, render_batch
+from synthetic import SceneOptions, geometry, render_batch, shapes
 from synthetic.draws import Draws
 from synthetic.kinds import CLIPPED, ORDINARY, PAINTED, SPARKLING, draw_kinds
 
@@ -86,3 +86,18 @@ def test_variants_follow_their_shares_and_leave_the_ordinary_scenes_alone() -> N
 def test_wrong_shares_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SceneOptions(**wrong)
+
+
+def test_figurines_come_by_their_share_alone() -> None:
+    plain = objects_of(SceneOptions())
+    some = objects_of(SceneOptions(figurine_share=0.3))
+    found = some.form == shapes.LIMBS
+    assert not (plain.form == shapes.LIMBS).any()
+    assert 0.2 < found.mean() < 0.4
+    assert (some.form == plain.form)[~found].all()
+    assert (some.parameters == plain.parameters)[~found].all()
+
+
+def objects_of(options: SceneOptions) -> geometry.ObjectPlan:
+    draws = Draws(5, range(64))
+    return geometry.draw_objects(draws, draw_kinds(draws, options, have_photos=False), options)

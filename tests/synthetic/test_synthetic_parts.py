@@ -16,6 +16,7 @@ from synthetic import (
     camera,
     compose,
     folders,
+    forms,
     generator,
     highlights,
     procedural,
@@ -73,6 +74,7 @@ def sphere_like(form: int) -> torch.Tensor:
         shapes.ROUND: (0.1, 0.8, 0.5, 0.866, 0, 0.5),
         shapes.BOX: (0.6, 0.5, 0.7, 0.48, 0.877, 0.39, 0.92, 20),
         shapes.DISH: (0.5, 0.866, 0.4, 2, 0.6, 0.3, 0),
+        shapes.LIMBS: tuple(forms.form_parameters(Draws(3, [0]), 1)[shapes.LIMBS][0, 0]),
     }
     row = rows[form]
     return torch.tensor([(*row, *([0.0] * (shapes.PARAMETERS - len(row))))])[..., None, None]
@@ -100,6 +102,27 @@ def test_a_sphere_has_a_sphere_s_normals() -> None:
     assert torch.allclose(nx[inside], u[inside], atol=1e-3)
     assert torch.allclose(ny[inside], v[inside], atol=1e-3)
     assert torch.allclose(nz[inside], (1 - u * u - v * v)[inside].sqrt(), atol=1e-3)
+
+
+def test_a_limb_s_normals_are_its_slopes_and_two_balls_in_one_place_a_sphere() -> None:
+    axis = torch.linspace(-1.0, 1.0, 401)
+    u, v = axis.view(1, 1, -1).expand(1, 401, 401), -axis.view(1, -1, 1).expand(1, 401, 401)
+    balls = torch.zeros(1, shapes.NODES, 4)
+    balls[..., 3] = 0.5
+    ball = shapes.limbs(u, v, balls.flatten(1)[..., None, None])
+    middle = u * u + v * v < 0.2
+    assert torch.allclose(ball.normal[0][middle], u[middle] / 0.5, atol=1e-3)
+    assert torch.allclose(ball.height[middle], (0.25 - u * u - v * v)[middle].sqrt(), atol=1e-4)
+    # One tapering limb that comes towards the viewer.
+    balls[:, 0] = torch.tensor([-0.6, -0.2, -0.1, 0.3])
+    balls[:, 1:] = torch.tensor([0.5, 0.3, 0.3, 0.12])
+    limb = shapes.limbs(u, v, balls.flatten(1)[..., None, None])
+    step = 2 / 400
+    slope = (limb.height[:, 1:-1, 2:] - limb.height[:, 1:-1, :-2]) / (2 * step)
+    nx, _, nz = (part[:, 1:-1, 1:-1] for part in limb.normal)
+    facing = limb.inside[:, 1:-1, 1:-1] & (nz > 0.5)
+    assert facing.sum() > 1000
+    assert ((-nx / nz - slope)[facing].abs() < 0.05).float().mean() > 0.98
 
 
 def test_tiles_are_read_bilinearly_and_wrap() -> None:

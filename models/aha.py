@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.bounds import SATURATED, pad_to_multiple
 from models.separation import Separation, compose
+from models.surroundings import with_surrounding_colours
 
 
 class AHANet(nn.Module):
@@ -23,9 +24,11 @@ class AHANet(nn.Module):
         multiple: int,
         achromatic: bool = False,
         shoulder: float = 0.0,
+        surroundings: bool = False,
     ):
         """`achromatic` holds the network to a white light, `shoulder` says how near to saturation that fades:
-        see `under_white_light`."""
+        see `under_white_light`. With `surroundings` saturated pixels get their colour from what is around
+        them: see `models.surroundings`."""
         super().__init__()
         self.HFE = aha_module  # "highlight feature extraction", its name in the authors' checkpoint
         self.coarse = coarse
@@ -33,6 +36,7 @@ class AHANet(nn.Module):
         self.multiple = multiple
         self.achromatic = achromatic
         self.shoulder = shoulder
+        self.surroundings = surroundings
 
     def forward(self, image: Tensor) -> Separation:
         """image I (B, 3, H, W) in [0, 1], any H, W >= 1.
@@ -73,6 +77,11 @@ class AHANet(nn.Module):
         if self.achromatic:
             # In training the clamp would hide from the network where it adds light.
             refined = under_white_light(image, refined, less=not self.training, shoulder=self.shoulder)
+        if self.surroundings:
+            diffuse = compose(image, highlight, refined)
+            refined = with_surrounding_colours(image, diffuse, highlight, refined)
+            if not self.training:
+                refined = torch.minimum(refined, image)
         specular = highlight * (image - refined)
         stages = {
             "coarse": coarse,

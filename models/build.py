@@ -67,7 +67,7 @@ def _released_aha(widths, dilations, bounded, achromatic, trunk_channels) -> AHA
 
 
 def _figure_aha(
-    widths, dilations, bounded, achromatic, trunk, trunk_channels, stem, residual, sharpen, shoulder
+    widths, dilations, bounded, trunk, trunk_channels, stem, residual, sharpen, **light
 ) -> AHANet:
     if trunk == "resnet34":
         stages, finest = resnet34_stages(), 8
@@ -83,7 +83,7 @@ def _figure_aha(
         # The paper's networks start as PyTorch draws them; ours is free to start better.
         preserve_signal(coarse)
         preserve_signal(refine)
-    return AHANet(highlight, coarse, refine, multiple=MULTIPLE, achromatic=achromatic, shoulder=shoulder)
+    return AHANet(highlight, coarse, refine, multiple=MULTIPLE, **light)
 
 
 MULTIPLE = 32  # the deepest stride of ResNet-34; a multiple of the attention's 8x8 cells too
@@ -121,6 +121,7 @@ MODELS: dict[str, _Entry] = {
                 "residual": False,
                 "sharpen": 0,
                 "shoulder": 0.0,
+                "surroundings": False,
             },
             multiple=MULTIPLE,
             tile=512,
@@ -144,6 +145,7 @@ MODELS: dict[str, _Entry] = {
                 "residual": True,
                 "sharpen": 8,
                 "shoulder": 0.2,
+                "surroundings": True,
             },
             multiple=MULTIPLE,
             tile=768,
@@ -181,7 +183,7 @@ MODELS: dict[str, _Entry] = {
 
 
 # Hyper-parameters younger than some weight files, with what held before them.
-ADDED = {"residual": False, "sharpen": 0, "shoulder": 0.0}
+ADDED = {"residual": False, "sharpen": 0, "shoulder": 0.0, "surroundings": False}
 
 
 def with_added(name: str, saved: dict) -> dict:

@@ -1,0 +1,69 @@
+"""Colours under clipped highlights, taken from their surroundings.
+
+Where a sensor was saturated, R, G and B no longer tell the surface's colour, only that it was bright. The
+paper asks for no colour inconsistency between a cleaned highlight and what is around it, so the chromaticity
+comes from there: by normalised convolution on a pyramid of averages (Knutsson & Westin 1993; the push-pull of
+Gortler et al. 1996). How bright the surface is stays the network's to say.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.bounds import SATURATED
+
+LEVELS = 8
+"""Of the pyramid; the coarsest value of a picture of 256 pixels is its mean."""
+
+HEADROOM = 0.4
+"""Below saturation by so much or more, a channel says all about its colour."""
+
+LIMIT = 0.1
+"""The same where a pixel is to give its colour to others: it counts less by the fourth power."""
+
+TRUST = 0.9
+"""By how much less a pixel counts that the highlight map has."""
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+def with_surrounding_colours(image: Tensor, diffuse: Tensor, highlight: Tensor, content: Tensor) -> Tensor:
+    """`content` N with the chromaticity of the diffuse layer around it, as far as the image is saturated.
+
+    image I, diffuse D and content N (B, 3, H, W), highlight A (B, 1, H, W), all about [0, 1]; any H, W >= 1.
+    The luminance of N stays. Pixels that are darker than SATURATED by HEADROOM keep their colour.
+    """
+    below = SATURATED - image
+    open_to_others = (below.amin(dim=1, keepdim=True) / LIMIT).clamp(0, 1)
+    weight = open_to_others.square().square() * (1 - TRUST * highlight.clamp(0, 1))
+    around = fill(diffuse, weight)
+    brightness = luminance(content) / luminance(around).clamp_min(1e-3)
+    saturated = 1 - (below / HEADROOM).clamp(0, 1).mean(dim=1, keepdim=True)
+    return torch.lerp(content, around * brightness, saturated.expand_as(content))
+
+
+def fill(values: Tensor, weight: Tensor) -> Tensor:
+    """values (B, C, H, W) where `weight` (B, 1, H, W) in [0, 1] is 1; towards 0 more and more what is around.
+
+    Each level of the pyramid is the weighted mean of four pixels of the one before.
+    """
+    levels = [(values, weight)]
+    for _ in range(LEVELS):
+        values, weight = levels[-1]
+        share = _halved(weight)
+        levels.append((_halved(values * weight) / share.clamp_min(1e-12), (4 * share).clamp_max(1)))
+    filled = levels.pop()[0]
+    for values, weight in reversed(levels):
+        enlarged = F.interpolate(filled, size=values.shape[-2:], mode="bilinear", align_corners=False)
+        filled = torch.lerp(enlarged, values, weight.expand_as(values))
+    return filled
+
+
+def luminance(colours: Tensor) -> Tensor:
+    """Luma (B, 1, H, W) of display values (B, 3, H, W), ITU-R BT.601."""
+    red, green, blue = colours.split(1, dim=1)
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+
+
+def _halved(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)

@@ -1,0 +1,76 @@
+"""Saturated pixels get the colour of what is around them, and nothing else changes."""
+
+import pytest
+import torch
+
+from models.build import build_model, with_added
+from models.surroundings import HEADROOM, fill, luminance, with_surrounding_colours
+
+ORANGE = torch.tensor([0.55, 0.3, 0.1]).view(1, 3, 1, 1)
+
+
+def test_fill_keeps_what_has_weight_and_takes_the_mean_of_what_is_around() -> None:
+    values = torch.rand(2, 3, 16, 16)
+    weight = torch.ones(2, 1, 16, 16)
+    assert torch.equal(fill(values, weight), values)
+    plain = ORANGE.expand(1, 3, 21, 34).clone()
+    plain[..., 5:16, 9:22] = torch.rand(1, 3, 11, 13)
+    hole = torch.ones(1, 1, 21, 34)
+    hole[..., 5:16, 9:22] = 0
+    assert torch.allclose(fill(plain, hole), ORANGE.expand_as(plain), atol=1e-6)
+
+
+def test_fill_prefers_what_is_near() -> None:
+    values = torch.zeros(1, 1, 32, 64)
+    values[..., 32:] = 1.0
+    weight = torch.ones(1, 1, 32, 64)
+    weight[..., 12:20, 4:12] = 0
+    weight[..., 12:20, 52:60] = 0
+    filled = fill(values, weight)
+    assert filled[0, 0, 16, 8] < 0.1
+    assert filled[0, 0, 16, 56] > 0.9
+
+
+def test_a_clipped_highlight_gets_its_surroundings_colour_and_keeps_its_brightness() -> None:
+    image = ORANGE.expand(1, 3, 40, 40).clone()
+    image[..., 14:26, 14:26] = 1.0
+    highlight = torch.zeros(1, 1, 40, 40)
+    highlight[..., 14:26, 14:26] = 1.0
+    content = torch.where(highlight > 0, torch.full((1, 3, 1, 1), 0.4), image)
+    result = with_surrounding_colours(image, content, highlight, content)
+    inside = result[..., 14:26, 14:26]
+    assert torch.allclose(luminance(inside), torch.full((1, 1, 12, 12), 0.4), atol=1e-5)
+    assert torch.allclose(
+        inside / luminance(inside), (ORANGE / luminance(ORANGE)).expand_as(inside), atol=1e-3
+    )
+    assert torch.equal(result[..., :14, :], content[..., :14, :])
+
+
+def test_pixels_far_from_saturation_keep_their_colour() -> None:
+    image = torch.rand(1, 3, 24, 24) * (254 / 255 - HEADROOM)
+    content, highlight = image * 0.5, torch.ones(1, 1, 24, 24)
+    assert torch.equal(with_surrounding_colours(image, content, highlight, content), content)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (300, 3), (37, 53)])
+def test_any_size_and_a_picture_that_is_white_all_over(size: tuple[int, int]) -> None:
+    white = torch.ones(1, 3, *size)
+    content = torch.full_like(white, 0.5)
+    result = with_surrounding_colours(white, content, torch.ones(1, 1, *size), content)
+    assert result.shape == white.shape
+    assert torch.isfinite(result).all()
+
+
+def test_aha_lite_takes_light_only_and_leaves_alone_what_its_map_leaves_out() -> None:
+    model = build_model("aha-lite").eval()
+    image = (torch.rand(2, 3, 70, 50) * 1.3).clamp(0, 1)
+    with torch.no_grad():
+        layers = model(image)
+    assert (layers.specular >= 0).all()
+    left_out = (layers.highlight == 0).expand_as(image)
+    assert torch.equal(layers.diffuse[left_out], image[left_out])
+
+
+def test_weight_files_older_than_the_surroundings_stay_as_they_were() -> None:
+    assert with_added("aha-lite", {"shoulder": 0.2})["surroundings"] is False
+    assert build_model("aha-lite").spec.hyperparameters["surroundings"] is True

@@ -21,8 +21,8 @@ HEADROOM = 0.4
 LIMIT = 0.1
 """The same where a pixel is to give its colour to others: it counts less by the fourth power."""
 
-TRUST = 0.9
-"""By how much less a pixel counts that the highlight map has."""
+TRUST = 0.99
+"""By how much less a pixel counts that the highlight map has, whose colour is the network's own guess."""
 
 LUMA = (0.299, 0.587, 0.114)
 

@@ -24,6 +24,9 @@ LIMIT = 0.1
 TRUST = 0.99
 """By how much less a pixel counts that the highlight map has, whose colour is the network's own guess."""
 
+LEAST = 1e-5
+"""Weight of a pixel without any, so that a picture that is clipped all over keeps the network's colours."""
+
 LUMA = (0.299, 0.587, 0.114)
 
 
@@ -47,11 +50,11 @@ def fill(values: Tensor, weight: Tensor) -> Tensor:
 
     Each level of the pyramid is the weighted mean of four pixels of the one before.
     """
-    levels = [(values, weight)]
+    levels = [(values, weight.clamp_min(LEAST))]
     for _ in range(LEVELS):
         values, weight = levels[-1]
         share = _halved(weight)
-        levels.append((_halved(values * weight) / share.clamp_min(1e-12), (4 * share).clamp_max(1)))
+        levels.append((_halved(values * weight) / share, (4 * share).clamp_max(1)))
     filled = levels.pop()[0]
     for values, weight in reversed(levels):
         enlarged = F.interpolate(filled, size=values.shape[-2:], mode="bilinear", align_corners=False)

@@ -42,7 +42,8 @@ def main() -> int:
 def average_checkpoints(paths: Sequence[str | os.PathLike]) -> tuple[nn.Module, list[dict]]:
     """The network whose weights are the mean of those in `paths`, in eval mode, and how each was trained.
 
-    `paths`: one or more files that `load_model` takes, all of one network with the same hyper-parameters.
+    `paths`: one or more files that `load_model` takes, all of one network; where their hyper-parameters
+    differ, those of the first hold.
     The spectral norms are computed anew: the largest singular value of a mean is not the mean of theirs.
     Raises UserError where the files do not fit together.
     """

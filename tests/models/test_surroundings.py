@@ -17,7 +17,7 @@ def test_fill_keeps_what_has_weight_and_takes_the_mean_of_what_is_around() -> No
     plain[..., 5:16, 9:22] = torch.rand(1, 3, 11, 13)
     hole = torch.ones(1, 1, 21, 34)
     hole[..., 5:16, 9:22] = 0
-    assert torch.allclose(fill(plain, hole), ORANGE.expand_as(plain), atol=1e-6)
+    assert torch.allclose(fill(plain, hole), ORANGE.expand_as(plain), atol=1e-3)
 
 
 def test_fill_prefers_what_is_near() -> None:
@@ -53,12 +53,11 @@ def test_pixels_far_from_saturation_keep_their_colour() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (300, 3), (37, 53)])
-def test_any_size_and_a_picture_that_is_white_all_over(size: tuple[int, int]) -> None:
+def test_a_picture_that_is_clipped_all_over_keeps_the_network_s_colours(size: tuple[int, int]) -> None:
     white = torch.ones(1, 3, *size)
-    content = torch.full_like(white, 0.5)
+    content = ORANGE.expand_as(white)
     result = with_surrounding_colours(white, content, torch.ones(1, 1, *size), content)
-    assert result.shape == white.shape
-    assert torch.isfinite(result).all()
+    assert torch.allclose(result, content, atol=1e-4)
 
 
 def test_aha_lite_takes_light_only_and_leaves_alone_what_its_map_leaves_out() -> None:

@@ -21,8 +21,9 @@ HEADROOM = 0.4
 LIMIT = 0.1
 """The same where a pixel is to give its colour to others: it counts less by the fourth power."""
 
-TRUST = 0.99
-"""By how much less a pixel counts that the highlight map has, whose colour is the network's own guess."""
+MARGIN = 3
+"""Side of the window whose largest value in the highlight map says how little a pixel's colour counts: inside
+it is the network's own guess, and at its edge the highlight is mixed in."""
 
 LEAST = 1e-5
 """Weight of a pixel without any, so that a picture that is clipped all over keeps the network's colours."""
@@ -38,7 +39,8 @@ def with_surrounding_colours(image: Tensor, diffuse: Tensor, highlight: Tensor, 
     """
     below = SATURATED - image
     open_to_others = (below.amin(dim=1, keepdim=True) / LIMIT).clamp(0, 1)
-    weight = open_to_others.square().square() * (1 - TRUST * highlight.clamp(0, 1))
+    outside = 1 - F.max_pool2d(highlight.clamp(0, 1), MARGIN, stride=1, padding=MARGIN // 2)
+    weight = open_to_others.square().square() * outside.square()
     around = fill(diffuse, weight)
     brightness = luminance(content) / luminance(around).clamp_min(1e-3)
     saturated = 1 - (below / HEADROOM).clamp(0, 1).mean(dim=1, keepdim=True)

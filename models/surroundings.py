@@ -25,6 +25,9 @@ MARGIN = 3
 """Side of the window whose largest value in the highlight map says how little a pixel's colour counts: inside
 it is the network's own guess, and at its edge the highlight is mixed in."""
 
+VIVID = 4
+"""Power of its saturation by which each of two colours counts."""
+
 LEAST = 1e-5
 """Weight of a pixel without any, so that a picture that is clipped all over keeps the network's colours."""
 
@@ -36,6 +39,9 @@ def with_surrounding_colours(image: Tensor, diffuse: Tensor, highlight: Tensor, 
 
     image I, diffuse D and content N (B, 3, H, W), highlight A (B, 1, H, W), all about [0, 1]; any H, W >= 1.
     The luminance of N stays. Pixels that are darker than SATURATED by HEADROOM keep their colour.
+
+    Both guesses err towards grey, that of the surroundings because the highlight is mixed in at its edge, the
+    network's because it hedges: so the more saturated of the two counts more.
     """
     below = SATURATED - image
     open_to_others = (below.amin(dim=1, keepdim=True) / LIMIT).clamp(0, 1)
@@ -43,8 +49,10 @@ def with_surrounding_colours(image: Tensor, diffuse: Tensor, highlight: Tensor, 
     weight = open_to_others.square().square() * outside.square()
     around = fill(diffuse, weight)
     brightness = luminance(content) / luminance(around).clamp_min(1e-3)
-    saturated = 1 - (below / HEADROOM).clamp(0, 1).mean(dim=1, keepdim=True)
-    return torch.lerp(content, around * brightness, saturated.expand_as(content))
+    clipped = 1 - (below / HEADROOM).clamp(0, 1).mean(dim=1, keepdim=True)
+    theirs, own = vividness(around), vividness(content)
+    share = clipped * theirs / (theirs + own)
+    return torch.lerp(content, around * brightness, share.expand_as(content))
 
 
 def fill(values: Tensor, weight: Tensor) -> Tensor:
@@ -62,6 +70,13 @@ def fill(values: Tensor, weight: Tensor) -> Tensor:
         enlarged = F.interpolate(filled, size=values.shape[-2:], mode="bilinear", align_corners=False)
         filled = torch.lerp(enlarged, values, weight.expand_as(values))
     return filled
+
+
+def vividness(colours: Tensor) -> Tensor:
+    """Saturation (B, 1, H, W) of colours (B, 3, H, W) as in HSV, at least 0.1, to the power VIVID."""
+    most, least = colours.amax(dim=1, keepdim=True), colours.amin(dim=1, keepdim=True)
+    saturation = 1 - least.clamp_min(0) / most.clamp_min(1e-3)
+    return saturation.clamp_min(0.1) ** VIVID
 
 
 def luminance(colours: Tensor) -> Tensor:

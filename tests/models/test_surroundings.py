@@ -46,6 +46,16 @@ def test_a_clipped_highlight_gets_its_surroundings_colour_and_keeps_its_brightne
     assert torch.equal(result[..., :14, :], content[..., :14, :])
 
 
+def test_the_more_vivid_of_two_colours_wins() -> None:
+    vivid = torch.tensor([0.5, 0.3, 0.05]).view(1, 3, 1, 1)
+    image = torch.full((1, 3, 24, 24), 0.5)
+    image[..., 8:16, 8:16] = 1.0
+    highlight = (image[:, :1] == 1).float()
+    content = torch.where(highlight > 0, vivid, image)
+    result = with_surrounding_colours(image, content, highlight, content)
+    assert torch.allclose(result, content, atol=1e-3)
+
+
 def test_pixels_far_from_saturation_keep_their_colour() -> None:
     image = torch.rand(1, 3, 24, 24) * (254 / 255 - HEADROOM)
     content, highlight = image * 0.5, torch.ones(1, 1, 24, 24)

@@ -71,17 +71,17 @@ class AHANet(nn.Module):
         coarse_diffuse = compose(padded, highlight, coarse)
         refined = self.refine(coarse_diffuse, highlight)
 
+        if self.achromatic:
+            # In training the clamp would hide from the network where it adds light.
+            refined = under_white_light(padded, refined, less=not self.training, shoulder=self.shoulder)
+        if self.surroundings:
+            diffuse = compose(padded, highlight, refined)
+            refined = with_surrounding_colours(padded, diffuse, highlight, refined)
+            if not self.training:
+                refined = torch.minimum(refined, padded)
         logits, highlight, coarse, coarse_diffuse, refined = (
             x[..., :height, :width] for x in (logits, highlight, coarse, coarse_diffuse, refined)
         )
-        if self.achromatic:
-            # In training the clamp would hide from the network where it adds light.
-            refined = under_white_light(image, refined, less=not self.training, shoulder=self.shoulder)
-        if self.surroundings:
-            diffuse = compose(image, highlight, refined)
-            refined = with_surrounding_colours(image, diffuse, highlight, refined)
-            if not self.training:
-                refined = torch.minimum(refined, image)
         specular = highlight * (image - refined)
         stages = {
             "coarse": coarse,

@@ -74,7 +74,11 @@ def fill(values: Tensor, weight: Tensor) -> Tensor:
 
 def vividness(colours: Tensor) -> Tensor:
     """Saturation (B, 1, H, W) of colours (B, 3, H, W) as in HSV, at least 0.1, to the power VIVID."""
-    most, least = colours.amax(dim=1, keepdim=True), colours.amin(dim=1, keepdim=True)
+    red, green, blue = colours.split(1, dim=1)
+    # Pairwise: the gradient of amax divides by the number of pixels that equal it, which is 0 for some where
+    # torch.compile computes the colours again with other roundings.
+    most = torch.maximum(torch.maximum(red, green), blue)
+    least = torch.minimum(torch.minimum(red, green), blue)
     saturation = 1 - least.clamp_min(0) / most.clamp_min(1e-3)
     return saturation.clamp_min(0.1) ** VIVID
 

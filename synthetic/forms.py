@@ -4,6 +4,7 @@ import numpy as np
 
 from synthetic import shapes
 from synthetic.draws import Draws
+from synthetic.scene_options import SceneOptions
 
 # Of each ball of a figurine: direction from the one that it is joined to, in degrees, distance and radius.
 BALLS = (
@@ -13,7 +14,7 @@ BALLS = (
 )
 
 
-def form_parameters(draws: Draws, n: int) -> dict[int, np.ndarray]:
+def form_parameters(draws: Draws, n: int, options: SceneOptions) -> dict[int, np.ndarray]:
     """Parameters (B, n, shapes.PARAMETERS) that n objects of each scene would have, for each form."""
 
     def pad(*columns: np.ndarray) -> np.ndarray:
@@ -41,14 +42,18 @@ def form_parameters(draws: Draws, n: int) -> dict[int, np.ndarray]:
         u("lobes", 3.0, 9.0),
         np.where(often("ribbed", 0.15), u("ribs", 0.1, 0.5), 0.0),
     )
-    elevation = u("elevation", 0.12, 1.0)
+    ridged = often("ridged", options.ridged_share)
+    elevation = np.where(ridged, u("ridged.elevation", 0.08, 0.4), u("elevation", 0.12, 1.0))
     round_body = pad(
         np.where(often("straight", 0.4), 0.0, u("k", -0.18, 0.22)),
-        wide("half", 0.25, 2.0),
+        np.where(ridged, wide("ridged.half", 0.5, 2.0), wide("half", 0.25, 2.0)),
         np.sin(elevation),
         np.cos(elevation),
         often("open", 0.55),
         u("edge", 0.0, 1.5),
+        np.where(ridged, np.floor(wide("ridges", 3.0, 16.0)), 0.0),
+        u("ridge", 0.2, 2.5),
+        u("gap", 0.0, 0.95),
     )
     yaw, pitch = u("yaw", -0.75, 0.75), u("pitch", 0.1, 0.9)
     box = pad(

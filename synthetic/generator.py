@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from synthetic import compose, finishes, geometry, kinds, lights, photographs, recolouring, surfaces
+from synthetic import compose, films, finishes, geometry, kinds, lights, photographs, recolouring, surfaces
 from synthetic.banks import Banks, load_banks
 from synthetic.draws import Draws, Plan
 from synthetic.scene_options import AssetFolders, SceneOptions
@@ -29,6 +29,7 @@ class ScenePlan(Plan):
     finishes: finishes.FinishPlan
     colours: recolouring.ColourPlan
     photos: photographs.PhotoPlan
+    film: films.FilmPlan
     light: lights.LightPlan
     composition: compose.CompositionPlan
 
@@ -45,6 +46,7 @@ def plan_scenes(indices: Sequence[int], seed: int, options: SceneOptions, banks:
         finishes=finishes.draw_finishes(draws, kind, options),
         colours=recolouring.draw_colours(draws, kind, banks, options),
         photos=photographs.draw_photos(draws, kind, banks),
+        film=films.draw_films(draws, kind),
         light=lights.draw_light(draws, kind, banks, options),
         composition=compose.draw_composition(draws, kind, options),
     )
@@ -64,14 +66,17 @@ def render_plan(
     light = lights.Lights(plan.light, device)
     shading = light.shading(geo, surface)
     shading = torch.lerp(shading, torch.full_like(shading, 3.0), surface.glow.unsqueeze(1))
+    surface, film = films.cover(plan.film, surface)
     specular = light.specular(geo, surface, banks)
     if photo is not None:
-        specular = specular * photographs.highlight_gain(plan.photos, photo, from_photo)
+        gain = photographs.highlight_gain(plan.photos, photo, from_photo)
+        specular = specular * (gain if film is None else torch.lerp(gain, torch.ones_like(gain), film))
     # A studio's backdrop swallows light.
     level = column(plan.backdrop, device).view(-1, 1, 1)
     backdrop = column(plan.kinds.studio, device).view(-1, 1, 1) * ground
     albedo = surface.albedo * torch.lerp(torch.ones_like(level), level, backdrop).unsqueeze(1)
-    specular = specular * (1 - 0.97 * backdrop)
+    swallowed = 0.97 * backdrop
+    specular = specular * (1 - (swallowed if film is None else swallowed * (1 - film)))
     layers = compose.Layers(albedo, shading, specular, photo, from_photo)
     sample = compose.compose(plan.composition, layers, mask_passes)
     objects = (~ground).float().unsqueeze(1)

@@ -35,6 +35,8 @@ class Geometry:
     x: Tensor
     y: Tensor
     height: Tensor
+    rim: Tensor
+    """1 on rims, edges and ridges of objects, falling to 0 away from them."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ def build(background: BackgroundPlan, objects: ObjectPlan, size: int, device: to
         x=x,
         y=y,
         height=maps[7],
+        rim=maps[8],
     )
 
 
@@ -140,7 +143,7 @@ def _background(plan: BackgroundPlan, size: int, device: torch.device, x: Tensor
     s, t = x * nearness, y * nearness / torch.lerp(torch.ones_like(sine), cosine.clamp_min(0.3), below)
     texture = (s * turn_c - t * turn_s, s * turn_s + t * turn_c)
     height = (below * (0.8 - sine * (y + 1)) - 0.8).clamp_min_(-1)
-    return [*normal, *texture, below, torch.ones_like(below), height]
+    return [*normal, *texture, below, torch.ones_like(below), height, torch.zeros_like(below)]
 
 
 def draw_objects(draws: Draws, kinds: SceneKinds, options: SceneOptions) -> ObjectPlan:
@@ -157,7 +160,7 @@ def draw_objects(draws: Draws, kinds: SceneKinds, options: SceneOptions) -> Obje
     )
     angle = np.where(form == shapes.DISH, draws.normal("lean", n) * 0.1, angle)
     parameters = np.zeros((draws.count, n, shapes.PARAMETERS), np.float32)
-    for number, rows in form_parameters(draws, n).items():
+    for number, rows in form_parameters(draws, n, options).items():
         parameters = np.where((form == number)[..., None], rows, parameters)
     shadow_at = draws.uniform("contact.at", n, 2, low=-0.3, high=0.3)
     shadow_size = np.broadcast_to(np.array([1.0, 1.0, 0.6], np.float32), (draws.count, n, 3))
@@ -216,8 +219,9 @@ def _paint(
         hit.texture[0] * uv_scale + uv_x,
         hit.texture[1] * uv_scale + uv_y,
         torch.full_like(u, float(slot)),
-        torch.ones_like(u),
+        torch.ones_like(u) if hit.shade is None else hit.shade,
         hit.height * scale,
+        torch.zeros_like(u) if hit.rim is None else hit.rim,
     )
     for number, (values, new) in enumerate(zip(maps, painted, strict=True)):
         behind = take(values[:, *box], rows)

@@ -63,6 +63,9 @@ def draw_highlights(
     burnt = draws.log_uniform("clipped.extent", low=options.clipped_extent[0], high=options.clipped_extent[1])
     wide = draws.chance("wide", share=options.wide_share)
     confined = draws.log_uniform("confined", low=options.extent[0], high=options.extent[1])
+    # Film gleams over more of the picture than a body does.
+    burnt = np.where(kinds.film, 3 * burnt, burnt)
+    confined = np.where(kinds.film, draws.log_uniform("confined.film", low=0.06, high=0.4), confined)
     shoulder = np.minimum(0.4, burnt * draws.uniform("clipped.shoulder", low=3.0, high=10.0))
     return HighlightPlan(
         peak=peak,
@@ -90,8 +93,9 @@ def _peaks(draws: Draws, kinds: SceneKinds, options: SceneOptions) -> np.ndarray
     peak = np.where(kinds.clipped, 1.0, peak)
     peak = np.where(kinds.painted, draws.uniform("peak.painted", low=0.08, high=0.25), peak)
     peak = np.where(kinds.sparkling, draws.uniform("peak.sparkling", low=0.6, high=1.2), peak)
+    peak = np.where(kinds.film, np.maximum(peak, draws.uniform("peak.film", low=0.3, high=1.1)), peak)
     matte = kinds.studio & draws.chance("clean.studio", share=options.matte_studio_share)
-    matte = matte & ~kinds.clipped & ~kinds.sparkling
+    matte = matte & ~kinds.clipped & ~kinds.sparkling & ~kinds.film
     matte = matte | kinds.painted & draws.chance("clean.painted", share=0.75)
     return np.where(matte | draws.chance("clean", share=options.clean_share), 0.0, peak)
 

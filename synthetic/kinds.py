@@ -25,6 +25,8 @@ class SceneKinds(Plan):
     """int64 (B,): STUDIO (dark background), CLOSE_UP (one surface fills the picture), TABLE or PHOTO."""
     variant: np.ndarray
     """int64 (B,): ORDINARY, CLIPPED, PAINTED or SPARKLING."""
+    film: np.ndarray
+    """bool (B,): under plastic film; never where PAINTED."""
 
     @property
     def studio(self) -> np.ndarray:
@@ -53,7 +55,9 @@ def draw_kinds(draws: Draws, options: SceneOptions, have_photos: bool) -> SceneK
     table = max(0.0, 1.0 - photo - options.studio_share - options.close_up_share)
     variants = (options.clipped_share, options.painted_share, options.sparkling_share)
     ordinary = max(0.0, 1.0 - sum(variants))
+    variant = draws.choice("variant", weights=(ordinary, *variants))
     return SceneKinds(
         setting=draws.choice("kind", weights=(options.studio_share, options.close_up_share, table, photo)),
-        variant=draws.choice("variant", weights=(ordinary, *variants)),
+        variant=variant,
+        film=draws.chance("film", share=options.film_share) & (variant != PAINTED),
     )

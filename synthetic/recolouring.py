@@ -30,6 +30,10 @@ class ColourPlan(Plan):
     """(B, SLOTS, 3)."""
     matrix: np.ndarray
     """(B, SLOTS, 3, 3)."""
+    rim: np.ndarray
+    """(B, SLOTS, 3): display value of rims and edges."""
+    rim_width: np.ndarray
+    """(B, SLOTS): how far they reach, 0 for none."""
 
 
 def draw_colours(draws: Draws, kinds: SceneKinds, banks: Banks, options: SceneOptions) -> ColourPlan:
@@ -53,12 +57,16 @@ def draw_colours(draws: Draws, kinds: SceneKinds, banks: Banks, options: SceneOp
     tint = np.where(painted[..., None], 1 - 0.3 * (1 - tint), tint)
     matrix = matrix * tint[..., None]
     scale = draws.log_uniform("tile.scale", n, low=0.2, high=0.9)
+    rimmed = draws.chance("rim", n, share=options.rim_share) & ~BACKGROUND
+    worn = draws.uniform("rim.warmth", n, 1, low=-0.25, high=0.1) * np.array([0.0, 0.5, 1.0], np.float32)
     return ColourPlan(
         tile=tile,
         tile_scale=scale * np.where(kinds.sparkling[:, None], 0.8, 1.0),
         relief_tile=relief_tile,
         offset=base * tint - (matrix @ mean[..., None])[..., 0],
         matrix=matrix,
+        rim=(draws.uniform("rim.level", n, 1, low=0.4, high=1.0) * (1 + worn)).astype(np.float32),
+        rim_width=np.where(rimmed, draws.log_uniform("rim.width", n, low=0.03, high=0.5), 0.0),
     )
 
 

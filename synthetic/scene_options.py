@@ -46,6 +46,13 @@ class SceneOptions:
     """Share of scenes with many highlights of a few pixels: wet fruit, glitter, grained plastic."""
     figurine_share: float = 0.0
     """Share of objects that are figurines: thin curved limbs before one another, as toy animals have."""
+    rim_share: float = 0.0
+    """Share of surfaces with rims and edges of a lighter colour, as of worn or glazed ones: a bright rim must
+    not be taken for a highlight."""
+    ridged_share: float = 0.0
+    """Share of the round bodies that have ridges, as stacked plates and turned wood."""
+    film_share: float = 0.0
+    """Share of scenes, but painted ones, under plastic film, whose creases gleam whatever lies below."""
     lamp_share: float = 0.04
     """Share of scenes with a glowing lamp in the diffuse layer."""
     environment_share: float = 0.5

@@ -26,12 +26,18 @@ PARAMETERS = 4 * NODES
 
 
 class Hit(NamedTuple):
-    """What a form shows at each pixel: `inside` bool, unit normal, height, texture coordinates about +-1."""
+    """What a form shows at each pixel: `inside` bool, unit normal, height, texture coordinates about +-1.
+
+    `rim` is 1 on rims, edges and ridges and falls to 0 away from them, `shade` is the light that reaches into
+    grooves, 0 to 1; None for forms that have neither.
+    """
 
     inside: Tensor
     normal: tuple[Tensor, Tensor, Tensor]
     height: Tensor
     texture: tuple[Tensor, Tensor]
+    rim: Tensor | None = None
+    shade: Tensor | None = None
 
 
 def unit(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -64,12 +70,14 @@ def solid(u: Tensor, v: Tensor, p: Tensor) -> Hit:
 
 
 def round_body(u: Tensor, v: Tensor, p: Tensor) -> Hit:
-    """Truncated cone about an axis tilted towards the viewer: cups (open), cans, pots, bottles (closed).
+    """Truncated cone about an axis tilted towards the viewer: cups (open), cans, pots, bottles (closed); with
+    ridges also stacked plates, turned wood, screw caps.
 
     Ray (u, v, t) against X^2 + Z^2 = (1 + k Y)^2, |Y| <= h. Parameters: k, h, sine and cosine of the
-    elevation, open (0 or 1), rounding of the edges.
+    elevation, open (0 or 1), rounding of the edges, number of ridges (0 for none), their height, how dark it
+    is between them (0 to 1).
     """
-    k, half, sine, cosine, is_open, edge = p[:, :6].unbind(1)
+    k, half, sine, cosine, is_open, edge, ridges, ridge_height, gap = p[:, :9].unbind(1)
     y0, z0 = v * cosine, -v * sine
     radius0 = 1 + k * y0
     qa = cosine**2 - (k * sine) ** 2
@@ -91,11 +99,19 @@ def round_body(u: Tensor, v: Tensor, p: Tensor) -> Hit:
     sign = torch.where(wall, -1.0, 1.0)
     rim = (body_y.abs() / half).clamp_max(1) ** 30 * edge * body_y.sign() * side
     normal_x, normal_z = sign * u * curved, sign * body_z * curved
-    normal_y = torch.where(curved > 0, -sign * k * (1 + k * body_y) + rim * 2, 1.0)
+    # A ridge rises slowly from below and ends abruptly, as the rim of a plate on the next one does.
+    phase = torch.frac((body_y / half + 1) * 0.5 * ridges)
+    crest = (1 - (phase - 0.8).abs() * 4).clamp_min(0) * side * (ridges > 0)
+    groove = (1 - phase * 3).clamp_min(0) * side * (ridges > 0)
+    rise = ridge_height * (crest * (phase - 0.8).sign() - groove)
+    normal_y = torch.where(curved > 0, -sign * k * (1 + k * body_y) + rim * 2 + rise, 1.0)
     normal = unit(normal_x, normal_y * cosine - normal_z * sine, normal_y * sine + normal_z * cosine)
     around = torch.where(curved > 0, torch.atan2(u, body_z.abs() + 1e-3), u)
     along = torch.where(curved > 0, body_y, z0 + t * cosine)
-    return Hit(side | cap, normal, t, (around, along))
+    lip = torch.where(cap & ~opened, (u * u + (z0 + top * cosine) ** 2).sqrt(), body_y.abs() / half)
+    plain = torch.where(wall, body_y / half, torch.where(opened & ~wall, 0.0, lip)).clamp(0, 1)
+    edges = torch.where(ridges > 0, crest, plain)
+    return Hit(side | cap, normal, t, (around, along), edges, 1 - gap * groove)
 
 
 def box(u: Tensor, v: Tensor, p: Tensor) -> Hit:
@@ -125,7 +141,9 @@ def box(u: Tensor, v: Tensor, p: Tensor) -> Hit:
         leaves[1] <= torch.minimum(leaves[0], leaves[2]),
     )
     s = torch.where(on_x, place[2], place[0])
-    return Hit(inside, normal, t, (s, torch.where(on_y, place[2], place[1])))
+    # Of the three distances from the centre the face has 1, an edge two of 1.
+    edges = torch.stack([q.abs() for q in place]).sort(0).values[1].clamp_max(1.0)
+    return Hit(inside, normal, t, (s, torch.where(on_y, place[2], place[1])), edges)
 
 
 def dish(u: Tensor, v: Tensor, p: Tensor) -> Hit:
@@ -142,7 +160,8 @@ def dish(u: Tensor, v: Tensor, p: Tensor) -> Hit:
     slope = slope - 6 * radius.clamp_max(1.0) ** 40
     across, along = -slope * u / radius, -slope * v / radius
     normal = unit(across, along * cosine + sine, cosine - along * sine)
-    return Hit((radius < 1) & (radius > hole), normal, depth * power(radius, exponent), (u, v))
+    inside = (radius < 1) & (radius > hole)
+    return Hit(inside, normal, depth * power(radius, exponent), (u, v), radius.clamp_max(1.0))
 
 
 def limbs(u: Tensor, v: Tensor, p: Tensor) -> Hit:

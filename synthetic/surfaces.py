@@ -59,6 +59,12 @@ def build(finish: FinishPlan, colour: ColourPlan, geo: Geometry, banks: Banks) -
         mixed = sum(of(colour.matrix[..., row, column]) * texels[column] for column in range(3))
         recoloured.append(mixed * (1 / 255) + of(colour.offset[..., row]))
     albedo = torch.stack(recoloured, 1).clamp(0.004, 1.0)
+    if colour.rim_width.any():
+        width = of(colour.rim_width)
+        worn = ((geo.rim - 1 + width) / width.clamp_min(1e-3)).clamp(0, 1) * (width > 0)
+        # Glaze runs off an edge: what is thinnest is lightest.
+        rim = torch.stack([of(colour.rim[..., row]) for row in range(3)], 1)
+        albedo = torch.lerp(albedo, rim, worn.sqrt().unsqueeze(1))
     slope_x, slope_y, rough = ((channel - 128) * RELIEF_STEP for channel in relief)
     brightness, strength, bump = albedo.mean(1), of(finish.relief), of(finish.bump)
     slope_x = slope_x * strength + bump * difference(brightness, 2)

@@ -98,6 +98,47 @@ def test_figurines_come_by_their_share_alone() -> None:
     assert (some.parameters == plain.parameters)[~found].all()
 
 
+def test_film_gleams_over_more_of_the_picture_and_leaves_the_diffuse_layer() -> None:
+    plain, film = scenes_of("clipped_share"), scenes_of("clipped_share", film_share=1.0)
+    assert torch.equal(plain["diffuse"], film["diffuse"])
+    lit = [(scenes["specular"].amax(1) > 0.25).float().mean((1, 2)) for scenes in (plain, film)]
+    assert lit[1].median() > 1.5 * lit[0].median()
+    assert lit[1].max() < 0.6
+
+
+def test_painted_scenes_have_no_film() -> None:
+    kinds = draw_kinds(
+        Draws(3, range(500)), SceneOptions(film_share=1.0, painted_share=0.5), have_photos=False
+    )
+    assert (kinds.film == (kinds.variant != PAINTED)).all()
+    assert 0.3 < kinds.film.mean() < 0.7
+
+
+def test_rims_change_colours_at_edges_alone() -> None:
+    plain, rimmed = scenes_of(None), scenes_of(None, rim_share=1.0)
+    assert torch.equal(plain["object_mask"], rimmed["object_mask"])
+    changed = (plain["albedo"] - rimmed["albedo"]).abs().amax(1) > 0.1
+    objects = plain["object_mask"][:, 0] > 0
+    assert 0.02 < changed[objects].float().mean() < 0.5
+
+
+def test_ridged_bodies_have_light_crests_and_dark_gaps() -> None:
+    axis = (torch.arange(201) - 100) / 100
+    u, v = axis.view(1, 1, -1).expand(1, 201, 201), -axis.view(1, -1, 1).expand(1, 201, 201)
+    parameters = torch.zeros(1, shapes.PARAMETERS, 1, 1)
+    elevation = torch.tensor(0.2)
+    columns = (0.0, 0.8, elevation.sin(), elevation.cos(), 0.0, 0.0, 8.0, 1.0, 0.9)
+    for number, value in enumerate(columns):
+        parameters[:, number] = value
+    hit = shapes.round_body(u, v, parameters)
+    middle = hit.inside[0, :, 100] & (v[0, :, 100].abs() < 0.7)
+    rim, shade = hit.rim[0, middle, 100], hit.shade[0, middle, 100]
+    crests = ((rim[1:-1] > rim[:-2]) & (rim[1:-1] >= rim[2:])).sum()
+    assert 6 <= crests <= 8
+    assert shade.min() < 0.3
+    assert (shade[rim > 0.2] == 1).all()
+
+
 def objects_of(options: SceneOptions) -> geometry.ObjectPlan:
     draws = Draws(5, range(64))
     return geometry.draw_objects(draws, draw_kinds(draws, options, have_photos=False), options)

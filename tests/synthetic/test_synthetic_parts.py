@@ -74,7 +74,7 @@ def sphere_like(form: int) -> torch.Tensor:
         shapes.ROUND: (0.1, 0.8, 0.5, 0.866, 0, 0.5),
         shapes.BOX: (0.6, 0.5, 0.7, 0.48, 0.877, 0.39, 0.92, 20),
         shapes.DISH: (0.5, 0.866, 0.4, 2, 0.6, 0.3, 0),
-        shapes.LIMBS: tuple(forms.form_parameters(Draws(3, [0]), 1)[shapes.LIMBS][0, 0]),
+        shapes.LIMBS: tuple(forms.form_parameters(Draws(3, [0]), 1, SceneOptions())[shapes.LIMBS][0, 0]),
     }
     row = rows[form]
     return torch.tensor([(*row, *([0.0] * (shapes.PARAMETERS - len(row))))])[..., None, None]

@@ -10,7 +10,7 @@ that its edges fall where those of the picture are, at full resolution and in it
 
 In large pictures highlights of a few pixels vanish in the mean over so many. Where the picture is at least
 four times the working size, a second pass at that size looks at those tiles of the cleaned picture only that
-still hold something small and bright.
+still hold something small and bright, without test-time augmentation.
 """
 
 from collections.abc import Iterator
@@ -35,17 +35,20 @@ SPREAD = 5  # pixels around it that the second pass may change
 MARGIN = 32  # pixels around a tile that the network sees, too
 
 
-def separate_at(image: np.ndarray, working_size: int, separate: Separate) -> Iterator[Strip]:
+def separate_at(
+    image: np.ndarray, working_size: int, separate: Separate, look_closer: Separate
+) -> Iterator[Strip]:
     """The layers of the picture, strip by strip: found at the working size, small ones at FINER times it.
 
-    image  (H, W) or (H, W, 3) uint8, uint16 or float32 in [0, 1], larger than the working size
+    image        (H, W) or (H, W, 3) uint8, uint16 or float32 in [0, 1], larger than the working size
+    look_closer  as `separate`, for the tiles of the second pass: most of the pixels that the network sees
     """
     small = reduced(image, working_size)
     layers = next(separate([small]))
     # In smaller pictures the reduction loses little, and paint of a few pixels passes for a highlight.
     if max(image.shape[:2]) >= FINER * working_size:
         finer = reduced(image, FINER * working_size)
-        found = _small_highlights(finer, small, layers, separate)
+        found = _small_highlights(finer, small, layers, look_closer)
         if found is not None:
             return enlarged(image, finer, found)
     return enlarged(image, small, layers)

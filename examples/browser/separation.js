@@ -11,13 +11,14 @@ const STANDS_OUT = 0.1;
 const MARGIN = 32;
 
 // Changes `pixels` (RGBA bytes) in place; resolves to the number of pixels that changed.
-//   separate(rgb, width, height)  the network: RGB in [0, 1] -> its layers (specular 3, highlight 1)
+//   separate(rgb, width, height, copies)  the network: RGB in [0, 1] -> its layers (specular 3, highlight 1), found in
+//                                 the picture alone (1) or in its mirror image, too (2)
 //   lookForSmall                  a second, finer pass over what is small and bright in large pictures
 //   progress(text, share)
 export async function removeHighlights(pixels, width, height, { separate, lookForSmall, progress }) {
   const gain = exposureGain(pixels, width, height);
-  const network = async (rgb, w, h) => {
-    const layers = await separate(gain === 1 ? rgb : rgb.map((v) => Math.min(v * gain, 1)), w, h);
+  const network = async (rgb, w, h, copies = 2) => {
+    const layers = await separate(gain === 1 ? rgb : rgb.map((v) => Math.min(v * gain, 1)), w, h, copies);
     return gain === 1 ? layers : layers.map((v, i) => (i % 4 === 3 ? v : v / gain));
   };
   progress("Separating …", 0.05);
@@ -145,7 +146,7 @@ async function smallHighlights(finer, small, layersOfSmall, network, progress) {
     for (let y = y0; y < y1; y++) {
       seen.set(cleaned.subarray(3 * (y * width + x0), 3 * (y * width + x1)), 3 * (y - y0) * (x1 - x0));
     }
-    const found = await network(seen, x1 - x0, y1 - y0);
+    const found = await network(seen, x1 - x0, y1 - y0, 1);
     for (let y = top; y < Math.min(height, top + side); y++) {
       for (let x = left; x < Math.min(width, left + side); x++) {
         const [from, to] = [4 * ((y - y0) * (x1 - x0) + x - x0), 4 * (y * width + x)];

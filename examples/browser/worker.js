@@ -45,12 +45,12 @@ async function load() {
   session = await ort.InferenceSession.create(await answer.arrayBuffer(), { executionProviders: ["wasm"] });
 }
 
-// The layers (specular 3, highlight 1, interleaved) of an RGB picture in [0, 1]: only what the network finds in
-// the picture and in its mirror image, as restoration/test_time_augmentation.py with 2 copies.
-async function separate(rgb, width, height) {
+// The layers (specular 3, highlight 1, interleaved) of an RGB picture in [0, 1]: what the network finds in it, or
+// with 2 copies in it and in its mirror image, as restoration/test_time_augmentation.py.
+async function separate(rgb, width, height, copies) {
   const [rows, columns] = [height, width].map((side) => Math.ceil(side / MULTIPLE) * MULTIPLE);
   const plane = rows * columns;
-  const input = new Float32Array(2 * 3 * plane);
+  const input = new Float32Array(copies * 3 * plane);
   const mirrored = rows - height < height && columns - width < width;
   const inside = (i, side) => (i < side ? i : mirrored ? 2 * (side - 1) - i : side - 1);
   for (let y = 0; y < rows; y++) {
@@ -59,25 +59,25 @@ async function separate(rgb, width, height) {
       const column = inside(x, width);
       for (let c = 0; c < 3; c++) {
         input[c * plane + y * columns + x] = rgb[3 * (from + column) + c];
-        input[(3 + c) * plane + y * columns + x] = rgb[3 * (from + width - 1 - column) + c];
+        if (copies === 2) input[(3 + c) * plane + y * columns + x] = rgb[3 * (from + width - 1 - column) + c];
       }
     }
   }
-  const image = new ort.Tensor("float32", input, [2, 3, rows, columns]);
+  const image = new ort.Tensor("float32", input, [copies, 3, rows, columns]);
   const { diffuse, highlight } = await session.run({ image });
   const layers = new Float32Array(4 * width * height);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const to = 4 * (y * width + x);
       const here = y * columns + x;
-      const there = y * columns + width - 1 - x;
+      const there = copies === 2 ? plane + y * columns + width - 1 - x : here; // in the mirror image
       for (let c = 0; c < 3; c++) {
         const value = rgb[3 * (y * width + x) + c];
-        const [one, mirrored] = [c * plane + here, (3 + c) * plane + there].map((at) =>
-          Math.min(value, Math.max(0, value - diffuse.data[at])));
+        const [one, mirrored] = [here, (copies - 1) * 2 * plane + there].map((at) =>
+          Math.min(value, Math.max(0, value - diffuse.data[c * plane + at])));
         layers[to + c] = Math.sqrt(one * mirrored);
       }
-      layers[to + 3] = Math.sqrt(Math.max(0, highlight.data[here]) * Math.max(0, highlight.data[plane + there]));
+      layers[to + 3] = Math.sqrt(Math.max(0, highlight.data[here]) * Math.max(0, highlight.data[there]));
     }
   }
   return layers;

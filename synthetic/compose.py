@@ -48,6 +48,8 @@ class CompositionPlan(Plan):
     """Exponent of the display curve, 1 / gamma."""
     exposure: np.ndarray
     """Linear value of the 93 % quantile of the diffuse layer."""
+    overexposed: np.ndarray
+    """How much more light there is than the brightest places can take, 1 for no more."""
     blur: np.ndarray
     """Standard deviation in pixels of a 224-pixel picture."""
     noise: np.ndarray
@@ -69,12 +71,15 @@ def draw_composition(draws: Draws, kinds: SceneKinds, options: SceneOptions) -> 
     exposure = np.where(kinds.studio, draws.log_uniform("exposure.studio", low=0.05, high=0.95), exposure)
     exposure = np.where(kinds.clipped, draws.uniform("exposure.clipped", low=0.2, high=0.8), exposure)
     exposure = np.where(kinds.painted, draws.uniform("exposure.painted", low=0.4, high=1.0), exposure)
+    overexposed = draws.chance("overexposed", share=options.overexposed_share) & ~kinds.clipped
+    exposure = np.where(overexposed, draws.uniform("exposure.over", low=0.9, high=1.5), exposure)
     noise_low, noise_high = options.noise
     quality = draws.uniform("quality", low=options.jpeg_quality[0], high=options.jpeg_quality[1]).round()
     return CompositionPlan(
         highlights=draw_highlights(draws, kinds, options, quality),
         exponent=1 / gamma,
         exposure=exposure,
+        overexposed=np.where(overexposed, draws.log_uniform("overexposed.by", low=1.2, high=4.0), 1.0),
         blur=draws.uniform("blur", low=options.blur[0], high=options.blur[1]),
         noise=draws.uniform("noise") ** 2 * (noise_high - noise_low) + noise_low,
         sensor=(draws.bits("sensor") >> np.uint64(2)).astype(np.int64),
@@ -115,6 +120,8 @@ def _diffuse(plan: CompositionPlan, layers: Layers, exponent: Tensor) -> tuple[T
     """Albedo and shading in display values, whose product is the diffuse layer."""
     strong = quantile(layers.shading.mean(1, keepdim=True), torch.full_like(exponent, 0.97))
     shading = layers.shading / strong.clamp_min(1e-4)
+    if (plan.overexposed > 1).any():
+        shading = shading * maps(plan.overexposed, exponent)
     # What the shading has above 1 cannot be stored and clips, as on a sensor; so the product stays exact.
     shading = shading.clamp_(1e-5, 1.0)
     lit = layers.albedo.mean(1, keepdim=True) * shading.mean(1, keepdim=True)

@@ -53,6 +53,9 @@ class SceneOptions:
     """Share of the round bodies that have ridges, as stacked plates and turned wood."""
     film_share: float = 0.0
     """Share of scenes, but painted ones, under plastic film, whose creases gleam whatever lies below."""
+    overexposed_share: float = 0.0
+    """Share of the scenes, but clipped ones, whose lightest surfaces are clipped without any highlight, as
+    white walls and paper in snapshots: hard negatives."""
     lamp_share: float = 0.04
     """Share of scenes with a glowing lamp in the diffuse layer."""
     environment_share: float = 0.5

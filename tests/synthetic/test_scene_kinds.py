@@ -139,6 +139,15 @@ def test_ridged_bodies_have_light_crests_and_dark_gaps() -> None:
     assert (shade[rim > 0.2] == 1).all()
 
 
+def test_overexposed_scenes_clip_without_a_highlight() -> None:
+    def clipped_diffuse(share: float) -> torch.Tensor:
+        scenes = scenes_of(None, overexposed_share=share, pale_share=1.0, studio_share=0.0)
+        return (scenes["diffuse"].amin(1) >= 1).float().mean((1, 2))
+
+    assert clipped_diffuse(1.0).mean() > 5 * clipped_diffuse(0.0).mean()
+    assert clipped_diffuse(1.0).mean() > 0.05
+
+
 def objects_of(options: SceneOptions) -> geometry.ObjectPlan:
     draws = Draws(5, range(64))
     return geometry.draw_objects(draws, draw_kinds(draws, options, have_photos=False), options)

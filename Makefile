@@ -107,7 +107,8 @@ LITE_TRAINING = --model aha-lite --dataroot $(SCENES) --lambda_content 0 --lambd
 # Of TrashNet's photographs cardboard and paper: its plastic shines.
 train-lite: $(TRAIN)
 	$(PY) -m synthetic --out $(SCENES) --train $(SCENE_COUNT) --test 300 --size 384 --seed 0 \
-	  --composition mixed --scene_options figurine_share=0.15 wide_share=0.12 \
+	  --composition mixed --scene_options figurine_share=0.15 wide_share=0.12 film_share=0.1 rim_share=0.1 ridged_share=0.1 \
+	  overexposed_share=0.06 \
 	  $(if $(MATERIAL),--textures $(MATERIAL)/textures_ambientcg \
 	  --materials $(MATERIAL)/materials --envmaps $(MATERIAL)/envmaps --photos '$(MATERIAL)/photos/trashnet_matte/[cp]a*' \
 	  $(MATERIAL)/photos/budgie_backgrounds $(MATERIAL)/photos/wesaturate_cc0)

@@ -17,7 +17,7 @@ from restoration.memory import check_tile_memory, is_out_of_memory, smaller_tile
 from restoration.pictures import AnyPicture, SeparatedPicture, check_picture, open_picture
 from restoration.pretrained import find_method, push_network, save_network
 from restoration.released_protocol import restore_as_released
-from restoration.separator import Area, FunctionNetwork, Separator
+from restoration.separator import FunctionNetwork, Separator
 from restoration.test_time_augmentation import AugmentedNetwork, check_augmentation
 from restoration.tiling import Tile, TileSize, blend
 from restoration.working_scale import STRIP_ROWS, separate_at
@@ -255,7 +255,7 @@ class HighlightRemover:
             return strips if progress is None else _counted(strips, image.shape[0], progress)
         rows, columns = (size.spans(length) for length in image.shape[:2])
         used = [Tile(row, column).used for row in rows for column in columns]
-        separate = self._separates(image, self._faintest(image), used)
+        separate = self._separates(image, faint=self._faintest(image), used=used)
 
         def run(tiles: Iterable[Tile]) -> Iterator[np.ndarray]:
             layers = separate(tile.cut(image) for tile in tiles)
@@ -266,16 +266,11 @@ class HighlightRemover:
 
         return blend(run, rows, columns, channels=4)
 
-    def _separates(
-        self,
-        image: np.ndarray,
-        faint: float = 0.0,
-        used: Sequence[Area] | None = None,
-        network: nn.Module | None = None,
-    ) -> Separate:
-        """The network, by default with test-time augmentation, for pieces of this picture."""
-        runs = network or self.runs
-        return brightened(lambda crops: self.separator(crops, runs, faint, used), self._gain(image))
+    def _separates(self, image: np.ndarray, **options: Any) -> Separate:
+        """The network, with test-time augmentation unless the separator's `options` name another, for pieces
+        of this picture."""
+        options = {"network": self.runs} | options
+        return brightened(lambda crops: self.separator(crops, **options), self._gain(image))
 
     def _gain(self, image: np.ndarray) -> float:
         if self.exposure is not None:

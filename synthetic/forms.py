@@ -1,5 +1,7 @@
 """Draws the parameters of the objects' forms, as `shapes` lists them."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from synthetic import shapes
@@ -16,22 +18,9 @@ BALLS = (
 
 def form_parameters(draws: Draws, n: int, options: SceneOptions) -> dict[int, np.ndarray]:
     """Parameters (B, n, shapes.PARAMETERS) that n objects of each scene would have, for each form."""
-
-    def pad(*columns: np.ndarray) -> np.ndarray:
-        rows = np.stack(np.broadcast_arrays(*columns), -1).astype(np.float32)
-        return np.pad(rows, ((0, 0), (0, 0), (0, shapes.PARAMETERS - rows.shape[-1])))
-
-    def u(name: str, low: float, high: float) -> np.ndarray:
-        return draws.uniform("form." + name, n, low=low, high=high)
-
-    def often(name: str, share: float) -> np.ndarray:
-        return draws.chance("form." + name, n, share=share)
-
-    def wide(name: str, low: float, high: float) -> np.ndarray:
-        return draws.log_uniform("form." + name, n, low=low, high=high)
-
+    u, often, wide = _drawers(draws, n)
     organic = often("organic", 0.6)
-    solid = pad(
+    solid = _pad(
         np.where(often("a2", 0.6), 2.0, wide("a", 1.7, 8.0)),
         np.where(organic, wide("b2", 1.8, 2.5), wide("b", 2.0, 24.0)),
         np.where(often("c2", 0.7), 2.0, wide("c", 1.7, 6.0)),
@@ -42,27 +31,14 @@ def form_parameters(draws: Draws, n: int, options: SceneOptions) -> dict[int, np
         u("lobes", 3.0, 9.0),
         np.where(often("ribbed", 0.15), u("ribs", 0.1, 0.5), 0.0),
     )
-    ridged = often("ridged", options.ridged_share)
-    elevation = np.where(ridged, u("ridged.elevation", 0.08, 0.4), u("elevation", 0.12, 1.0))
-    round_body = pad(
-        np.where(often("straight", 0.4), 0.0, u("k", -0.18, 0.22)),
-        np.where(ridged, wide("ridged.half", 0.5, 2.0), wide("half", 0.25, 2.0)),
-        np.sin(elevation),
-        np.cos(elevation),
-        often("open", 0.55),
-        u("edge", 0.0, 1.5),
-        np.where(ridged, np.floor(wide("ridges", 3.0, 16.0)), 0.0),
-        u("ridge", 0.2, 2.5),
-        u("gap", 0.0, 0.95),
-    )
     yaw, pitch = u("yaw", -0.75, 0.75), u("pitch", 0.1, 0.9)
-    box = pad(
+    box = _pad(
         *(u("hx", 0.4, 1.0), u("hy", 0.3, 1.0), u("hz", 0.2, 0.8)),
         *(np.sin(yaw), np.cos(yaw), np.sin(pitch), np.cos(pitch)),
         wide("sharp", 5.0, 50.0),
     )
     tilt = u("tilt", 0.0, 1.2)
-    dish = pad(
+    dish = _pad(
         np.sin(tilt),
         np.cos(tilt),
         u("dip", -0.2, 0.9),
@@ -73,11 +49,46 @@ def form_parameters(draws: Draws, n: int, options: SceneOptions) -> dict[int, np
     )
     return {
         shapes.SOLID: solid,
-        shapes.ROUND: round_body,
+        shapes.ROUND: _round_bodies(draws, n, options),
         shapes.BOX: box,
         shapes.DISH: dish,
         shapes.LIMBS: _limbs(draws, n),
     }
+
+
+def _round_bodies(draws: Draws, n: int, options: SceneOptions) -> np.ndarray:
+    """Cups, cans and bottles; those with ridges are seen from lower down."""
+    u, often, wide = _drawers(draws, n)
+    ridged = often("ridged", options.ridged_share)
+    elevation = np.where(ridged, u("ridged.elevation", 0.08, 0.4), u("elevation", 0.12, 1.0))
+    return _pad(
+        np.where(often("straight", 0.4), 0.0, u("k", -0.18, 0.22)),
+        np.where(ridged, wide("ridged.half", 0.5, 2.0), wide("half", 0.25, 2.0)),
+        np.sin(elevation),
+        np.cos(elevation),
+        often("open", 0.55),
+        u("edge", 0.0, 1.5),
+        np.where(ridged, np.floor(wide("ridges", 3.0, 16.0)), 0.0),
+        u("ridge", 0.2, 2.5),
+        u("gap", 0.0, 0.95),
+    )
+
+
+def _drawers(
+    draws: Draws, n: int
+) -> tuple[Callable[..., np.ndarray], Callable[..., np.ndarray], Callable[..., np.ndarray]]:
+    """uniform(name, low, high), chance(name, share) and log_uniform(name, low, high) for n objects a scene."""
+
+    def uniform(name: str, low: float, high: float) -> np.ndarray:
+        return draws.uniform("form." + name, n, low=low, high=high)
+
+    def chance(name: str, share: float) -> np.ndarray:
+        return draws.chance("form." + name, n, share=share)
+
+    def log_uniform(name: str, low: float, high: float) -> np.ndarray:
+        return draws.log_uniform("form." + name, n, low=low, high=high)
+
+    return uniform, chance, log_uniform
 
 
 def _limbs(draws: Draws, n: int) -> np.ndarray:
@@ -102,3 +113,9 @@ def _limbs(draws: Draws, n: int) -> np.ndarray:
     balls[..., 0] -= 0.3
     balls *= 1.4
     return balls.reshape(draws.count, n, -1)
+
+
+def _pad(*columns: np.ndarray) -> np.ndarray:
+    """Columns (B, n) as rows (B, n, shapes.PARAMETERS), zeros after them."""
+    rows = np.stack(np.broadcast_arrays(*columns), -1).astype(np.float32)
+    return np.pad(rows, ((0, 0), (0, 0), (0, shapes.PARAMETERS - rows.shape[-1])))

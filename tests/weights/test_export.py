@@ -90,8 +90,8 @@ def test_fewer_bits_where_they_are_close(tmp_path, monkeypatch):
         image = torch.rand(1, 3, 96, 160, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             difference = OnnxNetwork(file)(image).diffuse - network(image).diffuse
-        # Noise is harder than the scenes that the file is measured on.
-        assert difference.square().mean() < 10**-4
+        # Noise is harder than the scenes that the file is measured on: 35 dB will do.
+        assert difference.square().mean() < 10**-3.5
     monkeypatch.setattr(export, "LEAST_DECIBELS", 200.0)
     with pytest.raises(UserError, match=r"aha-lite in fp16 reaches only .* dB to itself in fp32"):
         export_network(network, tmp_path / "a.onnx", "onnx", precision="fp16")

@@ -77,7 +77,7 @@ def _round_bodies(draws: Draws, n: int, options: SceneOptions) -> np.ndarray:
 def _drawers(
     draws: Draws, n: int
 ) -> tuple[Callable[..., np.ndarray], Callable[..., np.ndarray], Callable[..., np.ndarray]]:
-    """uniform(name, low, high), chance(name, share) and log_uniform(name, low, high) for n objects a scene."""
+    """uniform(name, low, high), chance(name, share), log_uniform(name, low, high) for n objects a scene."""
 
     def uniform(name: str, low: float, high: float) -> np.ndarray:
         return draws.uniform("form." + name, n, low=low, high=high)

@@ -185,8 +185,10 @@ class TrainingLoop:
             where = f"after step {self.run.progress.step}, which is saved in {self.checkpoints.last}"
             if error is None:
                 raise UserError(f"another process could not read its pictures {where}")
-            if isinstance(error, UserError | OSError) or WORKER_DIED in str(error):
-                raise UserError(f"{error} ({where})") from error
+            # EOFError is what is left of the connection to a worker that died while a batch was handed over.
+            if isinstance(error, UserError | OSError | EOFError) or WORKER_DIED in str(error):
+                cause = str(error) or "a DataLoader worker died while it handed over a batch"
+                raise UserError(f"{cause} ({where})") from error
             raise error
         for batch in parts:
             self._report_skipped(batch)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.training.compare import assert_equal, assert_same_run
-from training import checkpoints, logger
+from training import checkpoints, logger, loop
 from training.loop import TrainingLoop, train
 from utils.errors import UserError, WriteError
 from utils.signals import StopSignals
@@ -291,6 +291,21 @@ def test_a_worker_that_dies_loses_no_steps(tiny, tmp_path, monkeypatch):
     state = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
     assert 2 <= state["progress"]["step"] < 30
     assert {child.pid for child in _children()} <= others
+
+
+def test_a_connection_to_a_dead_worker_is_named_and_loses_no_steps(tiny, tmp_path, monkeypatch):
+    batches, whole = [], loop.checked
+
+    def closed_at_the_third(batch):
+        batches.append(batch)
+        if len(batches) == 3:
+            raise EOFError
+        return whole(batch)
+
+    monkeypatch.setattr(loop, "checked", closed_at_the_third)
+    with pytest.raises(UserError, match=r"DataLoader worker died .*after step 2, which is saved in"):
+        train(tiny(max_steps=4, val_every=100, checkpoint_every=100))
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["progress"]["step"] == 2
 
 
 # ---- disks and folders

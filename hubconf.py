@@ -8,7 +8,7 @@ network = torch.hub.load(".", "aha_lite", source="local")               # in a c
 
 from pathlib import Path as _Path  # every public callable is an entry point
 
-dependencies = ["torch", "torchvision", "numpy", "scipy", "cv2", "skimage", "safetensors", "PIL"]
+dependencies = ["torch", "torchvision", "numpy", "scipy", "cv2", "skimage", "safetensors", "PIL", "tifffile"]
 
 _SHIPPED = _Path(__file__).resolve().parent / "savedmodel" / "aha-lite.safetensors"
 

@@ -132,6 +132,6 @@ def _cases(
 
 def _parse_size(text: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise UserError(f"size {text}: write WIDTHxHEIGHT, such as 4000x3000")
     return int(width), int(height)

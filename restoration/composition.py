@@ -11,6 +11,8 @@ import numpy as np
 from utils.colour import FULL_SCALE, to_unit
 from utils.errors import UserError
 
+MAX_STRENGTH = 1.5
+
 Strip = tuple[int, int, np.ndarray]
 """(top, bottom, layers): rows of a picture and their separation, layers (bottom - top, W, specular 3 +
 highlight 1) float32 in units of white."""
@@ -31,6 +33,16 @@ class Restored:
     "released": as it comes) but perhaps above 1, or for methods without a map the largest |specular|"""
     notes: tuple[str, ...] = ()
     """what the user should know about how it was made, one clause each"""
+
+
+def check_strength(strength: float, protocol: str) -> None:
+    """Raises UserError for a strength that `compose` cannot take, or the protocol does not know."""
+    if not 0 <= strength <= MAX_STRENGTH:
+        raise UserError(f"the strength must be between 0 and {MAX_STRENGTH}, not {strength}")
+    if protocol == "released" and strength != 1:
+        raise UserError(
+            "the strength is for protocol native: released is the authors' arithmetic, which has none"
+        )
 
 
 def compose(image: np.ndarray, strips: Iterable[Strip], strength: float = 1.0) -> Restored:

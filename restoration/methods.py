@@ -38,7 +38,7 @@ class MethodSpec:
         """
         copies = None
         path, _, digits = text.rpartition("@")
-        if path and digits.isdigit() and not os.path.exists(text):
+        if path and digits.isdecimal() and not os.path.exists(text):
             text, copies = path, int(digits)
         name, separator, path = text.partition(":")
         if separator and name in MODELS:
@@ -87,6 +87,8 @@ def load_method(
         remover_options["test_time_augmentation"] = spec.test_time_augmentation
     check_backend(backend)
     if spec.weights is None:
+        if spec.name in (INPUT, *_classical()) and output is not None:
+            raise UserError(f"{spec.name} has one result: only TSHRNet has several")
         if spec.name in (INPUT, *_classical()) and backend == "onnxruntime":
             raise UserError(f"{spec.name} is no network: only networks run in ONNX Runtime")
         if spec.name == INPUT:

@@ -1,5 +1,6 @@
 """An exported network, run by ONNX Runtime in place of PyTorch: the same tensors in and out."""
 
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -32,6 +33,8 @@ class OnnxNetwork(nn.Module):
         self.path = Path(path)
         self._lock = threading.Lock()
         self._sessions: dict[str, Any] = {}
+        self.identity = ""
+        """SHA-256 of the file, once it is read: its weights are no parameters of this module"""
         session = self._session(torch.device("cpu"))
         self.spec, self.precision = read_facts(session.get_modelmeta().custom_metadata_map, path)
         shape = _checked_shape(session, self.path)
@@ -88,13 +91,14 @@ class OnnxNetwork(nn.Module):
         """Made when first needed: a GPU may not be there, or never be asked for."""
         with self._lock:
             if str(device) not in self._sessions:
-                self._sessions[str(device)] = _open(self.path, device)
+                content = read_sealed(self.path)
+                self.identity = hashlib.sha256(content).hexdigest()
+                self._sessions[str(device)] = _open(content, self.path, device)
             return self._sessions[str(device)]
 
 
-def _open(path: Path, device: torch.device) -> Any:
+def _open(content: bytes, path: Path, device: torch.device) -> Any:
     onnxruntime = _onnxruntime()
-    content = read_sealed(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; it warns of every node that runs on the CPU by design
     # As for PyTorch (restoration/separator.py): a crop in one thread, several crops side by side.

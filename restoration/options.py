@@ -28,7 +28,8 @@ class InferOptions:
     protocol: Literal["native", "released"] = "native"
     """native: the picture's own resolution and depth, pixels without highlight stay bit for bit; released:
     the authors' arithmetic (resized to a square of 224 or 448 pixels without keeping the aspect ratio,
-    resized back, truncated to 8 bits)"""
+    resized back, truncated to 8 bits), in which --strength, --tile, --working_size and --exposure have no
+    part"""
     output: Literal["tone_corrected", "diffuse"] | None = None
     """TSHRNet only: which of its stages is the result"""
     backend: Literal["torch", "onnxruntime"] | None = None
@@ -118,7 +119,7 @@ def validate_options(options: InferOptions) -> InferOptions:
         raise UserError(f"--suffix {options.suffix!r} must not name a folder")
     if options.infer_model and not os.path.exists(options.infer_model):
         raise UserError(f"no such weight file: {options.infer_model}")
-    if options.working_size not in (None, "full") and not options.working_size.isdigit():
+    if options.working_size not in (None, "full") and not options.working_size.isdecimal():
         raise UserError(f"--working_size {options.working_size} is neither a number of pixels nor full")
     for name in ("limit", "batch_size", "workers", "max_pixels", "smoothing_frames"):
         value = getattr(options, name)

@@ -12,7 +12,7 @@ from restoration.released_protocol import to_bytes
 from restoration.results import map_levels
 from utils.colour import FULL_SCALE, grey_to_rgb
 from utils.errors import UserError
-from utils.image_decoding import layers_of
+from utils.image_decoding import cmyk_to_rgb, layers_of
 from utils.image_files import read_picture
 
 AnyPicture: TypeAlias = str | os.PathLike | Image.Image | np.ndarray
@@ -49,6 +49,8 @@ class OpenedPicture:
     """the Pillow image that came in"""
     one_channel: bool = False
     """an array (H, W, 1) came in"""
+    notes: tuple[str, ...] = ()
+    """what was converted, one clause each"""
 
     def separated(self, restored: Restored, protocol: str = "native") -> SeparatedPicture:
         """The layers of the result for `pixels`, in the type of the picture."""
@@ -64,15 +66,16 @@ class OpenedPicture:
         if alpha is not None:
             diffuse = np.concatenate([diffuse, alpha[..., None]], axis=2)
         if self.image is None:
-            return SeparatedPicture(diffuse, specular, restored.highlight, restored.notes)
+            return SeparatedPicture(diffuse, specular, restored.highlight, self.notes + restored.notes)
         images = [
             Image.fromarray(layer.squeeze(-1) if layer.shape[2:] == (1,) else layer)
             for layer in (diffuse, specular)
         ]
         for image in images:
-            image.info |= self.image.info
+            # A transparent colour is in the alpha now, and would be holes in the specular layer.
+            image.info |= {key: value for key, value in self.image.info.items() if key != "transparency"}
         highlight = Image.fromarray(map_levels(restored.highlight))
-        return SeparatedPicture(images[0], images[1], highlight, restored.notes)
+        return SeparatedPicture(images[0], images[1], highlight, self.notes + restored.notes)
 
 
 def open_picture(picture: AnyPicture) -> OpenedPicture:
@@ -86,13 +89,25 @@ def open_picture(picture: AnyPicture) -> OpenedPicture:
     if isinstance(picture, np.ndarray):
         return _of_array(picture)
     if isinstance(picture, Image.Image):
+        picture, notes = _in_rgb(picture)
         pixels, alpha = layers_of(picture)
-        return OpenedPicture(_in_range(pixels), pixels, alpha, image=picture)
+        return OpenedPicture(_in_range(pixels), pixels, alpha, image=picture, notes=notes)
     if isinstance(picture, str | os.PathLike):
         read = read_picture(picture)
         return OpenedPicture(read.pixels, read.pixels, read.alpha)
     hint = "; tensor.permute(1, 2, 0).numpy() is an array" if hasattr(picture, "permute") else ""
     raise UserError(f"a picture is a path, a Pillow image or an array, not {type(picture).__name__}{hint}")
+
+
+def _in_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """The picture, of CMYK one in RGB with the profile of that, and what was done."""
+    if image.mode != "CMYK":
+        return image, ()
+    converted, icc, how = cmyk_to_rgb(image, image.info.get("icc_profile"))
+    converted.info = {key: value for key, value in image.info.items() if key != "icc_profile"}
+    if icc:
+        converted.info["icc_profile"] = icc
+    return converted, (how,)
 
 
 def _of_array(array: np.ndarray) -> OpenedPicture:

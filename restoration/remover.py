@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from restoration.composition import Restored, Strip, compose
+from restoration.composition import Restored, Strip, check_strength, compose
 from restoration.exposure import Separate, brightened, exposure_gain
 from restoration.memory import check_tile_memory, is_out_of_memory, smaller_tiles
 from restoration.pictures import AnyPicture, SeparatedPicture, check_picture, open_picture
@@ -25,7 +25,6 @@ from utils.colour import FULL_SCALE
 from utils.errors import UserError
 
 PROTOCOLS = ("native", "released")
-MAX_STRENGTH = 1.5
 
 
 class HighlightRemover:
@@ -94,8 +93,7 @@ class HighlightRemover:
             raise UserError(f"a working size is a number of pixels, or 0 for full size, not {working_size}")
         if exposure is not None and not 1 <= exposure < float("inf"):
             raise UserError(f"the exposure must be a factor of at least 1, not {exposure}")
-        if not 0 <= strength <= MAX_STRENGTH:
-            raise UserError(f"the strength must be between 0 and {MAX_STRENGTH}, not {strength}")
+        check_strength(strength, protocol)
         self.protocol = protocol
         usual = self.network.spec.working_size or 0
         self.working_size: int = usual if working_size is None else working_size

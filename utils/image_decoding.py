@@ -20,7 +20,14 @@ from PIL import Image, ImageCms
 
 from utils.colour import FULL_SCALE
 from utils.errors import UserError
-from utils.image_metadata import EXIF_PREFIX, MAX_METADATA, PNG_SIGNATURE, png_chunks, png_colour
+from utils.image_metadata import (
+    EXIF_PREFIX,
+    MAX_METADATA,
+    PNG_SIGNATURE,
+    png_chunks,
+    png_colour,
+    upright_xmp,
+)
 from utils.picture import MAX_PIXELS, Picture
 from utils.tiff_directories import Header, exif_of_tiff, take_orientation
 
@@ -124,6 +131,8 @@ def _finished(picture: Picture, orientation: int) -> Picture:
     dpi = picture.dpi
     if dpi is not None and not all(0 < float(value) < 1e6 for value in dpi):
         dpi = None
+    if kept["xmp"] and orientation != 1:
+        kept["xmp"] = upright_xmp(kept["xmp"])
     pixels, alpha = turn(picture.pixels), turn(picture.alpha)
     return replace(picture, pixels=pixels, alpha=alpha, dpi=dpi, notes=tuple(notes), **kept)
 
@@ -185,7 +194,7 @@ def _decode_by_pillow(data: bytes, max_pixels: int) -> Picture:
     image.load()
     icc, exif = info.get("icc_profile"), info.get("exif") or image.info.get("exif")
     if image.mode == "CMYK":
-        image, icc, how = _cmyk_to_rgb(image, icc)
+        image, icc, how = cmyk_to_rgb(image, icc)
         notes.append(how)
     pixels, alpha = layers_of(image)
     return Picture(
@@ -201,7 +210,9 @@ def _decode_by_pillow(data: bytes, max_pixels: int) -> Picture:
     )
 
 
-def _cmyk_to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None, str]:
+def cmyk_to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None, str]:
+    """A CMYK image in RGB by its own profile where that is sound, the profile of the result, and in a clause
+    what was done."""
     if not icc:
         return image.convert("RGB"), None, "CMYK converted to RGB (it has no profile of its own)"
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
@@ -214,8 +225,8 @@ def _cmyk_to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, by
 
 
 def layers_of(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
-    """(pixels, alpha) of a Pillow image of any mode. Raises UserError for integers of more than 16 bits and
-    floats outside [0, 1]."""
+    """(pixels, alpha) of a Pillow image of any mode. Raises UserError for integers of more than 16 bits
+    and floats outside [0, 1]."""
     mode = image.mode
     if mode == "F":
         return _checked_float(np.asarray(image)), None
@@ -231,8 +242,8 @@ def layers_of(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     array = np.empty((height, width, len(target[grey, has_alpha])), np.uint8)
     for top in range(0, height, _STRIP):
         strip = image if height <= _STRIP else image.crop((0, top, width, min(height, top + _STRIP)))
-        # LA cannot be reached from every mode with a transparent colour; RGBA can.
-        strip = strip.convert("RGBA").convert("LA") if grey and has_alpha else strip
+        # LA cannot be reached from every mode with a transparent colour; RGBA can, but from La.
+        strip = strip.convert("RGBA") if grey and has_alpha and mode != "La" else strip
         strip = strip.convert(target[grey, has_alpha])
         array[top : top + _STRIP] = np.asarray(strip).reshape(strip.height, width, -1)
     if not has_alpha:
@@ -250,6 +261,8 @@ def _decode_png16(data: bytes, max_pixels: int) -> Picture:
     grey = data[25] in (0, 4)  # colour type: grey, grey and alpha
     pixels, alpha = _split(array, grey)
     info = header.info
+    if grey and alpha is None and "transparency" in info:  # OpenCV sees to it in colour only
+        alpha = np.where(pixels == info["transparency"], 0, 65535).astype(np.uint16)
     return Picture(
         pixels,
         alpha,
@@ -278,7 +291,7 @@ def _decode_netpbm16(data: bytes, header: re.Match, max_pixels: int) -> Picture:
 
 def _decode_jpeg2000(data: bytes, max_pixels: int) -> Picture:
     image = _open(data, max_pixels)
-    array = _decode_by_opencv(data) if image.mode in ("L", "RGB", "I;16") else None
+    array = _decode_by_opencv(data) if image.mode in ("L", "RGB", "RGBA", "I;16") else None
     if array is None or array.dtype != np.uint16:
         return _decode_by_pillow(data, max_pixels)
     pixels, alpha = _split(array, grey=array.ndim == 2)
@@ -302,7 +315,8 @@ def _decode_heif(data: bytes, max_pixels: int) -> Picture:
     pixels = array[..., :3] if array.ndim == 3 else array
     exif, xmp = file.info.get("exif"), file.info.get("xmp")
     exif = take_orientation(exif.removeprefix(EXIF_PREFIX))[1] if exif else None
-    return Picture(pixels, alpha, file.info.get("icc_profile"), exif, "HEIF", notes, xmp=xmp or None)
+    xmp = upright_xmp(xmp) if isinstance(xmp, bytes) and xmp else None
+    return Picture(pixels, alpha, file.info.get("icc_profile"), exif, "HEIF", notes, xmp=xmp)
 
 
 def _decode_tiff(data: bytes, max_pixels: int) -> Picture:
@@ -320,6 +334,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Picture:
         wide, samples = page.bitspersample > 8, page.samplesperpixel
         # OpenCV has no pictures of two channels; tifffile reads few compressions, so only these.
         two = page.asarray() if deep and plain and samples == 2 else None
+        associated = bool(page.extrasamples) and int(page.extrasamples[0]) == 1
     pages = _count_directories(data)
     notes = (f"the first of its {pages} pages",) if pages > 1 else ()
     kept: dict[str, Any] = {"icc": icc, "exif": exif_of_tiff(data), "notes": notes, "dpi": dpi}
@@ -338,7 +353,23 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Picture:
         pixels, alpha = _split(_decode_by_opencv(data), grey=samples == 1)
     if pixels.dtype == np.float32:
         pixels, alpha = _checked_float(pixels), None if alpha is None else _checked_float(alpha)
+    if associated and alpha is not None:
+        pixels = _straight(pixels, alpha)
     return Picture(pixels, alpha, format="TIFF", **kept)
+
+
+def _straight(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Colours (H, W) or (H, W, 3) that are not multiplied by their alpha (H, W), from those that are."""
+    white = FULL_SCALE[pixels.dtype]
+    straight = pixels.copy()
+    for top in range(0, len(alpha), _STRIP):
+        rows = slice(top, top + _STRIP)
+        share = alpha[rows].astype(np.float64).reshape(alpha[rows].shape + (1,) * (pixels.ndim - 2)) / white
+        values = np.minimum(
+            np.divide(pixels[rows], share, where=share > 0, out=np.zeros(pixels[rows].shape)), white
+        )
+        straight[rows] = np.rint(values) if pixels.dtype.kind == "u" else values
+    return straight
 
 
 def _count_directories(data: bytes) -> int:

@@ -13,7 +13,7 @@ from PIL import Image
 from utils.colour import quantise, to_unit
 from utils.image_metadata import EXIF_PREFIX, add_png_metadata, png_of_grey_alpha
 from utils.picture import Picture
-from utils.tiff_directories import Header, add_exif
+from utils.tiff_directories import ORIENTATION, Header, add_exif
 
 # Beyond 95 the files grow fast; 97 keeps the change of an untouched 8-bit pixel mostly below two levels.
 JPEG_QUALITY = 97
@@ -83,6 +83,7 @@ def _encode_png(picture: Picture) -> bytes:
 
 def _encode_tiff(picture: Picture) -> bytes:
     order = Header.of(picture.exif).order if picture.exif else "<"
+    xmp = [] if picture.xmp is None else [(700, "B", len(picture.xmp), picture.xmp, True)]
     buffer = io.BytesIO()
     tifffile.imwrite(
         buffer,
@@ -97,7 +98,7 @@ def _encode_tiff(picture: Picture) -> bytes:
         software=False,
         resolution=picture.dpi,
         resolutionunit=None if picture.dpi is None else "INCH",
-        extratags=[] if picture.xmp is None else [(700, "B", len(picture.xmp), picture.xmp, True)],
+        extratags=[(ORIENTATION, "H", 1, 1, True), *xmp],
     )
     written = buffer.getvalue()
     return add_exif(written, picture.exif) if picture.exif else written

@@ -1,5 +1,6 @@
 """The parts of picture files that are not pixels: chunks of PNG files, and what of them is kept."""
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -14,6 +15,13 @@ MAX_METADATA = 16 * 2**20
 
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _INCH = 0.0254  # metres
+
+_XMP_ORIENTATION = re.compile(rb"(\btiff:Orientation(?:\s*=\s*[\"']|\s*>)\s*)[1-8]")
+
+
+def upright_xmp(xmp: bytes) -> bytes:
+    """An XMP packet that says orientation 1 where it gives one; as long as before."""
+    return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -25,7 +25,7 @@ class Picture:
     notes: tuple[str, ...] = ()
     """what reading changed, one clause each, for the user's eyes"""
     xmp: bytes | None = None
-    """XMP packet: titles, ratings, edits, as XML"""
+    """XMP packet: titles, ratings, edits, as XML; its orientation is reset to 1 where pixels were turned"""
     dpi: tuple[float, float] | None = None
     """pixels per inch, across and down"""
     png_colour: tuple[tuple[bytes, bytes], ...] = ()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from restoration.remover import MAX_STRENGTH
+from restoration.composition import MAX_STRENGTH
 from utils.errors import UserError
 from webui.methods import Methods, has_augmentation
 from webui.options import DemoOptions

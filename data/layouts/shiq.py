@@ -31,4 +31,4 @@ def shiq(folder: Path) -> Found:
 
 
 def _split(name: str) -> str:
-    return "test" if name.isdigit() and int(name) in OFFICIAL_TEST else "train"
+    return "test" if name.isdecimal() and int(name) in OFFICIAL_TEST else "train"

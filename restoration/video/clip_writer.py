@@ -55,7 +55,7 @@ class SegmentWriter:
         self._stream = self._file.add_stream(name, rate=info.rate, options=options)
         context = self._stream.codec_context
         context.width, context.height = info.width, info.height
-        context.pix_fmt = encoded_format(name, info.pixel_format)
+        context.pix_fmt = encoded_format(name, info)
         context.time_base = info.time_base
         context.max_b_frames = 0
         if info.aspect is not None:
@@ -70,7 +70,12 @@ class SegmentWriter:
         frame.pts, frame.time_base, frame.duration = time, info.time_base, duration
         if frame.format.name != self._stream.codec_context.pix_fmt:
             frame = frame.reformat(format=self._stream.codec_context.pix_fmt, threads=ONE_THREAD)
-        packets = self._stream.encode(frame)
+        try:
+            packets = self._stream.encode(frame)
+        except av.FFmpegError as error:
+            raise UserError(
+                f"{self._stream.codec_context.name} cannot encode its frames: {words(error)}"
+            ) from error
         if self._stream.codec_context.name == "libsvtav1":
             leave_real_time()
         self._file.mux(packets)
@@ -109,13 +114,19 @@ def encoder_for(info: ClipInfo, container: str) -> tuple[str, dict[str, str]]:
     return ENCODERS[codec]
 
 
-def encoded_format(encoder: str, pixel_format: str) -> str:
-    """The pixel format to encode: the frames' own where the encoder takes it, else a near one of 4:2:0."""
+def encoded_format(encoder: str, info: ClipInfo) -> str:
+    """The pixel format to encode: the frames' own where the encoder takes it, else a near one of 4:2:0, with
+    more chroma where the encoder wants even sides for that and a side is odd."""
     formats = {form.name for form in av.Codec(encoder, "w").video_formats or ()}
-    if pixel_format in formats:
-        return pixel_format
-    deep = pixel_format.endswith("le") and "yuv420p10le" in formats
-    return "yuv420p10le" if deep else "yuv420p"
+    deep = info.pixel_format.endswith("le") and "yuv420p10le" in formats
+    chosen = info.pixel_format if info.pixel_format in formats else "yuv420p10le" if deep else "yuv420p"
+    if encoder in ("libx264", "libx265") and (info.width % 2 or info.height % 2):
+        if chosen.startswith("nv"):  # the same in another order, for which there is no other chroma
+            chosen = "yuv420p"
+        chroma = ("420", "444"), ("422", "444") if info.width % 2 else ("420", "422")
+        for fewer, more in chroma if info.width % 2 else chroma[1:]:
+            chosen = chosen.replace(fewer, more)
+    return chosen
 
 
 def join(source: Path, segments: list[Path], result: Path, info: ClipInfo) -> tuple[str, ...]:

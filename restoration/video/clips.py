@@ -164,9 +164,10 @@ def fingerprint(job: Job, remover: HighlightRemover, info: ClipInfo, smoothing: 
     """A hash of all that the frames of a result depend on."""
     status = os.stat(job.source)
     network, separator = remover.network, remover.separator
+    weights = getattr(network, "identity", None) or network.state_dict()
     settings = {
         "clip": [str(job.source.name), status.st_size, status.st_mtime_ns, repr(info)],
-        "network": [network.spec.name, network.state_dict(), getattr(network, "output", None)],
+        "network": [network.spec.name, weights, getattr(network, "output", None)],
         "augmentation": getattr(remover.runs, "copies", 1),
         "sizes": [remover.working_size, remover.exposure, repr(remover.tile), remover.strength],
         "machine": [separator.device.type, separator.precision, separator.batch_size, os.cpu_count()],

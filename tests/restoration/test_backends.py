@@ -214,3 +214,13 @@ def test_attention_fixes_the_size(tmp_path):
     assert np.abs(ours(pixels).diffuse.astype(int) - theirs(pixels).diffuse).max() <= 1
     with pytest.raises(UserError, match="pictures and tiles of 64x64 pixels only, not of 64x20"):
         theirs(pixels[:20])
+
+
+def test_a_network_is_known_by_its_file(network, lite, tmp_path):
+    """Frames of a stopped clip are joined with those of the same network only."""
+    changed = load_model(DEFAULT_WEIGHTS)
+    with torch.no_grad():
+        next(changed.parameters()).add_(0.01)
+    other = export_network(changed, tmp_path / "other.onnx", "onnx").path
+    same = shutil.copy(lite, tmp_path / "same.onnx")
+    assert OnnxNetwork(lite).identity == OnnxNetwork(same).identity != OnnxNetwork(other).identity

@@ -96,3 +96,10 @@ def test_unknown_methods_are_a_sentence(spec):
 def test_a_mistyped_name_gets_a_suggestion():
     with pytest.raises(UserError, match=r"'shen213' \(did you mean shen2013\?\): there are input"):
         load_method("shen213")
+
+
+def test_what_only_networks_have_is_refused_for_other_methods():
+    with pytest.raises(UserError, match="one result"):
+        load_method("shen2013", output="diffuse")
+    with pytest.raises(UserError, match="no method"):
+        load_method("shen2013@\u00b2")  # a digit, but no number

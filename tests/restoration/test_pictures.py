@@ -80,7 +80,8 @@ def test_pillow_images(remover, mode, comes_back):
     assert result.specular.mode == comes_back.removesuffix("A")
     assert result.highlight.mode == "L"
     assert {layer.size for layer in (result.diffuse, result.specular, result.highlight)} == {(30, 20)}
-    assert result.diffuse.info["icc_profile"] == b"of the picture"
+    profile = result.diffuse.info.get("icc_profile")
+    assert profile == (None if mode == "CMYK" else b"of the picture")  # which is none of inks
     assert np.asarray(result.specular).any()
     assert not np.asarray(result.highlight)[:, 0].any()
 
@@ -125,3 +126,28 @@ def test_released_protocol_gives_eight_bit_colour():
 def test_what_is_refused(remover, picture, words):
     with pytest.raises(UserError, match=words):
         remover(picture)
+
+
+def test_a_transparent_colour_becomes_alpha_and_no_hole_in_the_specular_layer(remover, tmp_path):
+    for mode, transparent in (("RGB", (0, 0, 0)), ("L", 0), ("P", 0)):
+        image = Image.fromarray(_ramp()).convert(mode)
+        image.info["transparency"] = transparent
+        result = remover(image)
+        assert result.diffuse.mode == ("LA" if mode == "L" else "RGBA")
+        result.specular.save(tmp_path / "specular.png")
+        with Image.open(tmp_path / "specular.png") as written:
+            assert "transparency" not in written.info
+
+
+def test_cmyk_is_converted_and_loses_the_profile_of_its_inks(remover):
+    image = Image.fromarray(_ramp()).convert("CMYK")
+    image.info |= {"icc_profile": b"of inks", "dpi": (300, 300)}
+    result = remover(image)
+    assert "CMYK" in result.notes[0]
+    assert "icc_profile" not in result.diffuse.info
+    assert result.diffuse.info["dpi"] == (300, 300)
+
+
+def test_grey_multiplied_by_alpha(remover):
+    grey = Image.fromarray(_ramp()[..., 0]).convert("LA").convert("La")
+    assert remover(grey).diffuse.mode == "LA"

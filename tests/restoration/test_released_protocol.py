@@ -9,6 +9,7 @@ from models import build_model
 from restoration import HighlightRemover
 from restoration.pretrained import default_weights
 from tests.restoration.fakes import Dimmer
+from utils.errors import UserError
 from weights import load_model
 
 
@@ -53,3 +54,8 @@ def test_repeatable():
     image = np.random.default_rng(1).integers(0, 256, (50, 60, 3), dtype=np.uint8)
     remover = HighlightRemover(model, protocol="released")
     assert np.array_equal(remover(image).diffuse, remover(image).diffuse)
+
+
+def test_a_strength_is_refused():
+    with pytest.raises(UserError, match="strength"):
+        HighlightRemover(Dimmer(), protocol="released", strength=0.5)

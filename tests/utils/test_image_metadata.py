@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageOps
 
 from utils.image_files import Picture, read_picture, write_picture
 from utils.image_metadata import png_chunks
@@ -157,3 +157,56 @@ def test_metadata_that_is_none_is_left_out_and_said(tmp_path):
         assert f"its {words} cannot be used" in picture.notes[0]
         write_picture(tmp_path / "again.tif", picture)
         assert np.array_equal(read_picture(tmp_path / "again.tif").pixels, pixels)
+
+
+XMP_TURNED = (
+    b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/><tiff:Orientation>6</tiff:Orientation></x:xmpmeta>'
+)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_an_orientation_in_xmp_does_not_turn_the_result_again(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = Image.fromarray(np.zeros((12, 16, 3), np.uint8))
+    stored.save(tmp_path / "a.jpg", exif=exif, xmp=XMP_TURNED)
+    picture = read_picture(tmp_path / "a.jpg")
+    assert picture.pixels.shape[:2] == (16, 12)
+    assert picture.xmp == XMP_TURNED.replace(b"6", b"1")
+    write_picture(tmp_path / f"b{suffix}", picture)
+    with Image.open(tmp_path / f"b{suffix}") as written:
+        assert ImageOps.exif_transpose(written).size == (12, 16)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("samples", [2, 4])
+def test_colours_multiplied_by_alpha_are_divided_by_it(tmp_path, dtype, samples):
+    white = 65535 if dtype == np.uint16 else 1
+    alpha = (np.array([[0, 0.25, 1]]) * white).astype(dtype)
+    straight = np.array([[0, 0.5, 0.7]]) * white  # nothing is known where alpha is 0
+    colour = (straight * np.array([[0, 0.25, 1]])).astype(dtype)
+    layers = np.stack([colour] * (samples - 1) + [alpha], axis=2)
+    photometric = "rgb" if samples == 4 else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", layers, photometric=photometric, extrasamples=["assocalpha"])
+    picture = read_picture(tmp_path / "a.tif")
+    assert np.array_equal(picture.alpha, alpha)
+    expected = straight if samples == 2 else np.repeat(straight[..., None], 3, axis=2)
+    assert np.abs(picture.pixels - expected).max() <= 4 * white / 65535
+
+
+def test_a_transparent_grey_level_of_16_bits_is_alpha(tmp_path):
+    values = np.array([[7, 8], [65535, 7]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png", transparency=7)
+    picture = read_picture(tmp_path / "a.png")
+    assert np.array_equal(picture.pixels, values)
+    assert np.array_equal(picture.alpha, [[0, 65535], [65535, 0]])
+
+
+def test_jpeg_2000_with_alpha_keeps_16_bits(tmp_path):
+    values = np.random.default_rng(0).integers(0, 65536, (96, 120, 4)).astype(np.uint16)
+    options = [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000]
+    cv2.imwrite(str(tmp_path / "a.jp2"), values, options)
+    picture = read_picture(tmp_path / "a.jp2")
+    assert picture.pixels.dtype == picture.alpha.dtype == np.uint16
+    assert np.array_equal(picture.pixels, values[..., 2::-1])
+    assert np.array_equal(picture.alpha, values[..., 3])

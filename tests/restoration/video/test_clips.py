@@ -155,6 +155,17 @@ def test_codec_depth_and_colours_of_other_kinds(tmp_path, name, encoder, pixel_f
     assert abs(shown[1] - shown[0] / 2) < 0.01
 
 
+@pytest.mark.parametrize(
+    ("size", "stored"), [((32, 47), "yuv444p"), ((31, 48), "yuv422p"), ((31, 47), "yuv444p")]
+)
+def test_a_clip_of_odd_sides_keeps_them_in_h264(tmp_path, size, stored):
+    job = _job(tmp_path, "clip.mkv")
+    write_clip(job.source, noisy_pictures(3, size=size), codec="mpeg4")
+    result = read_info(_restore(job, _halve, smoothing=1), 10**6)
+    assert (result.codec, result.pixel_format) == ("h264", stored)
+    assert (result.height, result.width) == size
+
+
 def test_x265_is_not_given_pictures_smaller_than_its_blocks(tmp_path):
     job = _job(tmp_path)
     write_clip(job.source, noisy_pictures(2))

@@ -37,7 +37,8 @@ def read_list(
 ) -> list[Record]:
     """The samples of a list file, in its order; a sample is named by its input without suffix.
 
-    Empty lines are skipped. Raises UserError with the number of the first bad line: another number of
+    Paths may be absolute or lead out of `dataroot`; names are without the root and "..". Empty lines are
+    skipped. Raises UserError with the number of the first bad line: another number of
     columns, columns without one of `required_keys`, a picture that is not there, or an input that an earlier
     line lists with other pictures. A line that only repeats an earlier one counts once, and is warned about.
     """
@@ -91,7 +92,13 @@ def _record(columns: list[str], root: Path, place: str, required_keys: Sequence[
         if not path.is_file():
             otherwise = f"the paths are relative to {root}"
             raise UserError(f"{place}: there is no {path}; {_way_out(key, root, otherwise)}")
-    return Record(os.path.splitext(columns[0])[0], files)
+    return Record(_name(columns[0]), files)
+
+
+def _name(column: str) -> str:
+    """The input without suffix, as a path that leads out of no folder: results are named by it."""
+    parts = os.path.splitext(os.path.normpath(column))[0].split("/")
+    return "/".join(part for part in parts if part not in ("", ".."))
 
 
 @dataclass
@@ -153,7 +160,12 @@ def _line(record: Record, keys: Sequence[str], root: Path) -> str:
         if key not in record.files:
             way_out = _way_out(key, root, "list it with `columns=4`")
             raise UserError(f"{record.files['input']} has no {key} picture beside it; {way_out}")
-        path = record.files[key].relative_to(root).as_posix()
+        try:
+            path = record.files[key].relative_to(root).as_posix()
+        except ValueError as error:
+            raise UserError(
+                f"{record.files[key]} is not inside {root}, which the paths of a list are relative to"
+            ) from error
         if len(path.split()) != 1:
             raise UserError(f"{record.files[key]}: a list file cannot hold paths with spaces; rename it")
         columns.append(path)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def validation_folders(options: PictureOptions, *, residues: bool = False) -> di
     while len({parts[-depth:] for parts in ends}) < len(folders):
         depth += 1
     return {
-        "/".join(parts[-depth:]): _samples(_records(folder, options), options, residues)
+        "/".join(parts[-depth:]): _samples(_validation_records(folder, options), options, residues)
         for parts, folder in zip(ends, folders, strict=True)
     }
 
@@ -88,6 +89,16 @@ def _train_and_test(
         raise UserError(
             f"{root} has no folder {options.train_dir} (`train_dir`) and no pairs itself: {error}"
         ) from error
+
+
+def _validation_records(folder: Path, options: PictureOptions) -> list[Record]:
+    """A folder to validate on need not lie as the training pictures do."""
+    try:
+        return _records(folder, options)
+    except UserError:
+        if options.layout == "auto":
+            raise
+        return _records(folder, replace(options, layout="auto"))
 
 
 def _records(folder: Path, options: PictureOptions) -> list[Record]:

@@ -53,6 +53,8 @@ def find_pairs(
     root = Path(dataroot)
     if not root.is_dir():
         raise UserError(f"{root}: there is no such folder; give the one of the data set")
+    if limit is not None and limit < 1:
+        raise UserError(f"a limit of {limit} leaves no pair")
     folder, split = _split_folder(root, test_dir)
     if list_file:
         dataset, found, split = "list", Found(read_list(list_file, root)), f"list {list_file}"
@@ -60,7 +62,8 @@ def find_pairs(
         if not (input_glob and target_glob):
             raise UserError("input_glob and target_glob belong together: give both")
         dataset, split = "globs", f"{input_glob} with {target_glob}"
-        found = glob_pairs(root, input_glob, target_glob)
+        folder = root if test_dir is None else folder
+        found = glob_pairs(folder, input_glob, target_glob)
     else:
         dataset, found = _look(folder, dataset, expected)
     records = found.records

@@ -25,6 +25,14 @@ COLUMN = 1.6  # inches, width of a picture
 TITLE = 0.3  # inches
 
 
+def check_names(pairs: Sequence[Pair], names: Sequence[str]) -> None:
+    """Raises UserError for names that none of the pairs has."""
+    known = [pair.name for pair in pairs]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UserError(f"there is no pair {unknown[0]}; the first ones are {', '.join(known[:4])}")
+
+
 def write_figures(
     folder: Path,
     summaries: Sequence[MethodSummary],
@@ -38,10 +46,8 @@ def write_figures(
 
     `out` is the folder of the results. Raises UserError where matplotlib is missing or a name is unknown.
     """
+    check_names(pairs, names)
     known = {pair.name: pair for pair in pairs}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise UserError(f"there is no pair {unknown[0]}; the first ones are {', '.join(list(known)[:4])}")
     readable = [row.name for row in summaries[0].rows if row.error is None]
     chosen = [known[name] for name in names or readable[:4]]
     if not chosen:

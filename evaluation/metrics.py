@@ -29,6 +29,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from evaluation.statistics import capped
 from utils.colour import FULL_SCALE
 
 C1, C2 = 0.01**2, 0.03**2
@@ -262,11 +263,16 @@ def _ssim(
     return (ratio[..., 0] + ratio[..., 1] + ratio[..., 2]) / 3
 
 
+def _mean_psnr(channels: list[float]) -> float:
+    """Mean over channels in dB; one that is exact counts as 100 dB beside one that is not."""
+    return float(np.mean(channels if np.isinf(channels).all() else capped(np.array(channels))))
+
+
 _REDUCTIONS: dict[str, tuple[str, Callable]] = {
     "mse": ("squared_error", np.mean),
     "rmse": ("squared_error", lambda mse: np.sqrt(np.mean(mse))),
     "psnr": ("squared_error", lambda mse: psnr(float(np.mean(mse)))),
-    "psnr_channels": ("squared_error", lambda mse: np.mean([psnr(channel) for channel in mse])),
+    "psnr_channels": ("squared_error", lambda mse: _mean_psnr([psnr(channel) for channel in mse])),
     "ssim": ("ssim", np.mean),
     "ssim7": ("ssim7", np.mean),
     "ssim3d": ("ssim3d", np.mean),

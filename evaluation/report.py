@@ -10,7 +10,7 @@ from typing import Any
 from evaluation import tables
 from evaluation.caption import Circumstances, caption
 from evaluation.datasets import find_pairs
-from evaluation.figures import write_figures
+from evaluation.figures import check_names, write_figures
 from evaluation.lpips_metric import check_weights
 from evaluation.paper_tables import PICTURES, paper_tables, shipped_weights
 from evaluation.published import computable, published
@@ -24,7 +24,6 @@ from evaluation.summary_tables import clean_table, paired_tables, region_tables
 from evaluation.tables import Table
 from evaluation.worst_and_best import write_sheet
 from utils.atomic import write_text
-from utils.errors import UserError
 from utils.folder_lock import locked
 from utils.runs import describe_code
 
@@ -179,8 +178,8 @@ def _pair_set(options: EvaluateOptions) -> PairSet:
         limit=options.limit,
         expected=PICTURES if options.table == "laboratory" else None,
     )
-    if not pair_set.pairs:
-        raise UserError(f"a limit of {options.limit} leaves no pair")
+    if options.figures:
+        check_names(pair_set.pairs, options.figure_pictures)
     return pair_set
 
 

@@ -8,6 +8,8 @@ import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from utils.errors import UserError
+
 LONGEST = 100
 """Letters of a folder's name that come from a method's: file systems take 255 bytes."""
 
@@ -65,6 +67,15 @@ def slug(spec: str) -> str:
 def method_folder(out: Path, protocol: str, spec: str) -> Path:
     """Where the results and rows of a method lie."""
     return out / protocol / slug(spec)
+
+
+def result_path(out: Path, protocol: str, spec: str, name: str) -> Path:
+    """The picture that a method makes of the pair `name`. Raises UserError where it would lie elsewhere."""
+    folder = method_folder(out, protocol, spec)
+    path = folder / f"{name}.png"
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"the pair {name} cannot be written below {folder}: rename its files")
+    return path
 
 
 def stamp(path: Path) -> tuple[int, int]:

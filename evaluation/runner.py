@@ -20,7 +20,7 @@ import cv2
 from tqdm import tqdm
 
 from evaluation.adapters import Method, Results, load
-from evaluation.rows import Row, method_folder, shared_names, slug, stamp
+from evaluation.rows import Row, result_path, shared_names, slug, stamp
 from evaluation.score_cache import ScoreCache
 from evaluation.scored_methods import ScoredMethod
 from evaluation.scored_pairs import Pair, Sample
@@ -179,7 +179,7 @@ def _separate_and_score(row: Row, pair: Pair, sample: Sample, settings: Settings
     row.values, row.region, row.clean = shared_names(scores.values), scores.region, scores.clean
     row.size, row.bits = sample.image.shape[:2], sample.image.dtype.itemsize * 8
     if method.timed:
-        path = method_folder(out, settings.protocol, row.method) / f"{pair.name}.png"
+        path = result_path(out, settings.protocol, row.method, pair.name)
         write_rgb(path, restored.diffuse)
         write_rgb(path.with_name(f"{path.stem}-HFE.png"), restored.highlight)
         row.kept = stamp(path)

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from evaluation.adapters import Method
-from evaluation.rows import Row, method_folder, stamp
+from evaluation.rows import Row, method_folder, result_path, stamp
 from evaluation.scored_methods import ScoredMethod
 from evaluation.scored_pairs import Pair
 from evaluation.settings import Settings
@@ -64,7 +64,7 @@ class ScoreCache:
     def result_file(self, spec: str, method: Method, pair: Pair) -> Path:
         """The picture that a method made of `pair`: its own file, or the one of another program."""
         given = method.files(pair).get("result")
-        return given or method_folder(self._out, self._settings.protocol, spec) / f"{pair.name}.png"
+        return given or result_path(self._out, self._settings.protocol, spec, pair.name)
 
     def _file(self, spec: str) -> Path:
         return method_folder(self._out, self._settings.protocol, spec) / "rows.jsonl"

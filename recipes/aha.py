@@ -153,8 +153,8 @@ class AHARecipe:
 
     def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Tensor]:
         """Beside `restoration_values`: ssim over pictures with highlights; over all pictures loss, the
-        weighted content loss, and what the authors' validation computes, unweighted: coarse_loss = MSE + L1
-        of the coarse estimate, and loss_plus_ssim, that plus its SSIM."""
+        content loss, weighted where it has a weight, and what the authors' validation computes, unweighted:
+        coarse_loss = MSE + L1 of the coarse estimate, and loss_plus_ssim, that plus its SSIM."""
         image, target = batch["input"], batch["diffuse"]
         result = self._separate(model, image)
         coarse, highlight = result.stages["coarse_diffuse"], has_highlight(image, target)
@@ -162,7 +162,7 @@ class AHARecipe:
         both = _per_image((coarse - target).abs()) + _per_image((result.diffuse - target).abs())
         return restoration_values(result.diffuse, image, target, highlight) | {
             "ssim": ssim_per_image(result.diffuse.clamp(0, 1), target)[highlight],
-            "loss": self.weights["content"] * both,
+            "loss": (self.weights["content"] or 1) * both,
             "coarse_loss": coarse_loss,
             "loss_plus_ssim": coarse_loss + ssim_per_image(coarse, target),
         }

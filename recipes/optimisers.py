@@ -26,6 +26,16 @@ def build_optimiser(
     return kinds[options.optimizer](learning, rate, **how)
 
 
+def load_state(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Takes up the state of another optimiser of its kind, all but `betas` and `weight_decay`: options may be
+    others where a training goes on."""
+    names = ("betas", "weight_decay")
+    options = [{name: group[name] for name in names if name in group} for group in optimiser.param_groups]
+    optimiser.load_state_dict(state)
+    for group, values in zip(optimiser.param_groups, options, strict=True):
+        group.update(values)
+
+
 class Muon(torch.optim.Optimizer):
     """torch.optim.Muon for weights of two dimensions and more, torch.optim.AdamW for the others.
 
@@ -75,7 +85,7 @@ class Muon(torch.optim.Optimizer):
         """Raises KeyError for the state of another optimiser."""
         self._take_over_weights()
         for inner, state in zip(self._inner(), state_dict["muon"], strict=True):
-            inner.load_state_dict(state)
+            load_state(inner, state)
 
     def _take_over_weights(self) -> None:
         """Weights may have been moved (to a device, to channels_last) or filled since the last step."""

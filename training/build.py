@@ -51,7 +51,7 @@ def build_run(options: TrainOptions, distributed: Distributed) -> Run:
     for trained in recipe.networks.values():
         distributed.place(trained.bare)
         distributed.wrap(trained, compile=options.compile)
-    check_samples(recipe, samples)
+    check_samples(recipe, samples, skip_bad=options.skip_bad_files)
     return Run(
         options=options,
         distributed=distributed,

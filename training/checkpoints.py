@@ -91,6 +91,7 @@ class CheckpointManager:
 
     def open(self) -> None:
         """Clears what a killed run left, finishes what it began, writes the configuration."""
+        self._adopt_best()
         if self.run.distributed.is_main:
             self._finish_publishing()
             runs.write_configuration(self.folder, self.run.options)
@@ -174,6 +175,21 @@ class CheckpointManager:
             return "nothing was saved yet"
         return f"the last good checkpoint, of step {self.saved_step}, is untouched ({self.last})"
 
+    def _adopt_best(self) -> None:
+        """The best checkpoints of a run that goes on in another folder, as far as they are still there."""
+        run, progress = self.run, self.run.progress
+        if run.start != "elsewhere" or not progress.best:
+            return
+        theirs = run.origin.parent
+        progress.best = [entry for entry in progress.best if (theirs / entry[2]).exists()]
+        if not progress.best:
+            progress.stale = 0
+        if run.distributed.is_main:
+            for _, _, name in progress.best:
+                if not (self.folder / name).exists():
+                    _alias(theirs / name, self.folder / name)
+            self._publish_best()
+
     def _finish_publishing(self) -> None:
         """What `save_validated` had not done yet when the run was killed."""
         progress = self.run.progress
@@ -191,9 +207,13 @@ class CheckpointManager:
             later = path.stem.removeprefix("best-") > f"{progress.step:08d}"
             if path.name not in known and (known or later):
                 path.unlink()
-        if not progress.best:
+        self._publish_best()
+
+    def _publish_best(self) -> None:
+        """best.safetensors of the best checkpoint, where it is of another step."""
+        if not self.run.progress.best:
             return
-        _, step, name = progress.best[0]
+        _, step, name = self.run.progress.best[0]
         if _step_of(self.folder / "best.safetensors") != step and (self.folder / name).exists():
             state = load_checkpoint(self.folder / name)
             self._save_weights(

@@ -78,7 +78,7 @@ def _train(given: TrainOptions, options: TrainOptions, signals: StopSignals) -> 
         run = build_run(without_downloads(options) if options.dry_run else options, distributed)
         notes = run.load_state_dict(state, path) if state else []
         if path:
-            run.start = "last" if path == folder / LAST else "elsewhere"
+            run.start, run.origin = "last" if path == folder / LAST else "elsewhere", path
         if options.dry_run:
             # Names of files need not be text.
             print(plan(run).encode("utf-8", "backslashreplace").decode("utf-8"))
@@ -126,9 +126,10 @@ class TrainingLoop:
             return 0
         if self.checkpoints.saved_step != progress.step or progress.validation_due:
             self.checkpoints.save_last()
+        way = "the same command" if self.options.resume == "auto" else "`resume=auto`"
         logger.say(
             f"{signal.Signals(stopped).name}: stopped after step {progress.step} of {run.total} and saved to "
-            f"{run.folder}; the same command goes on from there"
+            f"{run.folder}; {way} goes on from there"
         )
         return 128 + stopped
 
@@ -137,6 +138,8 @@ class TrainingLoop:
         run, progress, options = self.run, self.run.progress, self.options
         if progress.validation_due and not self._validate():
             return self.signals.received
+        if self._stops_early():
+            return 0
         loader = training_loader(run.samples, options, self.distributed, progress.step, run.total)
         if run.samples.shuffle == "once":
             self.checkpoints.list_pairs(loader.dataset)
@@ -288,5 +291,11 @@ class TrainingLoop:
         if self.logger.wants_pictures:
             samples = run.samples.validation[run.samples.selection]
             self.logger.write_pictures(picture_sheet(self.recipe, run.evaluated, samples, self.distributed))
-        self.checkpoints.save_validated(chosen[self.recipe.selection[0]])
+        by = self.recipe.selection[0]
+        if by not in chosen:
+            raise UserError(
+                f"none of the pictures of {run.samples.selection} that can be read has a highlight, so that "
+                "nothing tells a good checkpoint from a bad one; pass another `val_dataroot`"
+            )
+        self.checkpoints.save_validated(chosen[by])
         return True

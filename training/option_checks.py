@@ -20,6 +20,7 @@ LOSS_WEIGHTS = {term.weight for terms in (AHA_TERMS, *TSHRNET_TERMS.values()) fo
 NOT_NEGATIVE = (
     *("keep_checkpoints", "early_stop", "overfit", "crop", "size", "val_size", "num_workers", "val_scenes"),
     *("clip_grad", "warmup_steps", "lr_g", "lr_d", "weight_decay", *sorted(LOSS_WEIGHTS)),
+    *("highlight_scaling", "diffuse_gamma_jitter", "exposure_jitter", "temperature_jitter"),
 )
 BELOW_ONE = ("val_share", "ema_decay")
 
@@ -35,6 +36,10 @@ def validate_options(options: TrainOptions) -> None:
     """Raises UserError; `options` as returned by `recipes.presets.resolve`."""
     _check_released(options)
     _check_numbers(options)
+    terms = TSHRNET_TERMS.get(options.model, AHA_TERMS)
+    if not any(getattr(options, term.weight) for term in terms):
+        names = ", ".join(sorted({term.weight for term in terms}))
+        raise UserError(f"every loss has the weight 0, so that nothing is learned; give one of {names}")
     if options.perceptual_weights == "none" and options.lambda_perceptual:
         raise UserError(
             "`perceptual_weights=none` leaves nothing to compare; pass `lambda_perceptual=0` as well"

@@ -133,7 +133,8 @@ class SampleSource:
 
     def _validation(self, own: dict[str, Dataset]) -> dict[str, Dataset]:
         """The pictures of val_dataroot, which come first and so choose the best checkpoint, and `own`."""
-        samples = validation_folders(self.pictures, residues=self._residues) | own
+        folders = validation_folders(self.pictures, residues=self._residues)
+        samples = folders | {f"{name} (own)" if name in folders else name: held for name, held in own.items()}
         samples = {name: pictures for name, pictures in samples.items() if len(pictures)}
         if not samples:
             raise UserError("there is nothing to validate on; pass `val_dataroot`, or a `val_share` above 0")
@@ -143,13 +144,16 @@ class SampleSource:
         return samples
 
 
-def check_samples(recipe: Recipe, samples: Samples) -> None:
-    """Raises UserError where pictures lack a layer that the recipe needs, or none has a highlight."""
+def check_samples(recipe: Recipe, samples: Samples, *, skip_bad: bool = False) -> None:
+    """Raises UserError where pictures lack a layer that the recipe needs, or none has a highlight.
+
+    skip_bad  pictures that cannot be read are left out
+    """
     _check_layers(samples.training, recipe.training_layers, "the losses need", "training")
     for name, pictures in samples.validation.items():
         _check_layers(pictures, recipe.validation_layers, "validation needs", name)
     chosen = samples.validation[samples.selection]
-    if recipe.selection[0] in ("gain", "psnr") and not _any_highlight(chosen):
+    if recipe.selection[0] in ("gain", "psnr") and not _any_highlight(chosen, skip_bad):
         raise UserError(
             f"none of the {len(chosen)} pictures of {samples.selection} has a highlight (input and diffuse "
             "are equal), so that nothing tells a good checkpoint from a bad one; pass `val_dataroot`, or a "
@@ -201,13 +205,14 @@ def _first_readable(samples: Dataset) -> dict[str, Any]:
     raise problem
 
 
-def _any_highlight(samples: Dataset) -> bool:
+def _any_highlight(samples: Dataset, skip_bad: bool) -> bool:
     for index in range(len(samples)):
         try:
             sample = samples[index]
         except UserError:
-            # Whether it may be left out is decided when it is its turn.
-            return True
+            if skip_bad:
+                continue
+            return True  # it ends the training when it is its turn
         if has_highlight(sample["input"][None], sample["diffuse"][None]):
             return True
     return False

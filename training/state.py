@@ -9,6 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from models import with_added
 from models.build import named_lists
+from recipes.optimisers import load_state
 from recipes.recipe import Recipe
 from training.distributed import Distributed
 from training.options import TrainOptions
@@ -98,6 +99,7 @@ class Run:
     total        optimiser steps of the whole run
     val_every    steps between validations
     start        "anew", at step 0; "last": from last.pt of its folder; "elsewhere": from another checkpoint
+    origin       the checkpoint that the run goes on from, None where it starts anew
     """
 
     options: TrainOptions
@@ -110,6 +112,7 @@ class Run:
     val_every: int
     progress: Progress = field(default_factory=Progress)
     start: str = "anew"
+    origin: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -212,6 +215,7 @@ class Run:
         if self.average:
             self.average.module.load_state_dict(state["networks"]["model"])
         self.progress.step = state["progress"]["step"]
+        self.progress.validation_due = state["progress"].get("validation_due", False)
         return [
             "resume_state weights: optimisers, learning rates, the moving average and the ranking of "
             "checkpoints start afresh"
@@ -221,7 +225,7 @@ class Run:
         for name, network in self.recipe.networks.items():
             network.bare.load_state_dict(state["networks"][name])
         for name, optimiser in self.recipe.optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+            load_state(optimiser, state["optimisers"][name])
         self.recipe.load_state_dict(state["recipe"])
         self.progress = Progress(**state["progress"])
         if self.average:

@@ -85,17 +85,21 @@ def validation_loader(samples: Dataset, indices: Iterable[int], workers: int = 0
 
 
 def picture_sheet(recipe: Recipe, model: nn.Module, samples: Dataset, distributed: Distributed) -> np.ndarray:
-    """(H, W, 3) uint8: the recipe's pictures of the first samples, a row each, under their labels."""
+    """(H, W, 3) uint8: the recipe's pictures of the first samples that can be read, a row each."""
     was_training = model.training
     model.eval()
     rows, columns = [], []
     with torch.no_grad():
-        for batch in validation_loader(samples, range(min(SHEET_ROWS, len(samples)))):
-            sample = to_device(checked(batch), distributed.device)
+        for batch in validation_loader(samples, range(len(samples))):
+            if isinstance(batch, UserError):  # `validate` has decided that it may be left out
+                continue
+            sample = to_device(batch, distributed.device)
             pictures = recipe.pictures(sample, model)
             columns = list(pictures)
             panels = [picture[0].permute(1, 2, 0).float().cpu().numpy() for picture in pictures.values()]
             rows.append((sample["name"][0], [shrink(panel, PANEL) for panel in panels]))
+            if len(rows) == SHEET_ROWS:
+                break
     model.train(was_training)
     return labelled_sheet(columns, rows)
 

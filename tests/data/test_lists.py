@@ -1,9 +1,11 @@
 """List files of four and seven pictures a line."""
 
+import numpy as np
 import pytest
 
 from data.lists import main, read_list
 from utils.errors import UserError
+from utils.image_files import write_rgb
 
 SEVEN = [f"SSHR/train/048721/0024_{layer}.jpg" for layer in ("i", "a", "s", "r", "d", "d_tc", "m")]
 FOUR = [f"SHIQ_data_10825/train/00583_{layer}.png" for layer in ("A", "S", "D", "D_tc")]
@@ -118,3 +120,23 @@ def test_written_lists_are_read_back(root, capsys):
     (root / FOUR[3]).unlink()
     with pytest.raises(UserError, match=r"no tone_corrected .*data\.tone_correction"):
         main(["--dataroot", str(root), "--folders", "SHIQ_data_10825/train", "--out", str(out)])
+
+
+def test_names_lead_out_of_no_folder(root, tmp_path):
+    """evaluate.py writes results under the names."""
+    absolute = " ".join(str(root / name) for name in FOUR)
+    up = " ".join(f"../{root.name}/{name}" for name in FOUR)
+    records = read_list(write(root, absolute), root)
+    assert records[0].name == str(root / FOUR[0]).strip("/").removesuffix(".png")
+    assert records[0].files["input"] == root / FOUR[0]
+    records = read_list(write(root, up), root)
+    assert records[0].name == f"{root.name}/SHIQ_data_10825/train/00583_A"
+
+
+def test_a_folder_outside_the_root_is_refused(root, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    for layer in "ASD":
+        write_rgb(other / f"00001_{layer}.png", np.zeros((4, 4, 3)))
+    write_rgb(other / "00001_D_tc.png", np.zeros((4, 4, 3)))
+    with pytest.raises(UserError, match="is not inside"):
+        main(["--dataroot", str(root), "--folders", str(other), "--out", str(root / "a.lst")])

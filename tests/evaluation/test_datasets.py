@@ -186,3 +186,16 @@ def test_clipped_is_254_of_255_in_any_channel() -> None:
     assert clipped(image).tolist() == [[True, False, True]]
     deep = np.array([[[65279, 0, 0], [65278, 0, 0], [65277, 0, 0]]], np.uint16)
     assert clipped(deep).tolist() == [[True, True, False]]
+
+
+def test_two_globs_look_into_the_test_folder_that_was_given(tmp_path: Path) -> None:
+    write(tmp_path / "held", ["00001", "00002"])
+    globs = {"input_glob": "*_A.png", "target_glob": "*_D.png"}
+    assert len(find_pairs(tmp_path, test_dir="held", **globs).pairs) == 2
+    assert len(find_pairs(tmp_path, input_glob="held/*_A.png", target_glob="held/*_D.png").pairs) == 2
+
+
+def test_a_limit_below_one_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, ["00001", "00002"])
+    with pytest.raises(UserError, match="limit of -1"):
+        find_pairs(tmp_path, limit=-1)

@@ -413,6 +413,7 @@ def test_reference_is_run_and_compared_with(data: Path) -> None:
         (["--test_dir", "tset"], "test_dir"),
         (["--regions", "middle"], "middle"),
         (["--columns", "pnsr"], "pnsr"),
+        (["--figures", "--figure_pictures", "nosuch"], "no pair nosuch"),
     ],
 )
 def test_wrong_options_exit_2_with_a_way_out(data: Path, words, expected: str, capsys) -> None:
@@ -440,3 +441,16 @@ def test_shiq_table_marks_published_rows_and_ranks_only_ours(data: Path) -> None
             assert "**" not in line
             assert "<u>" not in line
     assert "\\textbf" in (data.parent / "out" / "table.tex").read_text()
+
+
+def test_a_list_of_absolute_paths_leaves_the_inputs_alone(data: Path, tmp_path: Path) -> None:
+    paths = [str(data / f"a_{layer}.png") for layer in "ASDD"]
+    (tmp_path / "one.lst").write_text(" ".join(paths))
+    before = (data / "a_A.png").read_bytes()
+    assert call(data, "--list_file", tmp_path / "one.lst", "--methods", "shen2013", "yang2010") == 0
+    assert (data / "a_A.png").read_bytes() == before
+    results = sorted(path for path in (tmp_path / "out").rglob("a_A.png"))
+    assert [path.relative_to(tmp_path / "out" / "native").parts[0] for path in results] == [
+        "shen2013",
+        "yang2010",
+    ]

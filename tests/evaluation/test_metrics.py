@@ -175,3 +175,10 @@ def test_every_metric_is_described() -> None:
         "greyer",
         "residual",
     } == set(METRICS)
+
+
+def test_one_exact_channel_does_not_make_a_picture_exact() -> None:
+    a, b = (np.full((9, 9, 3), value) for value in (0.5, 0.6))
+    b[..., 0] = 0.5
+    found = score(b, a, whole(a), ("psnr_channels",))["psnr_channels.whole"]
+    assert found == pytest.approx((100 + 20 + 20) / 3)

@@ -50,11 +50,7 @@ def find_pairs(
     be there.
     Raises UserError where there is nothing to score or an option does not fit the data.
     """
-    root = Path(dataroot)
-    if not root.is_dir():
-        raise UserError(f"{root}: there is no such folder; give the one of the data set")
-    if limit is not None and limit < 1:
-        raise UserError(f"a limit of {limit} leaves no pair")
+    root = _checked(Path(dataroot), limit)
     folder, split = _split_folder(root, test_dir)
     if list_file:
         dataset, found, split = "list", Found(read_list(list_file, root)), f"list {list_file}"
@@ -62,8 +58,7 @@ def find_pairs(
         if not (input_glob and target_glob):
             raise UserError("input_glob and target_glob belong together: give both")
         dataset, split = "globs", f"{input_glob} with {target_glob}"
-        folder = root if test_dir is None else folder
-        found = glob_pairs(folder, input_glob, target_glob)
+        found = glob_pairs(root if test_dir is None else folder, input_glob, target_glob)
     else:
         dataset, found = _look(folder, dataset, expected)
     records = found.records
@@ -91,6 +86,14 @@ def find_pairs(
         for record in sorted(records, key=lambda record: record.name)[:limit]
     ]
     return PairSet(dataset, pairs, split, problems, found.notes)
+
+
+def _checked(root: Path, limit: int | None) -> Path:
+    if not root.is_dir():
+        raise UserError(f"{root}: there is no such folder; give the one of the data set")
+    if limit is not None and limit < 1:
+        raise UserError(f"a limit of {limit} leaves no pair")
+    return root
 
 
 def _split_folder(root: Path, test_dir: str | None) -> tuple[Path, str]:

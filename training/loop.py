@@ -25,7 +25,7 @@ from training.options import TrainOptions
 from training.samples import warning_about
 from training.state import LAST, Run, Start
 from training.stream import batches_of, checked, to_device, training_loader, workers_for
-from training.validation import Interrupted, picture_sheet, validate
+from training.validation import Interrupted, picture_sheet, ranking, validate
 from utils import seeds
 from utils.errors import UserError, WriteError, reason
 from utils.folder_lock import locked
@@ -291,11 +291,5 @@ class TrainingLoop:
         if self.logger.wants_pictures:
             samples = run.samples.validation[run.samples.selection]
             self.logger.write_pictures(picture_sheet(self.recipe, run.evaluated, samples, self.distributed))
-        by = self.recipe.selection[0]
-        if by not in chosen:
-            raise UserError(
-                f"none of the pictures of {run.samples.selection} that can be read has a highlight, so that "
-                "nothing tells a good checkpoint from a bad one; pass another `val_dataroot`"
-            )
-        self.checkpoints.save_validated(chosen[by])
+        self.checkpoints.save_validated(ranking(chosen, self.recipe, run.samples.selection))
         return True

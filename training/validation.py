@@ -84,6 +84,19 @@ def validation_loader(samples: Dataset, indices: Iterable[int], workers: int = 0
     )
 
 
+def ranking(values: dict[str, float], recipe: Recipe, name: str) -> float:
+    """Of what `validate` found on the pictures `name` the value that ranks checkpoints.
+
+    Raises UserError where it is missing.
+    """
+    if recipe.selection[0] not in values:
+        raise UserError(
+            f"none of the pictures of {name} that can be read has a highlight, so that nothing tells a good "
+            "checkpoint from a bad one; pass another `val_dataroot`"
+        )
+    return values[recipe.selection[0]]
+
+
 def picture_sheet(recipe: Recipe, model: nn.Module, samples: Dataset, distributed: Distributed) -> np.ndarray:
     """(H, W, 3) uint8: the recipe's pictures of the first samples that can be read, a row each."""
     was_training = model.training

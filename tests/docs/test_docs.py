@@ -82,3 +82,27 @@ def test_contributing_lists_all_commands() -> None:
 
 def test_the_front_page_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 130
+
+
+def test_the_pages_have_the_scores_of_the_card() -> None:
+    number = r"([-+]?[\d.]*\d)"
+    sets = rf"SHIQ \(3\) {number} dB.*?figures \(3\) {number};.*?laboratory \(2\) {number};"
+    card = re.search(
+        rf"{sets}.*?MIT Intrinsic \(10\) {number}, .*?worst {number}",
+        text_of("savedmodel/aha-lite.md"),
+        re.DOTALL,
+    )
+    assert card
+    shiq, figures, laboratory, mit, worst = (float(text) for text in card.groups())
+    front = re.search(
+        rf"they gain {number} dB on SHIQ \(3 pairs\), {number} on its figures \(3\), {number} on laboratory "
+        rf"pictures \(2\) and {number} on MIT Intrinsic \(10; the worst {number}\)",
+        re.sub(r"\s+", " ", text_of("README.md")),
+    )
+    assert front
+    assert [float(text) for text in front.groups()] == [shiq, figures, laboratory, mit, worst]
+    table = re.findall(
+        rf"\| (?:SHIQ|figures|laboratory)[^|]*\| {number} / [\d.]+ \| {number} /", text_of("docs/MODELS.md")
+    )
+    gains = [float(result) - float(given) for given, result in table]
+    assert gains == pytest.approx([shiq, figures, laboratory], abs=0.06)

@@ -96,7 +96,8 @@ package: $(DEV)
 	$(PY) -m build
 
 # From scratch, unattended; the same command goes on where it was stopped. The scenes are rendered once; the first
-# part learns at one rate, the second, on larger crops, at a falling one, the third from darker and paler surfaces, too;
+# part learns at one rate, the second, on larger crops, at a falling one, the third on crops as large as the network's
+# working size and from darker and paler surfaces, too;
 # the mean of checkpoints of all three is the result.
 # LITE_INIT: weights to start from, which saves most of the first part.
 LITE_TRAINING = --model aha-lite --dataroot $(SCENES) --lambda_content 0 --lambda_ssim 0 --lambda_gan 0 \
@@ -120,7 +121,7 @@ train-lite: $(TRAIN)
 	  --max_steps 8000 --lr_schedule cosine --warmup_steps 100 --ema_decay 0.999 --lambda_chroma 3 \
 	  --lambda_untouched 0.2 --exposure_jitter 0.8 --temperature_jitter 0.08 --seed 12 \
 	  --init_from $(LITE_RUN)/first/last.safetensors
-	$(PY) train.py --runs_name $(LITE_RUN)/third $(LITE_TRAINING) --crop 192 --scale_jitter 0.4 1.2 --batch_size 3 \
+	$(PY) train.py --runs_name $(LITE_RUN)/third $(LITE_TRAINING) --crop 256 --scale_jitter 0.4 1.2 --batch_size 2 \
 	  --max_steps 8000 --lr_schedule cosine --warmup_steps 100 --ema_decay 0.999 --lambda_chroma 8 --lambda_overlap 1 \
 	  --lambda_untouched 0.15 --exposure_jitter 0.8 --temperature_jitter 0.08 --diffuse_gamma_jitter 0.5 --seed 13 \
 	  --init_from $(LITE_RUN)/second/last.safetensors

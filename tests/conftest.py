@@ -1,5 +1,6 @@
-"""Settings of all tests, and which of them are slow."""
+"""Settings of all tests, which of them are slow, and what a worker process of pytest said before it died."""
 
+import os
 import signal
 from collections import defaultdict
 from pathlib import Path
@@ -19,6 +20,8 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 SLOW_LIST = Path(__file__).with_name("slow_tests.txt")
 SLOW_SECONDS = 0.25
 """What a test may take, over all its parameters, to be among those of `make test-fast`."""
+NATIVE_LINES = 200
+"""How much of a worker's output is printed when it dies or fails: the end names the cause."""
 
 
 def pytest_addoption(parser):
@@ -27,6 +30,47 @@ def pytest_addoption(parser):
         action="store_true",
         help=f"write the tests over {SLOW_SECONDS} s to {SLOW_LIST.name}",
     )
+
+
+def _end_of(errors: str | None) -> str:
+    said = Path(errors).read_text(errors="replace") if errors and Path(errors).exists() else ""
+    return "\n".join(said.splitlines()[-NATIVE_LINES:]) or "(nothing)"
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest's faulthandler, which keeps the descriptor that it finds
+def pytest_configure(config):
+    """A worker process writes what C libraries and child processes say, and its stacks, to a file of its own.
+
+    That takes --capture sys: --capture fd leads the descriptors to a file that is lost with the process.
+    """
+    errors = getattr(config, "workerinput", {}).get("native_errors")
+    if errors and config.option.capture == "sys":
+        with open(errors, "ab") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    if report.failed and hasattr(item.config, "workerinput"):
+        item.config.get_terminal_writer().flush()
+        report.sections.append(("Descriptors 1 and 2", _end_of(item.config.workerinput["native_errors"])))
+    return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    base = node.config._tmp_path_factory.getbasetemp()
+    node.workerinput["native_errors"] = str(base / f"{node.gateway.id}.stderr")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    if error:
+        reporter = node.config.pluginmanager.get_plugin("terminalreporter")
+        reporter.write_sep("!", f"worker {node.gateway.id} died: {error}")
+        reporter.write_line(_end_of(node.workerinput["native_errors"]))
 
 
 def pytest_collection_modifyitems(items):

@@ -7,13 +7,11 @@ Under `out`/PROTOCOL/METHOD/ lie the results (NAME.png and the highlight map NAM
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
-from multiprocessing.connection import wait
 from pathlib import Path
 
 import cv2
@@ -29,6 +27,7 @@ from evaluation.settings import Settings
 from restoration import Restored
 from utils.errors import UserError
 from utils.image_files import write_rgb
+from utils.signals import end_with_parent
 
 WORKER_START = 6.0
 """Seconds of work from which on starting processes pays: each first imports torch for some seconds."""
@@ -134,18 +133,9 @@ def _start_worker(threads: int) -> None:
 
     # Ctrl-C reaches all processes of a terminal: a worker ends at once and silently, the parent says so.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
+    end_with_parent()
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-
-
-def _end_with_parent() -> None:
-    """Ends this process when the one that started it is gone: nobody takes its results any more."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 def _work(spec: str, pair: Pair, settings: Settings, out: Path) -> Row:

@@ -119,7 +119,7 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         if not (self.training and distributed.is_initialized() and distributed.get_world_size() > 1):
             return super().forward(x)
         world = distributed.get_world_size()
-        wide = x.float()
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
         # All processes hold batches of one size, so the mean of means is the mean.
         mean = differentiable.all_reduce(wide.mean(dim=(0, 2, 3))) / world
         centred = wide - mean.view(1, -1, 1, 1)

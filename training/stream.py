@@ -22,7 +22,7 @@ from training.options import TrainOptions
 from training.samples import Samples
 from utils import seeds
 from utils.errors import UserError
-from utils.signals import STOPPING
+from utils.signals import STOPPING, end_with_parent
 
 ORDER, AUGMENTATION = 1, 2  # purposes of random draws
 
@@ -187,6 +187,7 @@ def quiet_worker(_: int) -> None:
     """
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
+    end_with_parent()
     torch.set_num_threads(1)
 
 

@@ -1,6 +1,8 @@
 """Settings of all tests, which of them are slow, and what a worker process of pytest said before it died."""
 
+import inspect
 import os
+import re
 import signal
 from collections import defaultdict
 from pathlib import Path
@@ -20,6 +22,7 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 SLOW_LIST = Path(__file__).with_name("slow_tests.txt")
 SLOW_SECONDS = 0.25
 """What a test may take, over all its parameters, to be among those of `make test-fast`."""
+COMPARES = re.compile(r"approx\(|allclose\(|assert_close\(|psnr\(|_LEVEL\b|decibels|numeric")
 NATIVE_LINES = 200
 """How much of a worker's output is printed when it dies or fails: the end names the cause."""
 
@@ -74,12 +77,14 @@ def pytest_testnodedown(node, error):
 
 
 def pytest_collection_modifyitems(items):
-    """Marks the tests of the list as slow, beside those that are marked where they stand."""
+    """Marks the tests of the list as slow, beside those marked where they stand; what compares as numeric."""
     slow = SLOW_LIST.read_text(encoding="utf-8").split()
     for item in items:
         name = item.nodeid.partition("[")[0]
         if name in slow or name.partition("::")[0] in slow:
             item.add_marker(pytest.mark.slow)
+        if COMPARES.search(inspect.getsource(item.function)):
+            item.add_marker(pytest.mark.numeric)
 
 
 def pytest_terminal_summary(terminalreporter, config):

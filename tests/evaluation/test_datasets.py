@@ -9,6 +9,7 @@ from evaluation.datasets import find_pairs
 from evaluation.highlight_region import clipped, highlight_region, split
 from evaluation.scored_pairs import Sample
 from tests.evaluation.shiq_pairs import draw, write
+from tests.tolerances import STORED_16
 from utils.colour import srgb_encode, to_unit
 from utils.errors import UserError
 from utils.image_files import write_rgb
@@ -90,11 +91,12 @@ def test_mit_intrinsic_is_linear_16_bit(tmp_path: Path, pattern: str) -> None:
     assert (pair.name, pair.linear) == ("box", True)
     sample = pair.load()
     assert sample.image.dtype == np.uint16
-    assert np.allclose(to_unit(sample.image), diffuse + specular, atol=1e-5)
-    assert np.allclose(to_unit(sample.specular), srgb_encode(specular), atol=1e-3)
+    assert np.allclose(to_unit(sample.image), diffuse + specular, atol=STORED_16)
+    # sRGB is up to 12.92 times as steep as linear values.
+    assert np.allclose(to_unit(sample.specular), srgb_encode(specular), atol=STORED_16 * 13)
     assert np.array_equal(sample.object_mask, np.arange(42).reshape(6, 7) > 9)
     encoded = find_pairs(tmp_path, transfer="srgb").pairs[0].load()
-    assert np.allclose(to_unit(encoded.ground_truth), srgb_encode(diffuse), atol=1e-3)
+    assert np.allclose(to_unit(encoded.ground_truth), srgb_encode(diffuse), atol=STORED_16 * 13)
 
 
 def test_sshr_and_tone_corrected_ground_truth(tmp_path: Path) -> None:
@@ -107,7 +109,7 @@ def test_sshr_and_tone_corrected_ground_truth(tmp_path: Path) -> None:
         find_pairs(tmp_path, compared_layer="tone_corrected")
     write_rgb(tmp_path / "test" / "007" / "0001_d_tc.jpg", np.full((8, 8, 3), 0.25))
     sample = find_pairs(tmp_path, compared_layer="tone_corrected").pairs[0].load()
-    assert np.allclose(to_unit(sample.ground_truth), 0.25, atol=0.01)
+    assert np.allclose(to_unit(sample.ground_truth), 0.25, atol=0.01)  # JPEG of one grey: a level or two
 
 
 def test_two_globs(tmp_path: Path) -> None:

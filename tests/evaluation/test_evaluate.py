@@ -19,6 +19,7 @@ from evaluation.runner import run
 from evaluation.scored_pairs import Pair
 from evaluation.settings import Settings
 from tests.evaluation.shiq_pairs import draw, write
+from tests.tolerances import SUMMED
 from utils import cli
 from utils.image_files import read_rgb, write_rgb
 
@@ -382,7 +383,7 @@ def test_protocol_256_resizes_result_and_ground_truth(data: Path) -> None:
         for letter in "AD"
     )
     values = next(row for row in rows(data) if row["name"] == "a")["values"]
-    assert values["mse.whole"] == pytest.approx(np.mean((a - d) ** 2), rel=1e-5)
+    assert values["mse.whole"] == pytest.approx(np.mean((a - d) ** 2), rel=SUMMED)
     assert "256x256" in (data.parent / "out" / "table.txt").read_text()
 
 

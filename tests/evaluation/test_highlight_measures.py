@@ -91,5 +91,6 @@ def test_integers_and_linear_values() -> None:
     assert highlight_measures(*stored, regions) == pytest.approx(highlight_measures(*values, regions))
     encoded = highlight_measures(*values, regions, ("greyer",), display=srgb_encode)
     assert encoded == pytest.approx(
-        highlight_measures(*map(srgb_encode, values), regions, ("greyer",)), abs=0.5
+        highlight_measures(*map(srgb_encode, values), regions, ("greyer",)),
+        abs=0.5,  # the surroundings' mean before or after the encoding
     )

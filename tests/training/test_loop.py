@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from tests.tolerances import ROUNDED
 from tests.training.compare import assert_same_run
 from training.loop import train
 from utils.errors import UserError, with_flags
@@ -69,7 +70,7 @@ def test_the_average_follows_its_formula(tiny, tmp_path):
         decay = min(0.5, steps / (9 + steps))
         if average is not None:
             expected = decay * average + (1 - decay) * state["networks"]["model"][name]
-            assert torch.allclose(state["average"][name], expected, atol=1e-7)
+            assert torch.allclose(state["average"][name], expected, atol=ROUNDED)
         average = state["average"][name]
 
 
@@ -432,4 +433,5 @@ def test_other_arithmetic_stays_near(tiny, tmp_path, changes):
     for name, options in (("plain", {}), ("other", changes)):
         train(tiny(runs_name=str(tmp_path / name), max_steps=2, val_every=2, **options))
     plain, other = (_lines(tmp_path / name, "train")[0] for name in ("plain", "other"))
+    # The first loss: a forward pass of 20 layers, each of which bf16 rounds by 4e-3 / 2 at random.
     assert other["loss"] == pytest.approx(plain["loss"], rel=0.02)

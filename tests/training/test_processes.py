@@ -14,7 +14,7 @@ from training.distributed import Distributed
 ROOT = Path(__file__).resolve().parents[2]
 # In double precision sums over two halves differ by 1e-16 from those over the whole. AdamW divides a gradient
 # by its own size plus 1e-8: where a gradient is nearly zero, that makes 1e-8 of a step at most.
-TOLERANCE = 1e-7
+TOLERANCE = 1e-9
 
 
 def _losses(folder):

@@ -103,7 +103,7 @@ def test_xmp_and_resolution_survive(tmp_path, suffix, dtype):
     back = read_picture(tmp_path / f"a{suffix}")
     assert back.xmp == xmp
     if suffix != ".webp":  # it has no place for a resolution
-        assert back.dpi == pytest.approx((300, 150), rel=1e-3)
+        assert back.dpi == pytest.approx((300, 150), rel=1e-3)  # whole pixels a metre
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

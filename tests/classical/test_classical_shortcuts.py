@@ -73,9 +73,8 @@ def test_yoon_ends_where_its_sweeps_end(neighbours):
     image = two_colours(14, 0.2)[0]
     image += np.random.default_rng(0).uniform(0, 0.02, image.shape[:2]).astype(np.float32)[..., None]
     expected = _yoon_sweeps(image.astype(np.float64), neighbours)
-    np.testing.assert_allclose(
-        yoon2006(image, neighbours=neighbours), expected, atol=1e-4
-    )  # its sweeps stop at 1e-9, ours at 8-bit chroma
+    # Its sweeps stop at 1e-9, ours at 8-bit chroma.
+    np.testing.assert_allclose(yoon2006(image, neighbours=neighbours), expected, atol=1e-4)
 
 
 def _yoon_sweeps(image: np.ndarray, neighbours: str) -> np.ndarray:

@@ -33,9 +33,8 @@ def test_facts_of_a_pair(tmp_path):
     assert fact.untouched == pytest.approx(0.5)
     assert fact.achromatic == 1
     assert fact.darker == 0
-    assert fact.psnr == pytest.approx(
-        -20 * np.log10(40 / 255 * np.sqrt(0.5)), abs=1e-3
-    )  # of 20 dB: 5e-5, float32 means
+    # Of 20 dB: 5e-5, float32 means.
+    assert fact.psnr == pytest.approx(-20 * np.log10(40 / 255 * np.sqrt(0.5)), abs=1e-3)
     red = _grey() * [1, 0, 0]
     _pair(tmp_path, "2", red)
     fact = inspect(Record("2", {"input": tmp_path / "2_A.png", "diffuse": tmp_path / "2_D.png"}))

@@ -78,9 +78,8 @@ def test_jitters_stay_in_range_and_move_both_pictures():
     assert out["input"].max() <= 1
     inside = out["input"] < 1
     ratio = out["input"] / sample["input"]
-    assert torch.allclose(
-        ratio[inside], (out["diffuse"] / sample["diffuse"])[inside], atol=1e-4
-    )  # quotients by values down to 1e-2
+    # Quotients by values down to 1e-2.
+    assert torch.allclose(ratio[inside], (out["diffuse"] / sample["diffuse"])[inside], atol=1e-4)
 
 
 def test_a_changed_diffuse_gamma_keeps_a_white_highlight():

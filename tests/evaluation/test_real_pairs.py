@@ -39,9 +39,8 @@ def unprocessed(folder: str, **options) -> dict[str, float]:
     ],
 )
 def test_unprocessed_input(folder: str, options: dict, expected: dict[str, float]) -> None:
-    assert unprocessed(folder, **options) == pytest.approx(
-        expected, abs=0.006
-    )  # figures of two decimals, and JPEG
+    # Figures of two decimals, and JPEG.
+    assert unprocessed(folder, **options) == pytest.approx(expected, abs=0.006)
 
 
 def test_mit_intrinsic_in_linear_values() -> None:

@@ -48,9 +48,8 @@ def dark(dtype=np.float32, brightest=0.2):
     ("brightest", "expected"), [(0.2, 4.0), (0.4, 2.0), (0.8, 1.0), (1.0, 1.0), (0.05, LARGEST), (0, LARGEST)]
 )
 def test_the_gain_brings_the_brightest_parts_to_the_value(dtype, brightest, expected):
-    assert exposure_gain(dark(dtype, brightest), 0.8) == pytest.approx(
-        expected, rel=0.03
-    )  # the ramp has 60 steps
+    # The ramp has 60 steps.
+    assert exposure_gain(dark(dtype, brightest), 0.8) == pytest.approx(expected, rel=0.03)
 
 
 def test_a_few_hot_pixels_and_the_size_do_not_count():
@@ -74,9 +73,8 @@ def test_a_dark_picture_is_separated_as_a_bright_one(dtype, working_size):
             restored.diffuse, expected, atol=ONE_LEVEL if dtype != np.float32 else ROUNDED
         )
     else:
-        assert (
-            np.abs(restored.diffuse - expected.astype(np.float64)).mean() < 0.003 * WHITE[dtype]
-        )  # a kink, resampled
+        # A kink, resampled.
+        assert np.abs(restored.diffuse - expected.astype(np.float64)).mean() < 0.003 * WHITE[dtype]
     # What the network left as it was keeps its numbers.
     untouched = restored.highlight == 0
     assert 0.5 < untouched.mean() < 0.8

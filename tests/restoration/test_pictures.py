@@ -45,9 +45,8 @@ def test_arrays_come_back_as_they_came(remover, dtype, channels):
     assert np.array_equal(result.diffuse[untouched], picture[untouched])
     assert (result.specular[~untouched] > 0).any()
     total = result.diffuse[colours].astype(float) + result.specular
-    assert np.allclose(
-        total, picture[colours], atol=1e-3 if np.dtype(dtype).itemsize == 2 else ROUNDED
-    )  # 2**-11: fp16
+    # 2**-11: fp16.
+    assert np.allclose(total, picture[colours], atol=1e-3 if np.dtype(dtype).itemsize == 2 else ROUNDED)
     if channels == 4:
         assert np.array_equal(result.diffuse[..., 3], picture[..., 3])
 

@@ -37,7 +37,7 @@ def test_as_ffmpeg_converts(pixel_format, matrix, colour_range):
     picture = _smooth_picture()
     planes = _planes(picture, pixel_format, matrix, colour_range)
     coding = Coding.of(pixel_format, matrix, colour_range, height=32)
-    # FFmpeg rounds chroma of 8 bits coarsely.
+    # Rounded luma and chroma, which the matrix doubles; FFmpeg rounds chroma of 8 bits coarsely.
     levels = 4 if coding.bits == 8 else 2.5
     assert np.abs(to_rgb(planes, coding) - picture)[2:-2, 2:-2].max() < levels / 255
 
@@ -49,9 +49,8 @@ def test_the_layer_is_what_is_missing_afterwards(pixel_format):
     planes = _planes(picture, pixel_format, 1, 1)
     specular = (0.2 * picture).astype(np.float32)
     result = to_rgb(subtract(planes, specular, coding), coding)
-    assert (
-        np.abs(result - (to_rgb(planes, coding) - specular))[2:-2, 2:-2].max() < 2.5 / 255
-    )  # levels of three planes
+    # Levels of three planes.
+    assert np.abs(result - (to_rgb(planes, coding) - specular))[2:-2, 2:-2].max() < 2.5 / 255
 
 
 def test_where_nothing_is_removed_every_sample_stays():

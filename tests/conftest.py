@@ -4,6 +4,7 @@ import inspect
 import os
 import re
 import signal
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -68,10 +69,20 @@ def pytest_configure_node(node):
     node.workerinput["native_errors"] = str(base / f"{node.gateway.id}.stderr")
 
 
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput") and sys.platform != "win32":
+        import resource
+
+        session.config.workeroutput["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node, error):
-    if error:
-        reporter = node.config.pluginmanager.get_plugin("terminalreporter")
+    reporter = node.config.pluginmanager.get_plugin("terminalreporter")
+    if not error:
+        peak = node.workeroutput.get("peak", 0) / (2**20 if sys.platform == "linux" else 2**30)
+        reporter.write_line(f"\nworker {node.gateway.id} took {peak:.1f} GiB of memory at most")
+    else:
         reporter.write_sep("!", f"worker {node.gateway.id} died: {error}")
         reporter.write_line(_end_of(node.workerinput["native_errors"]))
 

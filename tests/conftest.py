@@ -23,7 +23,7 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 SLOW_LIST = Path(__file__).with_name("slow_tests.txt")
 SLOW_SECONDS = 0.25
 """What a test may take, over all its parameters, to be among those of `make test-fast`."""
-COMPARES = re.compile(r"approx\(|allclose\(|assert_close\(|psnr\(|_LEVEL\b|\.max\(\) <|decibels|numeric")
+COMPARES = re.compile(r"approx\(|allclose\(|assert_close\(|psnr\(|_LEVEL\b|decibels|\.(?:max|mean)\(\) <")
 NATIVE_LINES = 200
 """How much of a worker's output is printed when it dies or fails: the end names the cause."""
 

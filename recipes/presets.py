@@ -1,4 +1,4 @@
-"""What a recipe chooses for options that are not given: `resolve` fills them in."""
+"""The presets of each recipe: values of options that are not given, filled in by `resolve`."""
 
 import dataclasses
 import secrets

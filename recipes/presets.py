@@ -61,7 +61,7 @@ CORRECTED = Preset(
         "ema_decay": 0.999,
     },
 )
-"""What the paper means: the authors' training without its deviations. docs/FIDELITY.md lists them."""
+"""The authors' training without its deviations, which docs/FIDELITY.md lists."""
 
 RELEASED = Preset(
     "aha",

@@ -35,8 +35,8 @@ class ModelSpec:
     copies                 of a picture in test-time augmentation by default
                            (restoration/test_time_augmentation.py)
     composes               True where diffuse = (1 - A) I + A N, so that A = 0 leaves a pixel untouched
-    bf16                   False where that costs accuracy on real pictures (docs/SPEED.md): precision "auto"
-                           is fp32 then
+    bf16                   False where that costs accuracy on real pictures (docs/RESULTS.md):
+                           precision "auto" is fp32 then
     """
 
     name: str

@@ -19,7 +19,7 @@ from recipes.options import OptimiserOptions
 def build_optimiser(
     parameters: Iterable[nn.Parameter], rate: float, options: OptimiserOptions
 ) -> torch.optim.Optimizer:
-    """The optimiser `options.optimizer` with its `betas` and `weight_decay`, for those that can learn."""
+    """The optimiser `options.optimizer` with its `betas` and `weight_decay`, for trainable parameters."""
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}
     learning = [parameter for parameter in parameters if parameter.requires_grad]
     how = {"betas": tuple(options.betas), "weight_decay": options.weight_decay}
@@ -27,7 +27,7 @@ def build_optimiser(
 
 
 def load_state(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Takes up the state of another optimiser of its kind, all but `betas` and `weight_decay`: options may be
+    """Loads the state of another optimiser of its kind, except `betas` and `weight_decay`: options may be
     others where a training goes on."""
     names = ("betas", "weight_decay")
     options = [{name: group[name] for name in names if name in group} for group in optimiser.param_groups]

@@ -1,4 +1,4 @@
-"""What the training loop asks of a recipe, and the table of networks that both use."""
+"""The interface between the training loop and a recipe, and the table of networks that both use."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,4 +66,4 @@ class Recipe(Protocol):
         """What is neither in the networks nor in the optimisers; tensors and plain containers only."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes up what `state_dict` returned."""
+        """Restores what `state_dict` returned."""

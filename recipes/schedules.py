@@ -34,7 +34,7 @@ class LearningRates:
         return warmup
 
     def watch(self, value: float) -> None:
-        """Tells the plateau schedule the outcome of a validation."""
+        """Updates the plateau schedule with a validation value."""
         self._plateau.step(value)
 
     def state_dict(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_lis
 from torch import Tensor, nn
 
 from recipes.recipe import TrainedNetwork
+from utils.devices import check_precision
 from utils.errors import UserError
 
 
@@ -28,8 +29,7 @@ class Distributed:
         if device == "cuda" and not torch.cuda.is_available():
             raise UserError("`device=cuda`: PyTorch sees no GPU here; pass `device=cpu`, or auto")
         cpu = device == "cpu" or not torch.cuda.is_available()
-        if precision == "fp16" and cpu:
-            raise UserError("`precision=fp16` needs a GPU; pass `precision=bf16` or fp32")
+        check_precision(precision, torch.device("cpu" if cpu else "cuda"))
         # One process may train several times with different precisions, as the tests do.
         AcceleratorState._reset_state()
         # Buffers are alike in all processes (batch norm is synchronised), so none have to be sent around.

@@ -162,7 +162,8 @@ class HardwareOptions:
     device: str = "auto"
     """auto, cpu, cuda"""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """arithmetic of the networks' forward passes; weights stay fp32; fp16 needs a GPU"""
+    """arithmetic of the networks' forward passes; weights stay fp32; fp16 needs a GPU, bf16 a GPU
+    or a processor with AVX512-BF16 or AMX"""
     compile: bool = False
     """torch.compile the network"""
     channels_last: bool = False

@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from tests.restoration.fakes import needs_bf16
 from tests.tolerances import ROUNDED
 from tests.training.compare import assert_same_run
 from training.loop import train
@@ -428,7 +429,9 @@ def test_one_flat_folder_is_split_by_the_official_list(tiny, pairs, tmp_path, ca
     assert "validation test: 3 samples" in text
 
 
-@pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"channels_last": True}])
+@pytest.mark.parametrize(
+    "changes", [pytest.param({"precision": "bf16"}, marks=needs_bf16), {"channels_last": True}]
+)
 def test_other_arithmetic_stays_near(tiny, tmp_path, changes):
     for name, options in (("plain", {}), ("other", changes)):
         train(tiny(runs_name=str(tmp_path / name), max_steps=2, val_every=2, **options))

@@ -126,7 +126,9 @@ def _load_efficientnet(network: nn.Module, source: str | None) -> None:
     try:
         network.trunk.load_state_dict(efficientnet_lite_names(state))
     except (KeyError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path} does not hold the weights of {name} ({error}); {packaged.way_out}") from error
+        raise UserError(
+            f"{path} does not hold the weights of {name} ({error}); {packaged.way_out}"
+        ) from error
 
 
 def vgg16_features(source: str) -> nn.Sequential:

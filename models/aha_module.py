@@ -89,7 +89,12 @@ class AHAModule(nn.Module):
         """A from its logits: the same where the map is unbounded."""
         if not self.bounded:
             return logits
-        return ((1 + 2 * STRETCH) * torch.sigmoid(logits) - STRETCH).clamp(0, 1)
+        return bounded_map(logits)
+
+
+def bounded_map(logits: Tensor) -> Tensor:
+    """A in [0, 1] from its logits: the stretched and clamped sigmoid of `AHAModule`."""
+    return ((1 + 2 * STRETCH) * torch.sigmoid(logits) - STRETCH).clamp(0, 1)
 
 
 def _sharpening(channels: int) -> nn.Sequential:

@@ -107,7 +107,7 @@ class AHARecipe:
             # Drawn anew at every forward, so nothing is to be learned.
             _attention_projection(model).requires_grad_(False)
         self.networks = {"model": TrainedNetwork(model)}
-        self.optimisers = {"generator": build_optimiser(model.parameters(), options.lr_g, options)}
+        self.optimisers = {"generator": _optimiser_of(model, options)}
         self.discriminator = None
         if self.weights["gan"]:
             normalised = options.discriminator_output == "normalised"
@@ -149,7 +149,7 @@ class AHARecipe:
         bases = {"generator": self.options.lr_g, "discriminator": self.options.lr_d}
         for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
-                group["lr"] = bases[name] * factor
+                group["lr"] = bases[name] * group.get("relative", 1.0) * factor
 
     def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Tensor]:
         """Beside `restoration_values`: ssim over pictures with highlights; over all pictures loss, the
@@ -186,6 +186,15 @@ class AHARecipe:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rates.load_state_dict(state["rates"])
+
+
+def _optimiser_of(model: nn.Module, options: AHAOptions) -> torch.optim.Optimizer:
+    trunk = getattr(model, "trunk", None)
+    if trunk is None or options.lr_trunk is None:
+        return build_optimiser(model.parameters(), options.lr_g, options)
+    trunk.requires_grad_(options.lr_trunk > 0)
+    rest = [weight for name, weight in model.named_parameters() if not name.startswith("trunk.")]
+    return build_optimiser(rest, options.lr_g, options, trunk.parameters())
 
 
 def _per_image(x: Tensor) -> Tensor:

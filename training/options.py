@@ -113,6 +113,11 @@ class AugmentOptions:
     """x: input and diffuse times 2^u, u in [-x, x] stops"""
     temperature_jitter: float = 0.0
     """x: red times (1+u) and blue times (1-u), u in [-x, x], in input and diffuse alike"""
+    noise: float = 0.0
+    """x: input and diffuse with the same Gaussian noise, its standard deviation up to x 8-bit levels"""
+    jpeg_quality: list[float] = field(default_factory=list)
+    """LOW HIGH: half of the inputs as JPEG of a random quality between them leaves them, the diffuse picture
+    with the same errors"""
     val_size: int | None = None
     """side to which validation pictures are resized; default: native size; recipe released: 224"""
     validation_flips: bool | None = None

@@ -27,7 +27,7 @@ import numpy as np
 
 from classical import METHODS
 from evaluation.metrics import score
-from evaluation.published import published
+from evaluation.paper_tables import published
 from utils import cli
 from utils.atomic import write_text
 from utils.colour import quantise, srgb_decode, srgb_encode

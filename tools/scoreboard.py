@@ -18,9 +18,8 @@ from typing import Literal
 
 import numpy as np
 
-from evaluation.datasets import find_pairs
-from evaluation.rows import Row
-from evaluation.scored_pairs import PairSet
+from evaluation.datasets import PairSet, find_pairs
+from evaluation.scoring import Row
 from evaluation.settings import RemovalOptions, Settings
 from evaluation.statistics import capped, mean
 from utils import cli
@@ -135,13 +134,14 @@ def score_groups(
     groups: dict[str, PairSet], methods: list[str], settings: Settings, workers: int = 0
 ) -> dict[str, dict[str, list[Row]]]:
     """Rows by data set and method."""
-    from evaluation.runner import run  # imports torch, for which --help should not wait
+    from evaluation.methods import ScoredMethod  # imports torch, for which --help should not wait
+    from evaluation.runner import run
 
     with tempfile.TemporaryDirectory() as scratch:
         return {
             name: run(
                 group.pairs,
-                methods,
+                [ScoredMethod.parse(text) for text in methods],
                 replace(settings, mask_results=group.masks_results),
                 Path(scratch, name),
                 workers=workers,
@@ -199,7 +199,7 @@ def per_image(groups: dict[str, PairSet], methods: list[str], rows: dict) -> str
 
 
 def _label(spec: str) -> str:
-    from evaluation.scored_methods import ScoredMethod
+    from evaluation.methods import ScoredMethod
 
     return ScoredMethod.parse(spec).short_name
 

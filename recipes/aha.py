@@ -144,7 +144,7 @@ class AHARecipe:
                 _attention_projection(getattr(model, "module", model)).reset_parameters()
         return model(image)
 
-    def set_learning_rates(self, step: int, total: int) -> None:
+    def set_learning_rates(self, step: float, total: float) -> None:
         factor = self.rates.factor(step, total)
         bases = {"generator": self.options.lr_g, "discriminator": self.options.lr_d}
         for name, optimiser in self.optimisers.items():

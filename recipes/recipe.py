@@ -49,7 +49,7 @@ class Recipe(Protocol):
         batch  tensors (B, C, H, W) in [0, 1] on the device; "name": list of str
         """
 
-    def set_learning_rates(self, step: int, total: int) -> None:
+    def set_learning_rates(self, step: float, total: float) -> None:
         """Called before optimiser step `step` (0-based) of `total`."""
 
     def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Tensor]:

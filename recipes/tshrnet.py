@@ -59,7 +59,7 @@ class TSHRNetRecipe:
     def _terms(self, estimate: Estimate) -> dict[str, Tensor]:
         return {term.name: term.function(estimate) for term in self.terms if self.weights[term.name]}
 
-    def set_learning_rates(self, step: int, total: int) -> None:
+    def set_learning_rates(self, step: float, total: float) -> None:
         rate = self.options.lr_g * self.rates.factor(step, total)
         if self.options.lr_decay == "intended":
             # A run of --max_steps counts as --epochs epochs, too.

@@ -39,6 +39,8 @@ class Distributed:
         self.device = self.accelerator.device
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
         self.is_main = self.rank == 0
+        # Numbers of the processes themselves go past the GPUs, which would have to finish their work first.
+        self._control = torch.distributed.new_group(backend="gloo") if self.world > 1 else None
 
     def place(self, network: nn.Module, *, channels_last: bool = False) -> nn.Module:
         """Moves a network to the device; with several processes its batch norms share their statistics."""
@@ -89,11 +91,12 @@ class Distributed:
         """The mean of a tensor over the processes."""
         return self.accelerator.reduce(value, "mean") if self.world > 1 else value
 
-    def largest(self, value: int) -> int:
-        """The largest of the processes' numbers."""
-        if self.world == 1:
-            return value
-        return int(self.accelerator.gather(torch.tensor([value], device=self.device)).max())
+    def largest(self, *values: int) -> list[int]:
+        """The largest of the processes' numbers, for each of `values`; waits for no device."""
+        largest = torch.tensor(values)
+        if self.world > 1:
+            torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX, group=self._control)
+        return largest.tolist()
 
     def from_main(self, value: Any) -> Any:
         """The main process's value, in every process."""

@@ -1,6 +1,6 @@
 """What stays in fp32 where a network computes in 16 bits: maps, colours and their composition.
 
-bf16 has 8 bits of mantissa: a highlight map or a colour near 1 would be rounded to 1/256, more than a level of
+bf16 has 8 bits of mantissa: a highlight map or a colour near 1 would be rounded to 1/256, about a level of
 an 8-bit picture. Inference (models/inference.py) and training under autocast keep to the same rule.
 """
 

@@ -39,7 +39,7 @@ class Estimate:
     layers: dict[str, Any]
     result: Separation
     options: AHAOptions
-    perceptual: PerceptualLoss | None = None
+    perceptual: nn.Module | None = None
     discriminator: nn.Module | None = None
 
     @property
@@ -115,7 +115,9 @@ class AHARecipe:
             self.networks["discriminator"] = TrainedNetwork(self.discriminator)
             parameters = self.discriminator.parameters()
             self.optimisers["discriminator"] = build_optimiser(parameters, options.lr_d, options)
-        self.perceptual = PerceptualLoss(options.perceptual_weights) if self.weights["perceptual"] else None
+        self.frozen = {}
+        if self.weights["perceptual"]:
+            self.frozen["perceptual"] = TrainedNetwork(PerceptualLoss(options.perceptual_weights))
         self.rates = LearningRates(options.lr_schedule, options.warmup_steps)
 
     def phases(self, batch: dict[str, Any]) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
@@ -133,9 +135,8 @@ class AHARecipe:
 
     def generator_terms(self, batch: dict[str, Any], result: Separation) -> dict[str, Tensor]:
         """The unweighted terms of L_G whose weight is not zero."""
-        if self.perceptual is not None:
-            self.perceptual.to(batch["input"].device)
-        estimate = Estimate(batch, result, self.options, self.perceptual, self.discriminator)
+        perceptual = self.frozen["perceptual"].wrapped if self.frozen else None
+        estimate = Estimate(batch, result, self.options, perceptual, self.discriminator)
         return {term.name: term.function(estimate) for term in AHA_TERMS if self.weights[term.name]}
 
     def _separate(self, model: nn.Module, image: Tensor) -> Separation:

@@ -33,6 +33,8 @@ class Recipe(Protocol):
 
     networks: dict[str, TrainedNetwork]
     """"model": the one that is trained, averaged, evaluated and saved; "discriminator" where there is one"""
+    frozen: dict[str, TrainedNetwork]
+    """networks that losses need and that do not learn; they are in no checkpoint"""
     optimisers: dict[str, Optimizer]
     """name -> optimiser, which the loop steps, clips and saves"""
     training_layers: tuple[str, ...]

@@ -47,6 +47,7 @@ class TSHRNetRecipe:
         self.training_layers = tuple(dict.fromkeys(layer for term in self.terms for layer in term.needs))
         self.validation_layers = self.training_layers
         self.networks = {"model": TrainedNetwork(model)}
+        self.frozen: dict[str, TrainedNetwork] = {}
         self.optimisers = {"generator": build_optimiser(model.parameters(), options.lr_g, options)}
         self.rates = LearningRates(options.lr_schedule, options.warmup_steps)
 

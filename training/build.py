@@ -51,6 +51,8 @@ def build_run(options: TrainOptions, distributed: Distributed) -> Run:
     for trained in recipe.networks.values():
         distributed.place(trained.bare)
         distributed.wrap(trained, compile=options.compile)
+    for frozen in recipe.frozen.values():
+        distributed.wrap(frozen)
     check_samples(recipe, samples, skip_bad=options.skip_bad_files)
     return Run(
         options=options,

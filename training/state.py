@@ -139,7 +139,7 @@ class Run:
         return self.progress.samples / self.samples.epoch
 
     def took_step(self) -> None:
-        """Counts an optimiser step; a validation is due where its samples complete `val_every` steps' worth."""
+        """Counts an optimiser step; a validation is due where its samples complete `val_every` steps."""
         self.progress.step += 1
         self.progress.samples += self.joint_batch
         past_interval = self.progress.samples % (self.val_every * self.joint_batch)

@@ -134,9 +134,10 @@ def our_steps(tiny, monkeypatch):
     )
     run = build_run(resolve(options), Distributed("cpu"))
     networks = {name: network.bare for name, network in run.recipe.networks.items()}
-    for network in (*networks.values(), run.recipe.perceptual.features):
+    perceptual = run.recipe.frozen["perceptual"].bare
+    for network in (*networks.values(), perceptual.features):
         _fill(network)
-    run.recipe.perceptual.double().eval()
+    perceptual.double().eval()
     loop = TrainingLoop(run, StopSignals())
     history = []
     for step in range(STEPS):

@@ -96,12 +96,15 @@ class Estimate:
 class AHARecipe:
     """Content, SSIM, perceptual, adversarial and dichromatic terms. See recipes/recipe.py for its parts."""
 
-    validation_layers = ()
+    @staticmethod
+    def layers(options: AHAOptions, network: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What training and validation of a network of that name need beyond input and diffuse."""
+        return layers_of(AHA_TERMS, options), ()
 
     def __init__(self, model: nn.Module, options: AHAOptions):
         self.options, self.model = options, model
         self.weights = weights_of(AHA_TERMS, options)
-        self.training_layers = layers_of(AHA_TERMS, options)
+        self.training_layers, self.validation_layers = self.layers(options, model.spec.name)
         self.selection = SELECTIONS[options.select_by]
         if options.redraw_attention:
             # Drawn anew at every forward, so nothing is to be learned.

@@ -9,7 +9,10 @@ import pytest
 import torch
 import yaml
 
+from recipes.presets import resolve
 from tests.training.compare import assert_same_run
+from training.build import build_run
+from training.distributed import Distributed
 from training.loop import train
 from utils.errors import UserError, with_flags
 from utils.image_files import read_rgb, write_rgb
@@ -433,3 +436,13 @@ def test_other_arithmetic_stays_near(tiny, tmp_path, changes):
         train(tiny(runs_name=str(tmp_path / name), max_steps=2, val_every=2, **options))
     plain, other = (_lines(tmp_path / name, "train")[0] for name in ("plain", "other"))
     assert other["loss"] == pytest.approx(plain["loss"], rel=0.02)
+
+
+def test_only_the_layers_that_losses_need_are_read(tiny, monkeypatch):
+    def keys(**options):
+        run = build_run(resolve(tiny(**options)), Distributed("cpu"))
+        return run.samples.training.keys, run.samples.validation["validation"].keys
+
+    assert keys() == (["input", "diffuse"], ["input", "diffuse"])
+    assert keys(lambda_map=1.0) == (["input", "diffuse", "mask"], ["input", "diffuse"])
+    assert keys(highlight_scaling=0.3) == (["input", "diffuse", "specular"], ["input", "diffuse"])

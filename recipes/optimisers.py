@@ -126,8 +126,8 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     """
 
     @torch.no_grad()
-    def update(averages: list[Tensor], weights: list[Tensor], updates: Tensor) -> None:
-        n = int(updates)
+    def update(averages: list[Tensor], weights: list[Tensor], _: Tensor) -> None:
+        n = int(average.n_averaged)  # a number on the CPU; the argument lies on the device
         torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + n) / (10 + n)))
 
     average = AveragedModel(model, multi_avg_fn=update)

@@ -19,16 +19,9 @@ AT_LEAST_ONE = (
 LOSS_WEIGHTS = {term.weight for terms in (AHA_TERMS, *TSHRNET_TERMS.values()) for term in terms}
 NOT_NEGATIVE = (
     *("keep_checkpoints", "early_stop", "overfit", "crop", "size", "val_size", "num_workers", "val_scenes"),
-    *("clip_grad", "warmup_steps", "lr_g", "lr_d", "weight_decay", *sorted(LOSS_WEIGHTS)),
-    *(
-        "noise",
-        "photos_share",
-        "untouched_share",
-        "highlight_scaling",
-        "diffuse_gamma_jitter",
-        "exposure_jitter",
-        "temperature_jitter",
-    ),
+    *("checkpoint_minutes", "clip_grad", "warmup_steps", "lr_g", "lr_d", "weight_decay"),
+    *("noise", "photos_share", "untouched_share", "highlight_scaling"),
+    *("diffuse_gamma_jitter", "exposure_jitter", "temperature_jitter", *sorted(LOSS_WEIGHTS)),
 )
 BELOW_ONE = ("val_share", "ema_decay")
 

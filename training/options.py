@@ -51,8 +51,11 @@ class LoggingOptions:
     """steps between lines of log.jsonl"""
     val_every: int | None = None
     """steps between validations; default: once an epoch"""
-    checkpoint_every: int = 500
-    """steps between checkpoints; validations and the end save one too"""
+    checkpoint_minutes: float = 10.0
+    """minutes between checkpoints, which are written beside the training; validations and the end save one
+    too"""
+    checkpoint_every: int | None = None
+    """steps between checkpoints, in place of --checkpoint_minutes"""
     keep_checkpoints: int = 1
     """how many of the best checkpoints stay, besides the last one"""
     authors_checkpoint: bool | None = None

@@ -34,7 +34,9 @@ def build_optimiser(
     if slow:
         relative = options.lr_trunk / rate if rate else 1.0
         groups.append({"params": slow, "lr": rate * relative, "relative": relative})
-    how = {"betas": tuple(options.betas), "weight_decay": options.weight_decay}
+    how: dict[str, Any] = {"betas": tuple(options.betas), "weight_decay": options.weight_decay}
+    if options.optimizer != "muon" and all(p.is_cuda for group in groups for p in group["params"]):
+        how["fused"] = True  # one kernel for all weights
     return kinds[options.optimizer](groups, rate, **how)
 
 

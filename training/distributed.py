@@ -1,6 +1,7 @@
 """Devices and processes, by accelerate: one process, several GPUs or machines, or processes on a CPU."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_lis
 from torch import Tensor, nn
 
 from recipes.recipe import TrainedNetwork
-from utils.devices import check_precision
+from utils.devices import check_precision, gpu_usable
 from utils.errors import UserError
 
 
@@ -27,8 +28,17 @@ class Distributed:
             raise UserError(f"`device={device}` is not known; choose auto, cpu or cuda")
         if device == "cuda" and not torch.cuda.is_available():
             raise UserError("`device=cuda`: PyTorch sees no GPU here; pass `device=cpu`, or auto")
-        cpu = device == "cpu" or not torch.cuda.is_available()
+        cpu = device == "cpu" or not gpu_usable()
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        if not cpu and processes > torch.cuda.device_count():
+            raise UserError(
+                f"{processes} processes on {torch.cuda.device_count()} GPU(s): give torchrun as many processes "
+                "(--nproc_per_node) as there are GPUs, or pass `device=cpu`"
+            )
         check_precision(precision, torch.device("cpu" if cpu else "cuda"))
+        # Pictures of a training have one size, so that a search for the fastest convolutions pays; the authors
+        # search too. `deterministic` switches it off again.
+        torch.backends.cudnn.benchmark = True
         # One process may train several times with different precisions, as the tests do.
         AcceleratorState._reset_state()
         # Buffers are alike in all processes (batch norm is synchronised), so none have to be sent around.

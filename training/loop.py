@@ -28,6 +28,7 @@ from training.state import LAST, Run, Start
 from training.stream import batches_of, checked, to_device, training_loader, workers_for
 from training.validation import Interrupted, picture_sheet, ranking, validate
 from utils import seeds
+from utils.devices import out_of_memory
 from utils.errors import UserError, WriteError, reason
 from utils.folder_lock import locked
 from utils.signals import StopSignals
@@ -46,9 +47,11 @@ def train(options: TrainOptions) -> int:
     try:
         with StopSignals() as signals:
             return _train(options, resolved, signals)
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
         raise UserError(
-            f"the GPU's memory does not hold a step ({str(error).partition('.')[0]}): pass a smaller "
+            f"the memory does not hold a step ({str(error).partition('.')[0]}): pass a smaller "
             "`batch_size` (`grad_accumulation` makes up for it), `crop` or `size`, or `precision=bf16`"
         ) from error
     except OSError as error:

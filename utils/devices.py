@@ -2,6 +2,8 @@
 
 import os
 import platform
+import shutil
+import warnings
 
 import torch
 
@@ -14,13 +16,40 @@ def choose_device(name: str) -> torch.device:
     Raises UserError for one that is not there.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if gpu_usable() else "cpu"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(f"no device {name!r} here; the device cpu always works") from error
     return device
+
+
+def gpu_usable() -> bool:
+    """Whether there is a CUDA device; warns (UserWarning) of a GPU that PyTorch cannot use."""
+    if torch.cuda.is_available():
+        return True
+    if shutil.which("nvidia-smi") is None and not os.path.exists("/proc/driver/nvidia/version"):
+        return False
+    try:
+        torch.cuda.init()
+        reason = "it sees none"
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition(".")[0]
+    warnings.warn(
+        f"this machine has an NVIDIA GPU, but PyTorch {torch.__version__} cannot use it ({reason}); "
+        "computing on the CPU",
+        stacklevel=3,
+    )
+    return False
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the memory of the device or the machine was too small; cuBLAS and cuDNN have errors of their own."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    signs = ("can't allocate memory", "CUDA error: out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
 
 
 def computes_in_bf16(device: torch.device) -> bool:

@@ -9,9 +9,7 @@ DEV := $(VENV)/.installed-dev
 ORT_WEB := $(VENV)/npm/node_modules/onnxruntime-web
 PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -r
 
-# Weights of the demo: trained ones where savedmodel/ holds them, else random ones, which remove nothing sensible.
 TRAINED := savedmodel/aha-lite.safetensors
-WEIGHTS := $(firstword $(wildcard $(TRAINED)) demo/untrained.safetensors)
 
 # Free material for the scenes of `make train-lite` (folders textures_ambientcg, photos, materials, envmaps);
 # without it the generator draws everything itself.
@@ -43,14 +41,10 @@ $(DEV): $(wildcard requirements*.txt) constraints.txt | $(PY)
 	$(PIP_INSTALL) requirements-dev.txt
 	touch $@
 
-demo: $(RUN) $(WEIGHTS)
-	$(PY) infer.py --input_dir samples --output_dir demo --infer_model $(WEIGHTS) --ext png --save_highlight --comparison
+demo: $(RUN)
+	$(PY) infer.py --input_dir samples --output_dir demo --infer_model $(TRAINED) --ext png --save_highlight --comparison
 	$(PY) infer.py --input_dir samples --output_dir demo/shen2013 --method shen2013 --ext png --save_highlight --comparison
-	@echo "Look at demo/*-comparison.png (network, $(WEIGHTS)) and demo/shen2013/*-comparison.png (classical)."
-
-demo/untrained.safetensors: $(RUN)
-	mkdir -p demo
-	$(PY) -m samples.untrained_checkpoint $@
+	@echo "Look at demo/*-comparison.png (network, $(TRAINED)) and demo/shen2013/*-comparison.png (classical)."
 
 # Two processes: more would need more memory than a small machine has. A dead one is not replaced: pytest-xdist may
 # wait for its successor for ever.
@@ -88,7 +82,7 @@ demo-test: $(DEV) $(ORT_WEB)
 
 # Damaged, forged and foreign files, kills and full disks, by the hundred; docs/RELIABILITY.md has the table.
 fault-test: $(DEV)
-	$(PY) -m faults
+	$(PY) -m tests.faults
 
 lint: $(DEV)
 	$(PY) -m ruff check .
@@ -139,7 +133,7 @@ train-lite: $(TRAIN)
 
 # Scores of the shipped weights, the untouched input and the classical methods on real pairs.
 real-score: $(TRAIN)
-	$(PY) -m experiments.scoreboard --data $(DATA)
+	$(PY) -m tools.scoreboard --data $(DATA)
 
 clean:
 	rm -rf $(VENV) demo dist site

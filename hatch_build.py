@@ -23,7 +23,7 @@ PACKAGES = (
 )  # fmt: skip
 SCRIPTS = ("infer", "train", "evaluate", "export", "demo")
 DATA = ("savedmodel",)
-LEFT_OUT = ("benchmark", "benchmarks", "experiments", "samples", "tests")
+LEFT_OUT = ("benchmark", "tests", "tools")
 """Ours too, but not installed; nothing that is may import them."""
 FOR_CHECKOUTS = ("dev", "docs")
 """Sets of requirements that are no extras: what they serve is not installed."""

@@ -100,7 +100,7 @@ class ToneCorrectionOptions:
     workers: int | None = None
     """processes; default: one a core"""
     overwrite: bool = False
-    """make the pictures again that are there already"""
+    """write pictures that exist already again"""
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -5,9 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.datasets import find_pairs
-from evaluation.highlight_region import clipped, highlight_region, split
-from evaluation.scored_pairs import Sample
+from evaluation.datasets import Sample, clipped, find_pairs
 from tests.evaluation.shiq_pairs import draw, write
 from tests.tolerances import STORED_16
 from utils.colour import srgb_encode, to_unit
@@ -159,13 +157,17 @@ def test_highlight_region_prefers_the_mask_then_s_then_the_difference() -> None:
     layers = draw(3)
     mask = layers["T"] > 0
     image, diffuse, specular = layers["A"], layers["D"], layers["S"]
-    assert highlight_region(Sample(image, diffuse, mask, specular))[1] == "T"
-    from_s, source = highlight_region(Sample(image, diffuse, specular=specular))
-    from_difference, other = highlight_region(Sample(image, diffuse))
-    assert (source, other) == ("S", "A-D")
+    of_mask, of_s, of_difference = (
+        Sample(image, diffuse, mask, specular),
+        Sample(image, diffuse, specular=specular),
+        Sample(image, diffuse, object_mask=mask),
+    )
+    assert [sample.region_source for sample in (of_mask, of_s, of_difference)] == ["T", "S", "A-D"]
+    assert of_mask.highlight is mask
+    from_s = of_s.highlight
     assert from_s.any()
-    assert np.array_equal(from_s, from_difference)
-    parts = split(Sample(image, diffuse, object_mask=mask), from_s)
+    assert np.array_equal(from_s, of_difference.highlight)
+    parts = of_difference.regions()
     assert list(parts) == ["whole", "highlight", "clipped", "rest", "object"]
     assert np.array_equal(parts["rest"], ~from_s)
 
@@ -173,14 +175,8 @@ def test_highlight_region_prefers_the_mask_then_s_then_the_difference() -> None:
 def test_the_highlight_region_is_one_pass_of_otsu() -> None:
     levels = np.zeros((20, 20), np.uint8)  # a faint and a strong part: a second pass would drop the faint one
     levels[4:10, 4:10], levels[12:16, 12:16] = 120, 255
-    region, _ = highlight_region(
-        Sample(
-            np.zeros((20, 20, 3), np.uint8),
-            np.zeros((20, 20, 3), np.uint8),
-            specular=np.repeat(levels[..., None], 3, 2),
-        )
-    )
-    assert np.array_equal(region, levels > 0)
+    black, specular = np.zeros((20, 20, 3), np.uint8), np.repeat(levels[..., None], 3, 2)
+    assert np.array_equal(Sample(black, black, specular=specular).highlight, levels > 0)
 
 
 def test_clipped_is_254_of_255_in_any_channel() -> None:

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
-from evaluation.highlight_measures import highlight_measures
-from evaluation.metrics import score
+from evaluation.metrics import highlight_measures, score
 from utils.colour import srgb_encode
 
 RED = np.array([0.6, 0.2, 0.2])

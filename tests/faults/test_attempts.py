@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faults import __main__ as command
-from faults.attempts import Row, attempt_all, summary
-from faults.mutations import mutate
+from tests.faults import __main__ as command
+from tests.faults.attempts import Row, attempt_all, summary
+from tests.faults.mutations import mutate
 from utils.errors import UserError
 
 

@@ -4,8 +4,8 @@ import pytest
 
 pytest.importorskip("av")
 
-from faults import clips
-from faults.attempts import Outcome
+from tests.faults import clips
+from tests.faults.attempts import Outcome
 
 
 @pytest.mark.slow

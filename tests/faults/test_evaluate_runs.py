@@ -2,7 +2,7 @@
 
 import pytest
 
-from faults import evaluate_runs
+from tests.faults import evaluate_runs
 
 
 @pytest.mark.slow

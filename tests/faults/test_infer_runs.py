@@ -2,7 +2,7 @@
 
 import pytest
 
-from faults import infer_runs
+from tests.faults import infer_runs
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
-from faults import killing
-from faults.killing import Kill, commands, measured
+from tests.faults import killing
+from tests.faults.killing import Kill, commands, measured
 from utils.atomic import write_text
 
 FILES = 5
@@ -30,7 +30,7 @@ def sleep_with_a_child():
 
 @pytest.fixture(scope="module")
 def start():
-    with commands("faults.killing", "tests.faults.test_killing") as start:
+    with commands("tests.faults.killing", "tests.faults.test_killing") as start:
         yield start
 
 

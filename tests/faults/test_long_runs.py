@@ -2,7 +2,7 @@
 
 import pytest
 
-from faults import long_runs
+from tests.faults import long_runs
 
 
 def open_more_and_more(folder, count, connection):

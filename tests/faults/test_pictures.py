@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from faults import pictures
-from faults.attempts import Outcome
+from tests.faults import pictures
+from tests.faults.attempts import Outcome
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import pytest
 
-from faults import training_runs
+from tests.faults import training_runs
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import pytest
 
-from faults import weight_files
+from tests.faults import weight_files
 
 
 @pytest.mark.slow

@@ -162,7 +162,7 @@ def test_imports_and_commands_get_the_prefix():
         "import numpy\nimport specular.weights.average as average\n"
         "TEXT = 'specular infer; torchrun --nproc 2 -m specular train --x; python -m specular.data.check'\n"
     )
-    with pytest.raises(ValueError, match=r"f\.py, line 1: experiments\.ablation is not installed"):
-        prefixed("from experiments.ablation import run\n", "f.py")
+    with pytest.raises(ValueError, match=r"f\.py, line 1: tools\.ablation is not installed"):
+        prefixed("from tools.ablation import run\n", "f.py")
     with pytest.raises(ValueError, match="write `from PACKAGE import NAME`"):
         prefixed("import utils.errors\n", "f.py")

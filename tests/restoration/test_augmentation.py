@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from evaluation.scored_methods import ScoredMethod, labels
+from evaluation.methods import ScoredMethod, labels
 from models import Separation, build_model
 from restoration import HighlightRemover, load_method
 from tests.restoration.fakes import Dimmer

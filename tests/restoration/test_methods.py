@@ -10,7 +10,6 @@ from classical import METHODS
 from models import build_model
 from restoration import MethodSpec, load_method
 from restoration.pretrained import DEFAULT_WEIGHTS
-from samples.untrained_checkpoint import write_untrained
 from tests.tolerances import HALF_LEVEL
 from utils.errors import UserError
 from weights.model_files import save_model
@@ -39,7 +38,7 @@ def test_a_classical_method_by_name(dtype):
 
 def test_networks_by_weights(tmp_path):
     path = tmp_path / "lite.safetensors"
-    write_untrained(path)
+    save_model(build_model("aha-lite"), path)
     by_path, by_name = load_method(str(path)), load_method(f"aha-lite:{path}", tile=256)
     assert np.array_equal(by_path(_picture()).diffuse, by_name(_picture()).diffuse)
     assert by_name.tile.side == 256

@@ -10,7 +10,7 @@ import torch
 from models import build_model
 from restoration import HighlightRemover
 from restoration.composition import removed_layer, subtract_specular
-from tests.restoration.fakes import Dimmer
+from tests.restoration.fakes import Dimmer, needs_bf16
 from tests.tolerances import HALF_LEVEL, ONE_LEVEL, ROUNDED
 from utils.errors import UserError
 
@@ -144,6 +144,7 @@ def test_infinite_values_are_an_error():
         HighlightRemover(broken)(_picture(np.uint8, 3))
 
 
+@needs_bf16
 def test_bf16_is_close_to_fp32_and_keeps_untouched_pixels():
     image = _picture(np.uint8, 3)
     fp32, bf16 = (HighlightRemover(Dimmer(), precision=name)(image) for name in ("fp32", "bf16"))

@@ -7,6 +7,7 @@ import torch
 from models import build_model
 from restoration import HighlightRemover
 from restoration.composition import subtract_specular
+from tests.restoration.fakes import needs_bf16
 from tests.tolerances import ONE_LEVEL
 
 SMALL = {"widths": (3, 6, 6), "trunk": "small", "trunk_channels": (4, 6, 8)}
@@ -55,7 +56,7 @@ def counted(remover):
         {"strength": 1.5},
         {"test_time_augmentation": 2},
         {"test_time_augmentation": 4},
-        {"precision": "bf16"},
+        pytest.param({"precision": "bf16"}, marks=needs_bf16),
     ],
 )
 def test_pixels_and_map_are_the_same_with_skipping_on_and_off(dtype, options):

@@ -136,13 +136,15 @@ def our_steps(tiny, monkeypatch):
     )
     run = build_run(resolve(options), Distributed("cpu"))
     networks = {name: network.bare for name, network in run.recipe.networks.items()}
-    for network in (*networks.values(), run.recipe.perceptual.features):
+    perceptual = run.recipe.frozen["perceptual"].bare
+    for network in (*networks.values(), perceptual.features):
         _fill(network)
-    run.recipe.perceptual.double().eval()
+    perceptual.double().eval()
     loop = TrainingLoop(run, StopSignals())
     history = []
     for step in range(STEPS):
         loop.step([_batch(step) | {"name": ["a", "b"]}])
+        loop.losses.read()
         terms = {name: float(total) for name, (total, _) in run.progress.window.items()}
         run.progress.window = {}
         history.append([terms[name] for name in ("discriminator", "loss", "content", "perceptual", "gan")])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from faults.mindspore_files import checkpoint_value, message_field, unet_checkpoint, varint
 from models.unet import UNet
+from tests.faults.mindspore_files import checkpoint_value, message_field, unet_checkpoint, varint
 from tests.tolerances import SUMMED
 from utils.errors import UserError
 from weights.mindspore import read_mindspore

@@ -14,7 +14,7 @@ from restoration import HighlightRemover  # noqa: E402
 from restoration.jobs import Job  # noqa: E402
 from restoration.video import clip_reader, clips, guarded_reader  # noqa: E402
 from restoration.video.clip_reader import read_frames, read_info  # noqa: E402
-from restoration.video.clip_writer import encoder_for  # noqa: E402
+from restoration.video.clip_writer import SegmentWriter, encoder_for  # noqa: E402
 from restoration.video.segments import Segments  # noqa: E402
 from restoration.video.temporal_smoothing import FRAMES  # noqa: E402
 from tests.restoration.fakes import Dimmer  # noqa: E402
@@ -173,6 +173,23 @@ def test_x265_is_not_given_pictures_smaller_than_its_blocks(tmp_path):
     info = replace(read_info(job.source, 10**6), codec="hevc")
     assert encoder_for(info, "mp4")[0] == "libx264"
     assert encoder_for(replace(info, width=64, height=64), "mp4")[0] == "libx265"
+
+
+def test_an_encoder_that_crashes_costs_its_clip_only(tmp_path, monkeypatch):
+    jobs = [_job(tmp_path, name) for name in ("a.mp4", "b.mp4")]
+    for job in jobs:
+        write_clip(job.source, noisy_pictures(4))
+    write = SegmentWriter.write
+
+    def crash(writer, *frame):
+        if "a-removed" in str(writer._arguments[0]):
+            writer._helper.process.kill()
+        write(writer, *frame)
+
+    monkeypatch.setattr(SegmentWriter, "write", crash)
+    counts = clips.restore_clips(jobs, HighlightRemover(_unchanged, workers=1), quiet=True)
+    assert (counts.done, counts.failed) == (1, 1)
+    assert not jobs[0].outputs["result"].exists()
 
 
 def test_what_is_removed_is_the_layer_of_the_network(tmp_path):

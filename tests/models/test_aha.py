@@ -58,7 +58,7 @@ def test_parity_with_the_authors_outputs(released, path, monkeypatch):
             with Cores(2).one():
                 result = prepare_for_inference(released)(image)
         scores = discriminator(torch.from_numpy(expected["composite"])[None], result.highlight)
-    # With AVX-512, AVX2 and in float64 they differ from the kept ones by 2e-6 at most.
+    # In float32 (AVX-512, AMX) and in float64 they differ from the kept ones by 2e-6 at most.
     found = {
         "highlight": (result.highlight, SUMMED),
         "coarse": (result.stages["coarse"], SUMMED),

@@ -33,6 +33,8 @@ class Report:
     caption: str
     ranked: list[Table]
     paired: list[Table]
+    page: Table | None = None
+    """what the LaTeX file has"""
     published: list[Table] = field(default_factory=list)
     table: str | None = None
     problems: list[str] = field(default_factory=list)
@@ -44,13 +46,8 @@ class Report:
         return "\n\n".join([*blocks, self.caption])
 
     def latex(self) -> str:
-        """One wide table of all regions, and one for each published table."""
-        # Tables of fewer pictures have other notes and belong to no common line.
-        wide = [t for t in self.ranked if len(t.rows) == len(self.summaries)]
-        texts = []
-        if wide:
-            joined = tables.side_by_side("Evaluation", wide)
-            texts.append(tables.latex(joined, self.caption, "tab:evaluation"))
+        """One table of the scores that fits a page, and one for each published table."""
+        texts = [tables.latex(self.page, self.caption, "tab:evaluation")] if self.page else []
         texts += [
             tables.latex(table, table.title, f"tab:published-{number}")
             for number, table in enumerate(self.published, start=1)
@@ -84,6 +81,7 @@ def evaluate(options: EvaluateOptions) -> int:
             caption(summaries, settings, context),
             [*tables.region_tables(summaries, options.regions, options.columns), *([clean] if clean else [])],
             tables.paired_tables(summaries),
+            tables.page_table(summaries, options.regions, options.columns),
             paper_tables(options.table, summaries) if options.table else [],
             options.table,
             [*pair_set.problems, *_failures(rows)],

@@ -131,7 +131,7 @@ def score(
     means = {(source, region): _Mean() for source in sources for region in regions}
     for strip, rows in _strips(result, ground_truth, display):
         for source in sources:
-            values = strip.inner(getattr(strip, source))
+            values = strip.map(source)
             for region, mask in regions.items():
                 means[source, region].add(values, mask[rows])
     scores: dict[str, float | None] = {}
@@ -303,42 +303,25 @@ def lab(rgb: np.ndarray, display: Transfer | None = None) -> np.ndarray:
 
 
 class _Strip:
-    """Rows of a picture with their halo: maps of float64 (h, W, 3) by the name of their source, each (h, W)
-    or (h, W, 3)."""
+    """Rows of a picture with their halo, from which the maps are made, each (h, W) or (h, W, 3)."""
 
     def __init__(self, result: np.ndarray, ground_truth: np.ndarray, inner: slice, display: Transfer | None):
         self._result, self._ground_truth = _unit(result), _unit(ground_truth)
         self._inner, self._display = inner, display
 
-    def inner(self, values: np.ndarray) -> np.ndarray:
-        """A map without the halo."""
-        return values[self._inner]
+    def map(self, source: str) -> np.ndarray:
+        """The map of a source of _REDUCTIONS, without the halo."""
+        if source in _MAPS:
+            return _MAPS[source](self._result, self._ground_truth)[self._inner]
+        if source == "chroma_error":
+            differences = np.linalg.norm((self._labs[0] - self._labs[1])[:, 1:], axis=1)
+        else:
+            from skimage.color import deltaE_ciede2000
 
-    @property
-    def squared_error(self) -> np.ndarray:
-        return np.square(self._result - self._ground_truth)
-
-    @property
-    def ssim(self) -> np.ndarray:
-        return ssim_map(self._result, self._ground_truth)
-
-    @property
-    def ssim7(self) -> np.ndarray:
-        return ssim7_map(self._result, self._ground_truth)
-
-    @property
-    def ssim3d(self) -> np.ndarray:
-        return ssim3d_map(self._result, self._ground_truth)
-
-    @property
-    def delta_e(self) -> np.ndarray:
-        from skimage.color import deltaE_ciede2000
-
-        return self._of_changed(deltaE_ciede2000(*self._labs))
-
-    @property
-    def chroma_error(self) -> np.ndarray:
-        return self._of_changed(np.linalg.norm((self._labs[0] - self._labs[1])[:, 1:], axis=1))
+            differences = deltaE_ciede2000(*self._labs)
+        full = np.zeros(self._changed.shape)
+        full[self._changed] = differences
+        return full[self._inner]
 
     @cached_property
     def _changed(self) -> np.ndarray:
@@ -350,11 +333,6 @@ class _Strip:
     def _labs(self) -> tuple[np.ndarray, np.ndarray]:
         changed = self._changed
         return lab(self._result[changed], self._display), lab(self._ground_truth[changed], self._display)
-
-    def _of_changed(self, values: np.ndarray) -> np.ndarray:
-        full = np.zeros(self._changed.shape)
-        full[self._changed] = values
-        return full
 
 
 class _Mean:
@@ -413,6 +391,12 @@ def _mean_psnr(channels: list[float]) -> float:
     return float(np.mean(channels if np.isinf(channels).all() else capped(np.array(channels))))
 
 
+_MAPS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "squared_error": lambda a, b: np.square(a - b),
+    "ssim": ssim_map,
+    "ssim7": ssim7_map,
+    "ssim3d": ssim3d_map,
+}
 _REDUCTIONS: dict[str, tuple[str, Callable]] = {
     "mse": ("squared_error", np.mean),
     "rmse": ("squared_error", lambda mse: np.sqrt(np.mean(mse))),

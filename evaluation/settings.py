@@ -116,9 +116,11 @@ class OutputOptions:
     table: Literal["shiq", "psd", "sshr", "laboratory"] | None = None
     """a paper's table: its methods that exist here are computed and shown beside the published figures"""
     regions: list[str] = field(default_factory=list)
-    """only the tables of these regions: whole, highlight, clipped, rest, object (default: all)"""
+    """only the tables of these regions: whole, highlight, clipped, rest, object (default: all; in table.tex
+    whole)"""
     columns: list[str] = field(default_factory=list)
-    """only these columns of the tables: names of metrics, accuracy, ber, iou, f1 (default: all)"""
+    """only these columns of the tables: names of metrics, accuracy, ber, iou, f1 (default: all; in table.tex
+    psnr, ssim and lpips)"""
     sheets: bool = True
     """write contact sheets of each method's worst and best pictures"""
     figures: bool = False

@@ -21,8 +21,12 @@ import numpy as np
 from evaluation.metrics import Transfer, lab
 from utils.colour import FULL_SCALE
 
-NAMES = ("greyer", "residual")
-REGIONS = ("highlight", "clipped")
+REGIONS = {
+    "greyer": ("highlight", "clipped"),
+    "residual": ("highlight", "clipped"),
+    "contour": ("clipped",),
+}
+NAMES = tuple(REGIONS)
 RADIUS = 3
 
 
@@ -40,13 +44,13 @@ def highlight_measures(
     regions                      bool (H, W) by name: "highlight" and, inside it, "clipped"
     display                      turns linear values into sRGB ones for CIE Lab
     """
-    scores: dict[str, float | None] = {f"{name}.{region}": None for name in names for region in REGIONS}
+    scores: dict[str, float | None] = {f"{name}.{region}": None for name in names for region in REGIONS[name]}
     inside = regions["highlight"]
     if not inside.any():
         return scores
     # Arrays (n, 3) over the pixels of the highlight region from here on.
     picture, restored, target = (_unit(layer[inside]) for layer in (image, result, ground_truth))
-    masks = {region: regions[region][inside] for region in REGIONS}
+    masks = {region: regions[region][inside] for region in ("highlight", "clipped")}
     if "residual" in names:
         specular = picture - target
         left, whole = ((restored - target) * specular).sum(axis=1), (specular**2).sum(axis=1)
@@ -57,7 +61,18 @@ def highlight_measures(
         around = lab(_surroundings(ground_truth, inside), display)
         grey = np.linalg.norm(lab_restored[:, 1:], axis=1) < np.linalg.norm(around[:, 1:], axis=1)
         scores |= {f"greyer.{region}": _share(error * grey, error, mask) for region, mask in masks.items()}
+    if "contour" in names:
+        scores["contour.clipped"] = _contour(_unit(image), _unit(result), regions["clipped"])
     return scores
+
+
+def _contour(image: np.ndarray, result: np.ndarray, clipped: np.ndarray) -> float | None:
+    steps = {"removed": 0.0, "picture": 0.0}
+    for axis in (0, 1):
+        border = np.diff(clipped, axis=axis)
+        for name, layer in (("removed", image - result), ("picture", image)):
+            steps[name] += float(np.abs(np.diff(layer, axis=axis))[border].sum())
+    return 100 * steps["removed"] / steps["picture"] if steps["picture"] else None
 
 
 def _surroundings(ground_truth: np.ndarray, inside: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ Values are in [0, 1], data range 1. Definitions:
     delta_e        mean CIEDE2000 difference of CIE Lab (D65, 2 degrees) from sRGB values (scikit-image)
     chroma_error   mean distance of CIE Lab (a*, b*)
     lpips          AlexNet LPIPS (evaluation/lpips_metric.py), whole image only
-    greyer, residual   of highlights only (evaluation/highlight_measures.py)
+    greyer, residual, contour   of highlights only (evaluation/highlight_measures.py)
 
 The SSIM of a region is the mean of the SSIM map over its pixels. A window at the region's border sees pixels
 of both sides, for all methods alike. Pictures are scored in strips of rows, so that memory is bounded.
@@ -67,6 +67,9 @@ METRICS: dict[str, Metric] = {
     "greyer": Metric("greyer %", None, 0, "greyer: share of dC at pixels greyer than their surroundings"),
     "residual": Metric(
         "left %", None, 1, "left: share of the highlight that remains (below 0: too much went)"
+    ),
+    "contour": Metric(
+        "contour %", None, 0, "contour: steps of the removed layer over the picture's at the clipped border"
     ),
     "lpips": Metric("LPIPS", False, 4, "LPIPS: AlexNet, whole image only"),
 }

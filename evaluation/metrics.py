@@ -25,6 +25,9 @@ result and H the pixels of the region:
                    error that is a grey patch
     residual       100 sum_H (D^ - D) S / sum_H S^2  in percent: the k of the least squares fit D^ - D ~ k S.
                    100 for the untouched input, 0 where the highlight is gone, negative where more was taken
+    contour        100 sum |d(I - D^)| / sum |dI| in percent over the steps d between neighbouring pixels of
+                   which one is clipped: what the removed layer jumps where the picture becomes saturated. Of
+                   the clipped part only
 
 The surroundings of a pixel are the mean colour of D over the pixels outside of the highlight region that lie
 within 3 pixels (rows and columns) of the one nearest to it. None: the region is empty, or nothing to divide
@@ -89,6 +92,9 @@ METRICS: dict[str, Metric] = {
     "residual": Metric(
         "left %", None, 1, "left: share of the highlight that remains (below 0: too much went)"
     ),
+    "contour": Metric(
+        "contour %", None, 0, "contour: steps of the removed layer over the picture's at the clipped border"
+    ),
     "lpips": Metric("LPIPS", False, 4, "LPIPS: AlexNet, whole image only"),
 }
 DETECTION: dict[str, Metric] = {
@@ -97,8 +103,12 @@ DETECTION: dict[str, Metric] = {
     "iou": Metric("IoU", True, 2),
     "f1": Metric("F1", True, 2),
 }
-HIGHLIGHT_MEASURES = ("greyer", "residual")
-HIGHLIGHT_REGIONS = ("highlight", "clipped")
+HIGHLIGHT_REGIONS = {
+    "greyer": ("highlight", "clipped"),
+    "residual": ("highlight", "clipped"),
+    "contour": ("clipped",),
+}
+HIGHLIGHT_MEASURES = tuple(HIGHLIGHT_REGIONS)
 RADIUS = 3
 """Rows and columns around the nearest pixel outside that are the surroundings of a highlight pixel."""
 
@@ -159,14 +169,14 @@ def highlight_measures(
     """
     wanted = [name for name in names if name in HIGHLIGHT_MEASURES]
     scores: dict[str, float | None] = {
-        f"{name}.{region}": None for name in wanted for region in HIGHLIGHT_REGIONS
+        f"{name}.{region}": None for name in wanted for region in HIGHLIGHT_REGIONS[name]
     }
     inside = regions["highlight"]
     if not inside.any():
         return scores
     # Arrays (n, 3) over the pixels of the highlight region from here on.
     picture, restored, target = (_unit(layer[inside]) for layer in (image, result, ground_truth))
-    masks = {region: regions[region][inside] for region in HIGHLIGHT_REGIONS}
+    masks = {region: regions[region][inside] for region in ("highlight", "clipped")}
     if "residual" in names:
         specular = picture - target
         left, whole = ((restored - target) * specular).sum(axis=1), (specular**2).sum(axis=1)
@@ -177,7 +187,18 @@ def highlight_measures(
         around = lab(_surroundings(ground_truth, inside), display)
         grey = np.linalg.norm(lab_restored[:, 1:], axis=1) < np.linalg.norm(around[:, 1:], axis=1)
         scores |= {f"greyer.{region}": _share(error * grey, error, mask) for region, mask in masks.items()}
+    if "contour" in names:
+        scores["contour.clipped"] = _contour(_unit(image), _unit(result), regions["clipped"])
     return scores
+
+
+def _contour(image: np.ndarray, result: np.ndarray, clipped: np.ndarray) -> float | None:
+    steps = {"removed": 0.0, "picture": 0.0}
+    for axis in (0, 1):
+        border = np.diff(clipped, axis=axis)
+        for name, layer in (("removed", image - result), ("picture", image)):
+            steps[name] += float(np.abs(np.diff(layer, axis=axis))[border].sum())
+    return 100 * steps["removed"] / steps["picture"] if steps["picture"] else None
 
 
 def _surroundings(ground_truth: np.ndarray, inside: np.ndarray) -> np.ndarray:

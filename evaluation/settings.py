@@ -9,7 +9,10 @@ from evaluation.metrics import DETECTION, METRICS
 from utils.errors import UserError
 
 EPILOG = "docs/EVALUATION.md defines every number."
-DEFAULT_METRICS = ("psnr", "ssim", "ssim7", "mse", "rmse", "delta_e", "chroma_error", "greyer", "residual")
+DEFAULT_METRICS = (
+    *("psnr", "ssim", "ssim7", "mse", "rmse", "delta_e", "chroma_error"),
+    *("greyer", "residual", "contour"),
+)
 REGION_NAMES = ("whole", "highlight", "clipped", "rest", "object")
 PROTOCOLS = {
     "native": "original size; results rounded to the bit depth of the files",
@@ -93,7 +96,7 @@ class ScoreOptions:
     """native: original size; released: the released code's arithmetic; 256: scored at 256x256"""
     metrics: list[str] = field(default_factory=lambda: list(DEFAULT_METRICS))
     """any of psnr, psnr_channels, ssim (11x11 Gaussian), ssim7 (7x7 uniform), ssim3d (11x11x11 Gaussian),
-    mse, rmse, delta_e, chroma_error, greyer, residual, lpips"""
+    mse, rmse, delta_e, chroma_error, greyer, residual, contour, lpips"""
     lpips: bool = False
     """also LPIPS (AlexNet; needs its ImageNet weights)"""
     map_threshold: str = "0.5"

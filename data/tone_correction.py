@@ -175,7 +175,7 @@ def _outcomes(jobs: list[tuple[Record, Path]], options: ToneCorrectionOptions) -
     if workers <= 1:
         yield from map(make, jobs)
         return
-    # Forked on Linux: a spawned process first imports torch for seconds. macOS's frameworks do not survive that.
+    # Forked on Linux only: a spawned process imports torch for seconds, but macOS does not survive a fork.
     forks = sys.platform == "linux"
     context = multiprocessing.get_context("fork" if forks else None)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet_worker)

@@ -1,6 +1,6 @@
 """What only Linux, or only POSIX, has is not needed: runs in processes from which it is hidden.
 
-A stand-in for macOS and Windows on a developer's machine; .github/workflows/ci.yml runs the fast tests on both.
+A stand-in for macOS and Windows; .github/workflows/ci.yml runs the fast tests on both.
 """
 
 import subprocess
@@ -20,7 +20,8 @@ import accelerate, cv2, scipy.optimize, skimage.color, torch, torchvision  # the
 for module in ("fcntl", "resource", "pwd", "grp", "termios"):
     sys.modules[module] = None  # importing it raises ImportError
 for name in ("sched_getaffinity", "sched_getscheduler", "sched_setscheduler", "sysconf", "geteuid", "getuid",
-             "fork", "forkpty", "mkfifo", "setsid", "killpg", "getpgid", "O_NONBLOCK", "O_DIRECTORY", "register_at_fork"):
+             "fork", "forkpty", "mkfifo", "setsid", "killpg", "getpgid",
+             "O_NONBLOCK", "O_DIRECTORY"):
     delattr(os, name)
 for name in ("SIGHUP", "SIGKILL", "SIGCHLD", "SIGALRM", "SIGPIPE", "SIGUSR1", "pthread_sigmask", "alarm"):
     delattr(signal, name)
@@ -64,8 +65,8 @@ def test_pictures_are_restored_and_networks_trained(folder: Path, platform: str)
         "import infer, train, evaluate\n"
         "assert infer.main(['--input_dir', 'pairs/input', '--output_dir', 'out']) == 0\n"
         "assert train.main(['--runs_name', 'run', '--model', 'aha-lite', '--lambda_gan', '0', "
-        "'--lambda_perceptual', '0', '--max_steps', '2', '--batch_size', '1', '--size', '32', '--num_workers', '0', "
-        "'--lambda_content', '0']) == 0\n"
+        "'--lambda_perceptual', '0', '--max_steps', '2', '--batch_size', '1', '--size', '32', "
+        "'--num_workers', '0', '--lambda_content', '0']) == 0\n"
     )
     run(program, folder, platform)
     assert (folder / "out" / "a-removed.png").is_file()

@@ -22,7 +22,7 @@ PROJECTS = {  # module -> its project, where the names differ
     "onnx_ir": "onnxscript",  # likewise
 }
 TOOLS = {"ruff", "mypy", "types-PyYAML", "hatchling", "build", "mkdocs-material", "playwright"}
-TOOLS |= {"pytest-xdist"}
+TOOLS |= {"pytest-xdist", "pytest-timeout"}
 """Run as commands, or imported by tests where they are there."""
 BY_TORCH = {"tensorboard", "onnx", "onnxscript"}
 """Imported by torch when it writes logs or ONNX files."""

@@ -25,21 +25,14 @@ SCRIPTS = ("infer", "train", "evaluate", "export", "demo")
 DATA = ("savedmodel",)
 LEFT_OUT = ("benchmark", "tests", "tools")
 """Ours too, but not installed; nothing that is may import them."""
-FOR_CHECKOUTS = ("dev", "docs")
-"""Sets of requirements that are no extras: what they serve is not installed."""
 
 
 class Requirements(MetadataHookInterface):
-    """Dependencies from requirements.txt, extras from requirements-EXTRA.txt."""
+    """Dependencies from requirements.txt."""
 
     def update(self, metadata: dict[str, Any]) -> None:
-        root = Path(self.root)
-        metadata["dependencies"] = _requirements(root / "requirements.txt")
-        metadata["optional-dependencies"] = {
-            file.stem.removeprefix("requirements-"): _requirements(file)
-            for file in sorted(root.glob("requirements-*.txt"))
-            if file.stem.removeprefix("requirements-") not in FOR_CHECKOUTS
-        }
+        lines = Path(self.root, "requirements.txt").read_text(encoding="utf-8").splitlines()
+        metadata["dependencies"] = [line for line in lines if line and not line.startswith("#")]
 
 
 class OnePackage(BuildHookInterface):
@@ -100,8 +93,3 @@ def prefixed(source: str, file: str) -> str:
     text = re.sub(rf"\b(torchrun\b[^\n]*?) ({scripts})\.py\b", rf"\1 -m {NAME} \2", text)
     text = re.sub(rf"(\bpython )?\b({scripts})\.py\b", rf"{NAME} \2", text)
     return re.sub(rf"\bpython -m ({packages})\b", rf"python -m {NAME}.\1", text)
-
-
-def _requirements(file: Path) -> list[str]:
-    lines = (line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line and not line.startswith("-")]

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from utils.signals import STOPPING
+
 # A loaded machine is no failure: no test asserts a time.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
 # A shell's background jobs and nohup ignore signals, and the processes that tests start would inherit that.
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+for number in STOPPING:
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 

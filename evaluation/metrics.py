@@ -30,7 +30,7 @@ import cv2
 import numpy as np
 
 from evaluation.statistics import capped
-from utils.colour import FULL_SCALE
+from utils.colour import FULL_SCALE, psnr
 
 C1, C2 = 0.01**2, 0.03**2
 STRIP_PIXELS = 1 << 18
@@ -109,11 +109,6 @@ def score(
             mean = means[source, region].value if source in sources else None
             scores[f"{name}.{region}"] = None if mean is None else float(finish(mean))
     return scores
-
-
-def psnr(mse: float) -> float:
-    """Peak signal-to-noise ratio in dB for data range 1; infinite for mse 0."""
-    return float("inf") if mse == 0 else -10 * np.log10(mse)
 
 
 def ssim_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:

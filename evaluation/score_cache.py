@@ -23,7 +23,6 @@ from utils.errors import WriteError, reason
 
 ROOT = Path(__file__).resolve().parent.parent
 ENTRY = "evaluation.runner"
-NOT_RUN = {"weights.onnx_precision"}  # scoring exports networks in fp32 only (restoration/backends.py)
 LIBRARIES = ("numpy", "opencv-python-headless", "scikit-image", "scipy", "torch", "torchvision", "pillow")
 
 
@@ -121,7 +120,7 @@ def source_files(root: Path = ROOT) -> list[Path]:
         for file in _files_of(root, waiting.pop()):
             if file not in found:
                 found.add(file)
-                waiting += [name for name in _imported(file) if name not in NOT_RUN]
+                waiting += _imported(file)
     return sorted(found)
 
 

@@ -38,9 +38,7 @@ class PairOptions:
     """the ground truth that belongs to input_glob"""
     list_file: str | None = None
     """pairs from a TSHRNet list file (4 or 7 columns, paths relative to dataroot)"""
-    ground_truth: Literal["diffuse", "tone_corrected"] | None = field(
-        default=None, metadata={"former": ["--truth"]}
-    )
+    ground_truth: Literal["diffuse", "tone_corrected"] | None = field(default=None)
     """the layer that results are compared with (default: diffuse; with --table sshr tone_corrected)"""
     transfer: Literal["linear", "srgb"] | None = None
     """linear data (MIT Intrinsic, two patterns): score the linear values as stored, or encoded as sRGB"""

@@ -22,12 +22,12 @@ from tqdm import tqdm
 
 from evaluation.datasets import find_pairs
 from evaluation.highlight_measures import highlight_measures
-from evaluation.metrics import psnr, score
+from evaluation.metrics import score
 from evaluation.scored_pairs import Pair, Sample
 from evaluation.settings import RemovalOptions
 from evaluation.statistics import PSNR_CAP, mean
 from utils import cli
-from utils.colour import to_unit
+from utils.colour import psnr, to_unit
 from utils.markdown import markdown_table
 
 if TYPE_CHECKING:

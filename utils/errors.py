@@ -37,6 +37,11 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 200 characters, or its type."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 def with_flags(message: str) -> str:
     """The message for a command line: `crop` becomes --crop, and `crop=0` --crop 0."""
     return re.sub(r"`(\w+)(?:=([^`]*))?`", lambda name: f"--{name[1]} {name[2] or ''}".rstrip(), message)

@@ -323,11 +323,6 @@ def test_figures_of_all_methods(data: Path, results: Path, capsys) -> None:
     assert "there is no pair d" in capsys.readouterr().err
 
 
-def test_the_former_name_of_an_option_is_taken(data: Path) -> None:
-    for name in ("--truth", "--ground_truth"):
-        assert call(data, name, "diffuse", "--no_sheets") == 0
-
-
 def test_what_is_given_for_the_data_wins_over_the_table(data: Path) -> None:
     assert call(data, "--table", "psd", "--dataset", "shiq", "--no_sheets", "--methods", "input") == 0
     assert "shiq, all pairs" in (data.parent / "out" / "table.txt").read_text()

@@ -22,7 +22,7 @@ LITE_RUN ?= runs/aha-lite
 LITE_SPEED ?= --precision bf16 --channels_last --compile
 DATA ?= ../shared/data
 
-.PHONY: demo test test-fast demo-test browser-runtime slow-list fault-test lint docs install package clean train-lite real-score
+.PHONY: demo test test-numeric test-fast demo-test browser-runtime slow-list fault-test lint docs install package clean train-lite real-score
 
 install: $(DEV)
 
@@ -46,9 +46,18 @@ demo: $(RUN)
 	$(PY) infer.py --input_dir samples --output_dir demo/shen2013 --method shen2013 --ext png --save_highlight --comparison
 	@echo "Look at demo/*-comparison.png (network, $(TRAINED)) and demo/shen2013/*-comparison.png (classical)."
 
-# Two processes: more would need more memory than a small machine has.
+# Two processes: more would need more memory than a small machine has. A dead one is not replaced: pytest-xdist may
+# wait for its successor for ever.
+WORKERS := -n 2 --dist loadfile --max-worker-restart 0 --capture sys
+
 test: lint
-	$(PY) -m pytest -q -n 2 --dist loadfile
+	$(PY) -m pytest -q $(WORKERS)
+
+# Once more, with the instructions of a processor without AVX-512 and AMX: other sums, other roundings.
+test-numeric: export ONEDNN_MAX_CPU_ISA := AVX2
+test-numeric: export ATEN_CPU_CAPABILITY := avx2
+test-numeric: $(DEV)
+	$(PY) -m pytest -q -m numeric $(WORKERS)
 
 # Without the tests marked `slow`, for the time between two edits.
 test-fast: $(DEV)

@@ -38,7 +38,7 @@ class PairFacts:
 
     @property
     def suspicious(self) -> str:
-        """Why a human should look at the pair; empty when nothing is odd."""
+        """Reasons to inspect the pair by eye; empty when there are none."""
         if self.untouched == 1:
             return "input and diffuse picture are the same"
         if self.darker > MUCH_DARKER:

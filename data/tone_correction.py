@@ -33,6 +33,7 @@ from utils import cli
 from utils.atomic import remove_leftovers, write_bytes
 from utils.errors import UserError
 from utils.image_files import read_rgb, write_rgb
+from utils.signals import end_with_parent
 
 
 def tone_correct(diffuse: np.ndarray, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -99,7 +100,7 @@ class ToneCorrectionOptions:
     workers: int | None = None
     """processes; default: one a core"""
     overwrite: bool = False
-    """make the pictures again that are there already"""
+    """write pictures that exist already again"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -187,6 +188,7 @@ def _outcomes(jobs: list[tuple[Record, Path]], options: ToneCorrectionOptions) -
 
 def _quiet_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     import torch
 
     torch.set_num_threads(1)

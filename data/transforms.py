@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,8 @@ class Augmentation:
     crop                random square of this side; 0: none
     scale_jitter        (low, high): the crop shows the sample resized by a random factor between them, at
                         least so large that the crop fits; (): as it is
+    noise               x: `disturb` with Gaussian noise of a standard deviation of up to x levels of 255
+    jpeg_quality        (low, high): `disturb` by JPEG of a quality between them, every other time; (): not
     flips, rotate       horizontal and vertical, each with probability 1/2; by a multiple of 90 degrees
     """
 
@@ -40,6 +43,8 @@ class Augmentation:
     diffuse_gamma_jitter: float = 0.0
     exposure_jitter: float = 0.0
     temperature_jitter: float = 0.0
+    noise: float = 0.0
+    jpeg_quality: tuple[float, ...] = ()
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if self.size:
@@ -59,6 +64,10 @@ class Augmentation:
         if self.temperature_jitter:
             warm = rng.uniform(-self.temperature_jitter, self.temperature_jitter)
             sample = scale_light(sample, (1 + warm, 1.0, 1 - warm))
+        if self.noise:
+            sample = disturb(sample, _noise(sample["input"], rng.uniform(0, self.noise) / 255, rng))
+        if self.jpeg_quality and rng.random() < 0.5:
+            sample = disturb(sample, _jpeg(sample["input"], rng.uniform(*self.jpeg_quality)))
         flip = [axis for axis in (-1, -2) if self.flips and rng.random() < 0.5]
         turns = int(rng.integers(4)) if self.rotate else 0
         if flip or turns:
@@ -122,6 +131,24 @@ def scale_light(sample: Sample, gains: tuple[float, float, float]) -> Sample:
         return x if key in PLANES or key == "albedo" else (x * factor).clamp(0, 1)
 
     return _map_layers(sample, scale)
+
+
+def disturb(sample: Sample, image: Tensor) -> Sample:
+    """The sample with `image` (3, H, W) as its input, which differs from that by noise: the diffuse picture is
+    disturbed alike, so that what is to be removed stays the same."""
+    light = sample["input"] - sample["diffuse"]
+    return sample | {"input": image, "diffuse": (image - light).clamp(0, 1)}
+
+
+def _noise(image: Tensor, deviation: float, rng: np.random.Generator) -> Tensor:
+    noise = rng.standard_normal(image.shape, dtype=np.float32)
+    return (image + deviation * torch.from_numpy(noise)).clamp(0, 1)
+
+
+def _jpeg(image: Tensor, quality: float) -> Tensor:
+    levels = (image * 255).round().byte().permute(1, 2, 0).numpy()
+    _, coded = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])
+    return torch.from_numpy(cv2.imdecode(coded, cv2.IMREAD_COLOR)).permute(2, 0, 1).float() / 255
 
 
 def _random_crop(

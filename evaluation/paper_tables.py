@@ -1,18 +1,69 @@
-"""The papers' tables: what can be computed here is, beside it the published figure, marked as such."""
+"""The papers' tables: figures that others published (published.yaml) with their sources, beside ours where
+the method exists here, marked as such and never ranked with them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
-from evaluation.published import Published, published
+import yaml
+
 from evaluation.summary import MethodSummary
 from evaluation.tables import Cell, Heading, Line, Table
 
+FILE = Path(__file__).with_name("published.yaml")
 PICTURES = ("animals", "cups", "fruit", "masks")
 NOT_RANKED = (
     "Published figures were not measured here, their protocols differ or are not stated, and they are in no "
     "ranking with the rows above."
 )
 OTHER_PICTURES = "*: not over the same pictures; n of both is given, or that the source states none."
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published row, its figures with the digits that were printed.
+
+    `pictures` and `pictures_ssim` are PSNR in dB and SSIM by picture, `ours` our method of the same row, `n`
+    the number of pictures of the mean, where it is stated.
+    """
+
+    method: str
+    source: str
+    protocol: str
+    psnr: str | None = None
+    ssim: str | None = None
+    seconds: str | None = None
+    n: str | None = None
+    ours: str | None = None
+    pictures: dict[str, str] = field(default_factory=dict)
+    pictures_ssim: dict[str, str] = field(default_factory=dict)
+
+
+@cache
+def published() -> dict[str, tuple[Published, ...]]:
+    """Rows by table: "shiq", "psd", "sshr", "laboratory"."""
+    # The base loader keeps numbers as text, and with it a final 0.
+    content = yaml.load(FILE.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    sources = content["sources"]
+    return {
+        table: tuple(
+            Published(
+                **row
+                | {
+                    "source": sources[row["source"]]["text"],
+                    "protocol": sources[row["source"]]["protocol"],
+                }
+            )
+            for row in rows
+        )
+        for table, rows in content["tables"].items()
+    }
+
+
+def computable(table: str) -> list[str]:
+    """Our methods that compute a published row of `table`, `input` first, each once."""
+    return list(dict.fromkeys(["input", *(row.ours for row in published()[table] if row.ours)]))
 
 
 def shipped_weights() -> list[str]:
@@ -50,7 +101,7 @@ def beside_published(name: str, summaries: Sequence[MethodSummary]) -> Table | N
 
     Rows whose n differs, or is not stated, are marked.
     """
-    by_spec = {summary.spec: summary for summary in summaries}
+    by_text = {summary.text: summary for summary in summaries}
     table = Table(
         f"Reported | ours ({name}; PSNR dB, SSIM 11x11)",
         [Heading("PSNR"), Heading("SSIM"), Heading("n")],
@@ -58,7 +109,7 @@ def beside_published(name: str, summaries: Sequence[MethodSummary]) -> Table | N
         notes=[OTHER_PICTURES],
     )
     for row in published()[name]:
-        summary = by_spec.get(row.ours or "")
+        summary = by_text.get(row.ours or "")
         if summary is None or row.psnr is None:
             continue
         n = str(len(summary.scored) + len(summary.clean))
@@ -107,13 +158,13 @@ def _per_picture(
     )
     for summary in summaries:
         values = {row.name: row.values.get(key) for row in (*summary.scored, *summary.clean)}
-        figure = figures(reported[summary.spec]) if summary.spec in reported else {}
+        figure = figures(reported[summary.text]) if summary.text in reported else {}
         cells = [Cell(text=_pair(figure.get(name), values.get(name), decimals)) for name in pictures]
-        label = f"{names[summary.spec]} ({summary.label})" if summary.spec in names else summary.label
+        label = f"{names[summary.text]} ({summary.label})" if summary.text in names else summary.label
         table.rows.append(Line(label, cells))
-    computed = {summary.spec for summary in summaries}
-    for spec, row in reported.items():
-        if spec not in computed:
+    computed = {summary.text for summary in summaries}
+    for text, row in reported.items():
+        if text not in computed:
             cells = [Cell(text=_pair(figures(row).get(name), None, decimals)) for name in pictures]
             table.rows.append(Line(f"{row.method} [published]", cells))
     return table

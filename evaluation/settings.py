@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evaluation.datasets import DatasetName
+from evaluation.metrics import DETECTION, METRICS
 from utils.errors import UserError
 
 EPILOG = "docs/EVALUATION.md defines every number."
 DEFAULT_METRICS = ("psnr", "ssim", "ssim7", "mse", "rmse", "delta_e", "chroma_error", "greyer", "residual")
-METRIC_NAMES = (*DEFAULT_METRICS, "psnr_channels", "ssim3d", "lpips")
-DETECTION_NAMES = ("accuracy", "ber", "iou", "f1")
 REGION_NAMES = ("whole", "highlight", "clipped", "rest", "object")
 PROTOCOLS = {
     "native": "original size; results rounded to the bit depth of the files",
@@ -38,7 +37,7 @@ class PairOptions:
     """the ground truth that belongs to input_glob"""
     list_file: str | None = None
     """pairs from a TSHRNet list file (4 or 7 columns, paths relative to dataroot)"""
-    ground_truth: Literal["diffuse", "tone_corrected"] | None = field(default=None)
+    ground_truth: Literal["diffuse", "tone_corrected"] | None = None
     """the layer that results are compared with (default: diffuse; with --table sshr tone_corrected)"""
     transfer: Literal["linear", "srgb"] | None = None
     """linear data (MIT Intrinsic, two patterns): score the linear values as stored, or encoded as sRGB"""
@@ -137,21 +136,23 @@ class EvaluateOptions(OutputOptions, ScoreOptions, RemovalOptions, MethodOptions
         """The layer that results are compared with, "diffuse" or "tone_corrected"."""
         return self.ground_truth or ("tone_corrected" if self.table == "sshr" else "diffuse")
 
-    def settings(self, mask_results: bool) -> "Settings":
+    def settings(self) -> "Settings":
         """The settings of the scores. Raises UserError for an unknown metric or a threshold out of range."""
         names = [*self.metrics, *(["lpips"] if self.lpips else [])]
-        unknown = [name for name in names if name not in METRIC_NAMES]
+        unknown = [name for name in names if name not in METRICS]
         if unknown:
-            raise UserError(f"`metrics={unknown[0]}` is not known; choose from {' '.join(METRIC_NAMES)}")
+            raise UserError(f"`metrics={unknown[0]}` is not known; choose from {' '.join(METRICS)}")
+        columns = METRICS | DETECTION
         wrong = [name for name in self.regions if name not in REGION_NAMES]
-        wrong += [name for name in self.columns if name not in (*METRIC_NAMES, *DETECTION_NAMES)]
+        wrong += [name for name in self.columns if name not in columns]
         if wrong:
             raise UserError(
-                f"{wrong[0]} is no region ({' '.join(REGION_NAMES)}) and no column "
-                f"({' '.join((*METRIC_NAMES, *DETECTION_NAMES))})"
+                f"{wrong[0]} is no region ({' '.join(REGION_NAMES)}) and no column ({' '.join(columns)})"
             )
         if not _is_threshold(self.map_threshold):
             raise UserError(f"`map_threshold={self.map_threshold}`: a number in (0, 1], otsu or specular")
+        if self.table == "laboratory":
+            names.append("ssim3d")
         return Settings(
             protocol=self.protocol,
             metrics=tuple(dict.fromkeys(names)),
@@ -160,7 +161,7 @@ class EvaluateOptions(OutputOptions, ScoreOptions, RemovalOptions, MethodOptions
             precision=self.precision,
             output=self.output,
             **self.removal,
-            mask_results=mask_results if self.object_mask is None else self.object_mask,
+            mask_results=bool(self.object_mask),
         )
 
 

@@ -71,25 +71,54 @@ class AHANet(nn.Module):
         coarse_diffuse = compose(padded, highlight, coarse)
         refined = self.refine(coarse_diffuse, highlight)
 
-        if self.achromatic:
-            # In training the clamp would hide from the network where it adds light.
-            refined = under_white_light(padded, refined, less=not self.training, shoulder=self.shoulder)
-        if self.surroundings:
-            diffuse = compose(padded, highlight, refined)
-            refined = with_surrounding_colours(padded, diffuse, highlight, refined)
-            if not self.training:
-                refined = torch.minimum(refined, padded)
-        logits, highlight, coarse, coarse_diffuse, refined = (
-            x[..., :height, :width] for x in (logits, highlight, coarse, coarse_diffuse, refined)
-        )
-        specular = highlight * (image - refined)
         stages = {
             "coarse": coarse,
             "coarse_diffuse": coarse_diffuse,
             "refined": refined,
             "highlight_logits": logits,
         }
-        return Separation(compose(image, highlight, refined), specular, highlight, stages)
+        return finish(
+            padded,
+            highlight,
+            stages,
+            (height, width),
+            training=self.training,
+            achromatic=self.achromatic,
+            shoulder=self.shoulder,
+            surroundings=self.surroundings,
+        )
+
+
+def finish(
+    padded: Tensor,
+    highlight: Tensor,
+    stages: dict[str, Tensor],
+    size: tuple[int, int],
+    *,
+    training: bool,
+    achromatic: bool = True,
+    shoulder: float = 0.0,
+    surroundings: bool = False,
+) -> Separation:
+    """What is known of light and of clipped pixels, applied to stages["refined"]; then the composition.
+
+    padded, highlight  I and A on the network's grid, cut to `size` (height, width) like all stages
+    achromatic, shoulder, surroundings  as for `AHANet`
+    """
+    refined = stages["refined"]
+    if achromatic:
+        # In training the clamp would hide from the network where it adds light.
+        refined = under_white_light(padded, refined, less=not training, shoulder=shoulder)
+    if surroundings:
+        diffuse = compose(padded, highlight, refined)
+        refined = with_surrounding_colours(padded, diffuse, highlight, refined)
+        if not training:
+            refined = torch.minimum(refined, padded)
+    height, width = size
+    image, highlight = padded[..., :height, :width], highlight[..., :height, :width]
+    stages = {name: x[..., :height, :width] for name, x in (stages | {"refined": refined}).items()}
+    refined = stages["refined"]
+    return Separation(compose(image, highlight, refined), highlight * (image - refined), highlight, stages)
 
 
 def under_white_light(image: Tensor, content: Tensor, *, less: bool = True, shoulder: float = 0.0) -> Tensor:

@@ -11,11 +11,12 @@ from torch import nn
 
 from models.aha import AHANet, use_released_names
 from models.aha_module import AHAModule, BilinearUpsample, ConvUpsample
+from models.aha_pretrained import PretrainedAHANet
 from models.coarse import CoarseNet
 from models.discriminator import Discriminator
 from models.gated_conv import preserve_signal
 from models.refine import AttentionRefineNet, FigureRefineNet
-from models.trunks import resnet34_stages, small_stages
+from models.trunks import EfficientNetLite, resnet34_stages, small_stages
 from models.tshrnet import TSHRNet, TSHRNetMix
 from models.unet import MULTIPLE as UNET_MULTIPLE
 
@@ -35,8 +36,8 @@ class ModelSpec:
     copies                 of a picture in test-time augmentation by default
                            (restoration/test_time_augmentation.py)
     composes               True where diffuse = (1 - A) I + A N, so that A = 0 leaves a pixel untouched
-    bf16                   False where that costs accuracy on real pictures (docs/SPEED.md): precision "auto"
-                           is fp32 then
+    bf16                   False where that costs accuracy on real pictures (docs/RESULTS.md):
+                           precision "auto" is fp32 then
     """
 
     name: str
@@ -85,6 +86,19 @@ def _figure_aha(
         preserve_signal(refine)
     return AHANet(highlight, coarse, refine, multiple=MULTIPLE, **light)
 
+
+def _pretrained_aha(trunk, widths, **light) -> PretrainedAHANet:
+    if trunk not in EFFICIENTNETS:
+        raise ValueError(f"no trunk {trunk!r}: there are {', '.join(map(repr, EFFICIENTNETS))}")
+    return PretrainedAHANet(EfficientNetLite(*EFFICIENTNETS[trunk]), widths, **light)
+
+
+EFFICIENTNETS = {
+    "efficientnet-lite0": (1.0, 1.0),
+    "efficientnet-lite1": (1.0, 1.1),
+    "efficientnet-lite2": (1.1, 1.2),
+}
+"""Multipliers of width and depth."""
 
 MULTIPLE = 32  # the deepest stride of ResNet-34; a multiple of the attention's 8x8 cells too
 
@@ -154,6 +168,25 @@ MODELS: dict[str, _Entry] = {
             # Test-time augmentation by the mirror image costs little at that size and spares painted things.
             copies=2,
             # Chosen on generated scenes; only pictures that are darker than any of SHIQ's are changed.
+            brightest=0.7,
+            bf16=False,
+        ),
+    ),
+    # The paper's idea on a trunk that has seen the world: map, coarse and refine are heads of its features.
+    "aha-lite0": _Entry(
+        _pretrained_aha,
+        ModelSpec(
+            "aha-lite0",
+            {
+                "trunk": "efficientnet-lite0",
+                "widths": (16, 16, 24, 48, 64, 96),
+                "shoulder": 0.2,
+                "surroundings": True,
+            },
+            multiple=MULTIPLE,
+            tile=768,
+            working_size=256,
+            copies=2,
             brightest=0.7,
             bf16=False,
         ),

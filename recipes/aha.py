@@ -39,7 +39,7 @@ class Estimate:
     layers: dict[str, Any]
     result: Separation
     options: AHAOptions
-    perceptual: PerceptualLoss | None = None
+    perceptual: nn.Module | None = None
     discriminator: nn.Module | None = None
 
     @property
@@ -96,18 +96,21 @@ class Estimate:
 class AHARecipe:
     """Content, SSIM, perceptual, adversarial and dichromatic terms. See recipes/recipe.py for its parts."""
 
-    validation_layers = ()
+    @staticmethod
+    def layers(options: AHAOptions, network: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What training and validation of a network of that name need beyond input and diffuse."""
+        return layers_of(AHA_TERMS, options), ()
 
     def __init__(self, model: nn.Module, options: AHAOptions):
         self.options, self.model = options, model
         self.weights = weights_of(AHA_TERMS, options)
-        self.training_layers = layers_of(AHA_TERMS, options)
+        self.training_layers, self.validation_layers = self.layers(options, model.spec.name)
         self.selection = SELECTIONS[options.select_by]
         if options.redraw_attention:
             # Drawn anew at every forward, so nothing is to be learned.
             _attention_projection(model).requires_grad_(False)
         self.networks = {"model": TrainedNetwork(model)}
-        self.optimisers = {"generator": build_optimiser(model.parameters(), options.lr_g, options)}
+        self.optimisers = {"generator": _optimiser_of(model, options)}
         self.discriminator = None
         if self.weights["gan"]:
             normalised = options.discriminator_output == "normalised"
@@ -115,7 +118,9 @@ class AHARecipe:
             self.networks["discriminator"] = TrainedNetwork(self.discriminator)
             parameters = self.discriminator.parameters()
             self.optimisers["discriminator"] = build_optimiser(parameters, options.lr_d, options)
-        self.perceptual = PerceptualLoss(options.perceptual_weights) if self.weights["perceptual"] else None
+        self.frozen = {}
+        if self.weights["perceptual"]:
+            self.frozen["perceptual"] = TrainedNetwork(PerceptualLoss(options.perceptual_weights))
         self.rates = LearningRates(options.lr_schedule, options.warmup_steps)
 
     def phases(self, batch: dict[str, Any]) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
@@ -133,9 +138,8 @@ class AHARecipe:
 
     def generator_terms(self, batch: dict[str, Any], result: Separation) -> dict[str, Tensor]:
         """The unweighted terms of L_G whose weight is not zero."""
-        if self.perceptual is not None:
-            self.perceptual.to(batch["input"].device)
-        estimate = Estimate(batch, result, self.options, self.perceptual, self.discriminator)
+        perceptual = self.frozen["perceptual"].wrapped if self.frozen else None
+        estimate = Estimate(batch, result, self.options, perceptual, self.discriminator)
         return {term.name: term.function(estimate) for term in AHA_TERMS if self.weights[term.name]}
 
     def _separate(self, model: nn.Module, image: Tensor) -> Separation:
@@ -144,12 +148,12 @@ class AHARecipe:
                 _attention_projection(getattr(model, "module", model)).reset_parameters()
         return model(image)
 
-    def set_learning_rates(self, step: int, total: int) -> None:
+    def set_learning_rates(self, step: float, total: float) -> None:
         factor = self.rates.factor(step, total)
         bases = {"generator": self.options.lr_g, "discriminator": self.options.lr_d}
         for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
-                group["lr"] = bases[name] * factor
+                group["lr"] = bases[name] * group.get("relative", 1.0) * factor
 
     def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Tensor]:
         """Beside `restoration_values`: ssim over pictures with highlights; over all pictures loss, the
@@ -186,6 +190,15 @@ class AHARecipe:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rates.load_state_dict(state["rates"])
+
+
+def _optimiser_of(model: nn.Module, options: AHAOptions) -> torch.optim.Optimizer:
+    trunk = getattr(model, "trunk", None)
+    if trunk is None or options.lr_trunk is None:
+        return build_optimiser(model.parameters(), options.lr_g, options)
+    trunk.requires_grad_(options.lr_trunk > 0)
+    rest = [weight for name, weight in model.named_parameters() if not name.startswith("trunk.")]
+    return build_optimiser(rest, options.lr_g, options, trunk.parameters())
 
 
 def _per_image(x: Tensor) -> Tensor:

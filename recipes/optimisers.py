@@ -3,7 +3,8 @@
 Muon takes steps that are equally strong in every singular direction of a weight (Jordan et al. 2024). A
 convolution's weight (out, in, k, k) is the matrix (out, in k k). Its averaged gradient G = U S V' is replaced
 by about U V' (Newton-Schulz iterations), scaled to the root mean square of an AdamW step, 0.2 sqrt(max(rows,
-columns)) (Liu et al. 2025), so that learning rates carry over. Biases and batch norms take steps of AdamW.
+columns)) (Liu et al. 2025), so that learning rates carry over. Biases and batch norms take steps of AdamW, and so
+does a pretrained trunk, which is to be changed gently.
 """
 
 from collections.abc import Iterable
@@ -17,17 +18,28 @@ from recipes.options import OptimiserOptions
 
 
 def build_optimiser(
-    parameters: Iterable[nn.Parameter], rate: float, options: OptimiserOptions
+    parameters: Iterable[nn.Parameter],
+    rate: float,
+    options: OptimiserOptions,
+    trunk: Iterable[nn.Parameter] = (),
 ) -> torch.optim.Optimizer:
-    """The optimiser `options.optimizer` with its `betas` and `weight_decay`, for those that can learn."""
+    """The optimiser `options.optimizer` with its `betas` and `weight_decay`, for trainable parameters.
+
+    trunk  parameters that learn at the rate `options.lr_trunk`, by Muon too in steps of AdamW; their group
+           says in "relative" what that is of `rate`
+    """
     kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "muon": Muon}
-    learning = [parameter for parameter in parameters if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": [p for p in parameters if p.requires_grad]}]
+    slow = [parameter for parameter in trunk if parameter.requires_grad]
+    if slow:
+        relative = options.lr_trunk / rate if rate else 1.0
+        groups.append({"params": slow, "lr": rate * relative, "relative": relative})
     how = {"betas": tuple(options.betas), "weight_decay": options.weight_decay}
-    return kinds[options.optimizer](learning, rate, **how)
+    return kinds[options.optimizer](groups, rate, **how)
 
 
 def load_state(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Takes up the state of another optimiser of its kind, all but `betas` and `weight_decay`: options may be
+    """Loads the state of another optimiser of its kind, except `betas` and `weight_decay`: options may be
     others where a training goes on."""
     names = ("betas", "weight_decay")
     options = [{name: group[name] for name in names if name in group} for group in optimiser.param_groups]
@@ -39,23 +51,26 @@ def load_state(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
 class Muon(torch.optim.Optimizer):
     """torch.optim.Muon for weights of two dimensions and more, torch.optim.AdamW for the others.
 
-    Both have the same learning rate and decay. Raises ValueError where no weight is a matrix.
+    parameters  an iterable of them, or of groups as torch's optimisers take them; the groups after the first
+                are AdamW's as a whole
+    Raises ValueError where no weight of the first group is a matrix.
     """
 
     def __init__(
         self,
-        parameters: Iterable[nn.Parameter],
+        parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
         lr: float,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
         weight_decay: float = 0.0,
     ):
-        parameters = list(parameters)
-        matrices = [parameter for parameter in parameters if parameter.ndim > 1]
-        others = [parameter for parameter in parameters if parameter.ndim < 2]
+        given = list(parameters)
+        first, *more = given if given and isinstance(given[0], dict) else [{"params": given}]
+        matrices = [parameter for parameter in first["params"] if parameter.ndim > 1]
+        others = [parameter for parameter in first["params"] if parameter.ndim < 2]
         if not matrices:
             raise ValueError("Muon needs at least one weight of two dimensions or more")
-        groups = [{"params": group} for group in (matrices, others) if group]
+        groups = [{"params": matrices}, *([{"params": others}] if others else []), *more]
         super().__init__(groups, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
         # torch's Muon takes matrices only: it sees the convolutions' weights as these.
         self._matrices = [nn.Parameter(weight.detach().flatten(1)) for weight in matrices]
@@ -63,7 +78,7 @@ class Muon(torch.optim.Optimizer):
             self._matrices, lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
         )
         adamw = {"betas": betas, "weight_decay": weight_decay}
-        self._adamw = torch.optim.AdamW(others, lr, **adamw) if others else None
+        self._adamw = torch.optim.AdamW(groups[1:], lr, **adamw) if groups[1:] else None
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -71,8 +86,10 @@ class Muon(torch.optim.Optimizer):
         self._take_over_weights()
         for matrix, weight in zip(self._matrices, weights, strict=True):
             matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
-        for outer, inner in zip(self.param_groups, self._inner(), strict=True):
-            inner.param_groups[0]["lr"] = outer["lr"]
+        inside = [group for inner in self._inner() for group in inner.param_groups]
+        for outer, group in zip(self.param_groups, inside, strict=True):
+            group["lr"] = outer["lr"]
+        for inner in self._inner():
             inner.step()
         for matrix, weight in zip(self._matrices, weights, strict=True):
             weight.copy_(matrix.view(weight.shape))
@@ -109,8 +126,8 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     """
 
     @torch.no_grad()
-    def update(averages: list[Tensor], weights: list[Tensor], updates: Tensor) -> None:
-        n = int(updates)
+    def update(averages: list[Tensor], weights: list[Tensor], _: Tensor) -> None:
+        n = int(average.n_averaged)  # a number on the CPU; the argument lies on the device
         torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + n) / (10 + n)))
 
     average = AveragedModel(model, multi_avg_fn=update)

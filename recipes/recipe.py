@@ -1,4 +1,4 @@
-"""What the training loop asks of a recipe, and the table of networks that both use."""
+"""The interface between the training loop and a recipe, and the table of networks that both use."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +33,8 @@ class Recipe(Protocol):
 
     networks: dict[str, TrainedNetwork]
     """"model": the one that is trained, averaged, evaluated and saved; "discriminator" where there is one"""
+    frozen: dict[str, TrainedNetwork]
+    """networks that losses need and that do not learn; they are in no checkpoint"""
     optimisers: dict[str, Optimizer]
     """name -> optimiser, which the loop steps, clips and saves"""
     training_layers: tuple[str, ...]
@@ -49,7 +51,7 @@ class Recipe(Protocol):
         batch  tensors (B, C, H, W) in [0, 1] on the device; "name": list of str
         """
 
-    def set_learning_rates(self, step: int, total: int) -> None:
+    def set_learning_rates(self, step: float, total: float) -> None:
         """Called before optimiser step `step` (0-based) of `total`."""
 
     def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Tensor]:
@@ -66,4 +68,4 @@ class Recipe(Protocol):
         """What is neither in the networks nor in the optimisers; tensors and plain containers only."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes up what `state_dict` returned."""
+        """Restores what `state_dict` returned."""

@@ -39,14 +39,21 @@ class TSHRNetRecipe:
 
     selection = ("gain", "max")
 
+    @staticmethod
+    def layers(options: TSHRNetOptions, network: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What training and validation need beyond input and diffuse: all, whatever the weights, since
+        `validate` computes the whole loss."""
+        needs = (layer for term in TSHRNET_TERMS[network] for layer in term.needs)
+        layers = tuple(dict.fromkeys(needs))
+        return layers, layers
+
     def __init__(self, model: nn.Module, options: TSHRNetOptions):
         self.options = options
         self.terms = TSHRNET_TERMS[model.spec.name]
         self.weights = weights_of(self.terms, options)
-        # Every layer is asked for, whatever its weight: `validate` computes the whole loss.
-        self.training_layers = tuple(dict.fromkeys(layer for term in self.terms for layer in term.needs))
-        self.validation_layers = self.training_layers
+        self.training_layers, self.validation_layers = self.layers(options, model.spec.name)
         self.networks = {"model": TrainedNetwork(model)}
+        self.frozen: dict[str, TrainedNetwork] = {}
         self.optimisers = {"generator": build_optimiser(model.parameters(), options.lr_g, options)}
         self.rates = LearningRates(options.lr_schedule, options.warmup_steps)
 
@@ -59,7 +66,7 @@ class TSHRNetRecipe:
     def _terms(self, estimate: Estimate) -> dict[str, Tensor]:
         return {term.name: term.function(estimate) for term in self.terms if self.weights[term.name]}
 
-    def set_learning_rates(self, step: int, total: int) -> None:
+    def set_learning_rates(self, step: float, total: float) -> None:
         rate = self.options.lr_g * self.rates.factor(step, total)
         if self.options.lr_decay == "intended":
             # A run of --max_steps counts as --epochs epochs, too.

@@ -41,7 +41,7 @@ def infer(options: InferOptions) -> int:
         start_helper()
     # torch is imported here, after all that can be refused without it.
     remover, method = load(options, processes)
-    with interruptible():
+    with interruptible(), remover:
         prepare_output(Path(options.output_dir), own)
         processes.connect(remover.separator.device)
         start = time.perf_counter()

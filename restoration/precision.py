@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.inference import prepare_for_inference
 from utils.colour import psnr
+from utils.devices import check_precision, computes_in_bf16
 from utils.errors import UserError
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -24,13 +25,11 @@ def ready(network: nn.Module, device: torch.device, precision: str) -> tuple[nn.
     precision  "fp32", "bf16", "fp16", or "auto": bf16 on a GPU or a processor that computes in it, where the
                network allows it and the diffuse layer of a probe picture is within CLOSE of fp32's, else fp32
 
-    Raises UserError for another precision, and for fp16 on the CPU.
+    Raises UserError for another precision, and for one that the CPU does not compute in.
     """
     if precision not in ("auto", *PRECISIONS):
         raise UserError(f"no precision {precision!r}: choose auto, {', '.join(PRECISIONS)}")
-    if precision == "fp16" and device.type == "cpu":
-        raise UserError("fp16 takes minutes a picture on the CPU: choose fp32 or bf16")
-
+    check_precision(precision, device)
     if not any(True for _ in network.parameters()):
         return network.to(device).eval(), "fp32"  # a classical method: nothing to prepare
 
@@ -45,14 +44,6 @@ def ready(network: nn.Module, device: torch.device, precision: str) -> tuple[nn.
         if closeness(exact, close, device) >= CLOSE:
             return close, "bf16"
     return exact, "fp32"
-
-
-def computes_in_bf16(device: torch.device) -> bool:
-    """True for GPUs and processors with instructions for bfloat16: others are slower in it."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    capabilities: dict = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
 
 
 def closeness(exact: nn.Module, close: nn.Module, device: torch.device) -> float:

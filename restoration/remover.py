@@ -62,7 +62,8 @@ class HighlightRemover:
                   the result is the same
 
     A copy of the network is prepared for inference: later changes of its weights have no effect. Raises
-    UserError for options that do not fit the method or the machine. Thread-safe.
+    UserError for options that do not fit the method or the machine. Thread-safe. Its threads end with
+    `close`, at the end of a `with` block, or when it is collected.
     """
 
     def __init__(
@@ -240,6 +241,16 @@ class HighlightRemover:
     def cancel(self) -> None:
         """Makes running and later calls raise CancelledError at the next tile."""
         self.separator.cancel()
+
+    def close(self) -> None:
+        """Ends the threads, once they have done what they were given. Later calls raise UserError."""
+        self.separator.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _separate(
         self, image: np.ndarray, size: TileSize, progress: Callable[[int, int], None] | None

@@ -60,7 +60,8 @@ class Separator:
     skip_tiles         coarse and refine networks are left out where the highlight map can change no pixel
 
     On the CPU every crop goes through the network alone, several crops side by side, and heavy layers share
-    the cores that are left (models/parallel.py). Bits do not depend on how many there are. Thread-safe.
+    the cores that are left (models/parallel.py). Bits do not depend on how many there are. Thread-safe. The
+    threads start with the first crop and end with `close`, or when the separator is collected.
     """
 
     def __init__(
@@ -90,9 +91,8 @@ class Separator:
         self.workers = (workers or min(self.cores, network.spec.tiles_at_once)) if on_cpu else 1
         self.skip_tiles = skip_tiles
         self._cancelled = threading.Event()
-        self._pool: ThreadPoolExecutor | None = None
-        self._shared = Cores(self.cores)
-        self._pool_process = 0
+        self._threads: _Threads | None = None
+        self._closed = False
         self._lock = threading.Lock()
 
     def __call__(
@@ -145,6 +145,14 @@ class Separator:
         """Makes running and later calls raise CancelledError at the next crop."""
         self._cancelled.set()
 
+    def close(self) -> None:
+        """Ends the threads once they have done what they were given; later calls raise UserError."""
+        with self._lock:
+            self._closed = True
+            threads, self._threads = self._threads, None
+        if threads is not None and threads.process == os.getpid():
+            threads.close()
+
     def _batches(self, crops: Iterable[tuple[np.ndarray, Area]]) -> Iterator[list[tuple[np.ndarray, Area]]]:
         """Consecutive crops of equal size, at most `batch_size` together."""
         for _, group in groupby(crops, key=lambda crop: crop[0].shape):
@@ -189,22 +197,42 @@ class Separator:
         if self._cancelled.is_set():
             raise CancelledError
         with self._lock:
+            if self._closed:
+                raise UserError("this remover is closed: make a new one")
             # A forked process inherits the pools but not their threads.
-            if self._pool is None or self._pool_process != os.getpid():
-                self._pool = ThreadPoolExecutor(self.workers, "separator", self._start_thread)
-                self._shared = Cores(self.cores)
-                self._pool_process = os.getpid()
-        return self._pool.submit(self._on_a_core, self._shared, work, *arguments)
+            if self._threads is None or self._threads.process != os.getpid():
+                self._threads = _Threads(self.workers, self.cores, on_cpu=self.device.type == "cpu")
+            return self._threads.submit(work, *arguments)
 
-    def _on_a_core(self, cores: Cores, work: Callable[..., Result], *arguments: object) -> Result:
-        if self.device.type != "cpu":
-            return work(*arguments)
-        with cores.one():
-            return work(*arguments)
 
-    def _start_thread(self) -> None:
-        if self.device.type == "cpu":
-            torch.set_num_threads(1)  # of this thread only
+class _Threads:
+    """The threads of a separator: `workers` that each take a core, and those that help them on free ones.
+
+    Nothing that they run for long refers to the separator, so that it can be collected while they wait; its
+    pools are collected with it, and end them.
+    """
+
+    def __init__(self, workers: int, cores: int, *, on_cpu: bool):
+        self.process = os.getpid()
+        self._cores = Cores(cores) if on_cpu else None
+        # torch's number of threads is that of the calling thread.
+        start = (torch.set_num_threads, (1,)) if on_cpu else (None, ())
+        self._pool = ThreadPoolExecutor(workers, "separator", *start)
+
+    def submit(self, work: Callable[..., Result], *arguments: object) -> "Future[Result]":
+        if self._cores is None:
+            return self._pool.submit(work, *arguments)
+        return self._pool.submit(_on_a_core, self._cores, work, *arguments)
+
+    def close(self) -> None:
+        self._pool.shutdown()
+        if self._cores is not None:
+            self._cores.close()
+
+
+def _on_a_core(cores: Cores, work: Callable[..., Result], *arguments: object) -> Result:
+    with cores.one():
+        return work(*arguments)
 
 
 def usable_cores() -> int:

@@ -56,7 +56,7 @@ def main() -> int:
     print(f"one thread: {milliseconds:.1f} ms of CPU time a scene (best of {options.batches} batches)")
     if options.num_workers:
         loader = torch.utils.data.DataLoader(scenes, options.batch, num_workers=options.num_workers)
-        # The clock starts with the first batch: starting the processes is no part of the rate.
+        # The clock starts with the first batch: starting the processes is not part of the rate.
         rest = iter(loader)
         next(rest)
         started = time.perf_counter()

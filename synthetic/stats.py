@@ -113,7 +113,7 @@ def _compare(options: StatsOptions) -> str:
 
     records = [record for folder in options.real for record in find(folder).records]
     real = [facts for record in records for facts in _all([PictureSamples([record])[0]])]
-    # A scene is a thousand small operations: threads would only wait for one another.
+    # A scene is a thousand small operations, too small to share among threads.
     torch.set_num_threads(1)
     ordinary = {"clipped_share": 0.0, "painted_share": 0.0, "sparkling_share": 0.0}
     scenes = SyntheticScenes(

@@ -75,3 +75,15 @@ def test_errors_name_parameters_and_not_options(package: str) -> None:
         if isinstance(part, ast.Constant) and isinstance(part.value, str)
     ]
     assert not [(file, text) for file, text in texts if re.search(r"(?<![\w-])--\w", text)]
+
+
+def test_every_bound_of_a_comparison_says_what_makes_it_hold() -> None:
+    """A number has a comment near it; a name stands in tests/tolerances.py."""
+    bare = re.compile(r"\b(?:atol|rtol|rel|abs|rel_tol|abs_tol)=(?!0\b[^.])\d")
+    silent = []
+    for file in files("tests"):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines):
+            if bare.search(line) and "#" not in "".join(lines[max(number - 2, 0) : number + 3]):
+                silent.append(f"{file.relative_to(ROOT)}:{number + 1}")
+    assert not silent

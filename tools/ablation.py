@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.datasets import find_pairs
-from evaluation.rows import Row
+from evaluation.scoring import Row
 from evaluation.settings import Settings
 from evaluation.statistics import capped
 from tools.scene_scores import COLUMNS, interval, score_scenes
@@ -89,7 +89,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def compare(weights: dict[str, str], options: Options) -> str:
     """Markdown: one row per variant, scores on scenes and gains on real pairs with their intervals."""
-    from evaluation.runner import run  # imports torch, for which --help should not wait
+    from evaluation.methods import ScoredMethod  # imports torch, for which --help should not wait
+    from evaluation.runner import run
 
     scenes = find_pairs(options.scenes, "shiq", test_dir="test").pairs
     scores = {name: score_scenes(scenes, spec) for name, spec in weights.items()}
@@ -98,7 +99,7 @@ def compare(weights: dict[str, str], options: Options) -> str:
     rows = {
         name: run(
             group.pairs,
-            ["input", *weights.values()],
+            [ScoredMethod.parse(text) for text in ("input", *weights.values())],
             Settings(metrics=("psnr",)),
             options.out / "scores" / name,
         )

@@ -26,7 +26,7 @@ import numpy as np
 
 from classical import METHODS
 from evaluation.metrics import score
-from evaluation.published import published
+from evaluation.paper_tables import published
 from tools.benchmark import parse_size
 from tools.memory import peak_mebibytes, reset_peak, resident_mebibytes
 from utils import cli

@@ -20,10 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from evaluation.datasets import find_pairs
-from evaluation.highlight_measures import highlight_measures
-from evaluation.metrics import score
-from evaluation.scored_pairs import Pair, Sample
+from evaluation.datasets import Pair, Sample, find_pairs
+from evaluation.metrics import detect, highlight_measures, score
 from evaluation.settings import RemovalOptions
 from evaluation.statistics import PSNR_CAP, mean
 from utils import cli
@@ -79,8 +77,7 @@ def score_scenes(
     pairs: Sequence[Pair], spec: str, map_threshold: str = "0.5", options: dict | None = None
 ) -> dict[str, np.ndarray]:
     """Values by key of COLUMNS, (n,) each; NaN where a scene has none. `options` of HighlightRemover."""
-    from evaluation.adapters import load  # imports torch, for which --help should not wait
-    from evaluation.scored_methods import ScoredMethod
+    from evaluation.methods import ScoredMethod, load  # imports torch, for which --help should not wait
 
     method = load(ScoredMethod.parse(spec), options=options)
     method.prepare()
@@ -120,14 +117,13 @@ def _score(sample: Sample, restored: "Restored", map_threshold: str) -> dict[str
     if mask is not None and mask.any():
         values["gain_highlight"] = _psnr(result, ground_truth, mask) - _psnr(image, ground_truth, mask)
         values["rest"] = _psnr(result, ground_truth, ~mask) if not mask.all() else None
-        from evaluation import detection
-        from evaluation.highlight_region import split
+        from evaluation.scoring import predicted_mask
 
         layers = sample.image, restored.diffuse, restored.highlight
-        predicted = detection.predicted_mask(*layers, map_threshold)
-        found = detection.detect(predicted, mask)
+        predicted = predicted_mask(*layers, map_threshold)
+        found = detect(predicted, mask)
         values |= {"iou": found["iou"], "ber": found["ber"]}
-        regions = split(sample, mask)
+        regions = sample.regions()
         clipped = {"clipped": regions["clipped"]}
         chroma = score(restored.diffuse, sample.ground_truth, clipped, ("chroma_error",))
         values["chroma_clipped"] = chroma["chroma_error.clipped"]

@@ -2,23 +2,26 @@
 
     python -m tools.scoreboard --data ../shared/data
     python -m tools.scoreboard --data ../shared/data --methods myruns/x/best.safetensors shen2013
+    python -m tools.scoreboard --data ../shared/data --half choose
     python -m tools.scoreboard --data ../shared/data --append docs/RESULTS.md
 
-`--data` holds any of shiq, shiq_figures, laboratory, mit_intrinsic, sshr; MIT Intrinsic is scored in sRGB.
+`--data` holds any of the folders of GROUPS; MIT Intrinsic is scored in sRGB. tools/halves.json says which
+pairs may be looked at to choose weights and constants, and which are scored once a release.
 """
 
+import json
 import sys
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from evaluation.datasets import find_pairs
-from evaluation.rows import Row
-from evaluation.scored_pairs import PairSet
+from evaluation.datasets import PairSet, find_pairs
+from evaluation.scoring import Row
 from evaluation.settings import RemovalOptions, Settings
-from evaluation.statistics import capped
+from evaluation.statistics import capped, mean
 from utils import cli
 from utils.atomic import write_text
 from utils.errors import UserError
@@ -30,7 +33,13 @@ GROUPS = {
     "laboratory": {"dataset": "laboratory"},
     "mit_intrinsic": {"dataset": "mit_intrinsic", "transfer": "srgb"},
     "sshr": {"dataset": "sshr", "compared_layer": "tone_corrected"},
+    "books": {"dataset": "shiq"},
+    "documents": {"dataset": "shiq"},
+    "shiq_small": {"dataset": "shiq"},
+    "polarised": {"dataset": "shiq"},
+    "metal": {"dataset": "shiq"},
 }
+HALVES = Path(__file__).with_name("halves.json")
 COLUMNS = (("psnr.whole", 2), ("ssim.whole", 3), ("psnr.highlight", 2), ("psnr.rest", 2))
 CAPTION = (
     "PSNR / SSIM / highlight PSNR / rest PSNR: means over the pairs (n) of each set; PSNR in dB and SSIM "
@@ -50,6 +59,10 @@ SEEN_CAPTION = (
     "in the highlight region; then chroma error / highlight left, % where the input is clipped there. Means "
     "over the pairs that have such pixels; docs/EVALUATION.md defines each."
 )
+GAINS_CAPTION = (
+    "PSNR of the result above that of the input, dB: mean over the pairs with its 95 % bootstrap interval over "
+    'pictures, and the least; "all" is the mean over pairs, whatever their set.'
+)
 METRICS = ("psnr", "ssim", "chroma_error", "greyer", "residual")
 FAST_CLASSICAL = ("shen2009", "shen2013", "yang2010")
 
@@ -62,6 +75,8 @@ class Options(RemovalOptions):
     """folder with the data sets"""
     methods: list[str] = field(default_factory=list)
     """methods beside the input; default: savedmodel/*.safetensors and the fast classical ones"""
+    half: Literal["all", "choose", "score"] = "all"
+    """pairs of tools/halves.json: choose: what may choose weights and constants; score: what may not"""
     workers: int = 0
     """number of processes; 0 works in this one"""
     per_image: bool = False
@@ -72,7 +87,7 @@ class Options(RemovalOptions):
 
 def main(argv: list[str] | None = None) -> int:
     options = cli.parse(Options, argv, prog="python -m tools.scoreboard", description=__doc__.splitlines()[0])
-    groups = find_groups(options.data)
+    groups = find_groups(options.data, options.half)
     methods = ["input", *(options.methods or default_methods())]
     settings = Settings(metrics=METRICS, **options.removal)
     rows = score_groups(groups, methods, settings, options.workers)
@@ -91,11 +106,21 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def find_groups(data: Path) -> dict[str, PairSet]:
-    """The data sets that `data` holds, by folder name."""
+def find_groups(data: Path, half: str = "all") -> dict[str, PairSet]:
+    """The data sets that `data` holds, by folder name; of each the pairs of one half ("choose", "score") or all.
+
+    Raises UserError where there are none.
+    """
     groups = {name: find_pairs(data / name, **how) for name, how in GROUPS.items() if (data / name).is_dir()}
+    if half != "all":
+        wanted = json.loads(HALVES.read_text(encoding="utf-8"))[half]
+        groups = {
+            name: replace(group, pairs=[p for p in group.pairs if {p.name, "*"} & set(wanted.get(name, []))])
+            for name, group in groups.items()
+        }
+        groups = {name: group for name, group in groups.items() if group.pairs}
     if not groups:
-        raise UserError(f"`data={data}` has none of the folders {', '.join(GROUPS)}")
+        raise UserError(f"`data={data}` has no pairs of the folders {', '.join(GROUPS)} in the half {half!r}")
     return groups
 
 
@@ -109,13 +134,14 @@ def score_groups(
     groups: dict[str, PairSet], methods: list[str], settings: Settings, workers: int = 0
 ) -> dict[str, dict[str, list[Row]]]:
     """Rows by data set and method."""
-    from evaluation.runner import run  # imports torch, for which --help should not wait
+    from evaluation.methods import ScoredMethod  # imports torch, for which --help should not wait
+    from evaluation.runner import run
 
     with tempfile.TemporaryDirectory() as scratch:
         return {
             name: run(
                 group.pairs,
-                methods,
+                [ScoredMethod.parse(text) for text in methods],
                 replace(settings, mask_results=group.masks_results),
                 Path(scratch, name),
                 workers=workers,
@@ -135,7 +161,29 @@ def markdown(groups: dict[str, PairSet], methods: list[str], rows: dict) -> str:
         )
         for columns in (COLUMNS, SEEN_COLUMNS)
     ]
-    return "\n\n".join([tables[0], CAPTION, tables[1], SEEN_CAPTION])
+    return "\n\n".join([tables[0], CAPTION, tables[1], SEEN_CAPTION, gains(methods, rows), GAINS_CAPTION])
+
+
+def gains(methods: list[str], rows: dict) -> str:
+    """A row per method, a column per data set and one over all pairs: gain over the first method, the input."""
+    reference, others = methods[0], methods[1:]
+
+    def values(name: str, spec: str) -> np.ndarray:
+        found = [[row.values.get("psnr.whole") for row in rows[name][of]] for of in (spec, reference)]
+        return np.subtract(*(capped(np.array(column, dtype=np.float64)) for column in found))
+
+    def cell(of_set: np.ndarray) -> str:
+        m = mean(of_set)
+        if m is None:
+            return "n/a"
+        interval = "" if m.low is None else f" [{m.low:+.1f}, {m.high:+.1f}]"
+        return f"{m.value:+.2f}{interval} ({np.nanmin(of_set):+.1f})"
+
+    table = []
+    for spec in others:
+        sets = [values(name, spec) for name in rows]
+        table.append([_label(spec), *map(cell, sets), cell(np.concatenate(sets))])
+    return markdown_table(["method", *rows, "all"], table, aligned=True)
 
 
 def per_image(groups: dict[str, PairSet], methods: list[str], rows: dict) -> str:
@@ -151,7 +199,7 @@ def per_image(groups: dict[str, PairSet], methods: list[str], rows: dict) -> str
 
 
 def _label(spec: str) -> str:
-    from evaluation.scored_methods import ScoredMethod
+    from evaluation.methods import ScoredMethod
 
     return ScoredMethod.parse(spec).short_name
 

@@ -48,7 +48,7 @@ def measure_training_step(
             device=device,
             runs_name=str(folder / "run"),
             log_every=1,
-            # What docs/SPEED.md advises: in fp32 the backward pass is faster without.
+            # What docs/RESULTS.md advises: in fp32 the backward pass is faster without.
             channels_last=path == "ours" and precision != "fp32",
         )
         run = build_run(resolve(options), Distributed(device, precision))

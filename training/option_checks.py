@@ -19,8 +19,9 @@ AT_LEAST_ONE = (
 LOSS_WEIGHTS = {term.weight for terms in (AHA_TERMS, *TSHRNET_TERMS.values()) for term in terms}
 NOT_NEGATIVE = (
     *("keep_checkpoints", "early_stop", "overfit", "crop", "size", "val_size", "num_workers", "val_scenes"),
-    *("clip_grad", "warmup_steps", "lr_g", "lr_d", "weight_decay", *sorted(LOSS_WEIGHTS)),
-    *("highlight_scaling", "diffuse_gamma_jitter", "exposure_jitter", "temperature_jitter"),
+    *("checkpoint_minutes", "clip_grad", "warmup_steps", "lr_g", "lr_d", "weight_decay"),
+    *("noise", "photos_share", "untouched_share", "highlight_scaling"),
+    *("diffuse_gamma_jitter", "exposure_jitter", "temperature_jitter", *sorted(LOSS_WEIGHTS)),
 )
 BELOW_ONE = ("val_share", "ema_decay")
 
@@ -48,6 +49,14 @@ def validate_options(options: TrainOptions) -> None:
         low, high = options.scale_jitter if len(options.scale_jitter) == 2 else (0, 0)
         if not 0 < low <= high or not options.crop:
             raise UserError("`scale_jitter` takes two factors, LOW <= HIGH, and needs `crop`")
+    if options.jpeg_quality:
+        low, high = options.jpeg_quality if len(options.jpeg_quality) == 2 else (0, 0)
+        if not 1 <= low <= high <= 100:
+            raise UserError("`jpeg_quality` takes two qualities from 1 to 100, LOW <= HIGH")
+    if options.photos_share >= 1 or options.untouched_share > 0.5:
+        raise UserError("`photos_share` must be below 1, and `untouched_share` at most 0.5")
+    if options.photos_dataroot and options.recipe == "tshrnet":
+        raise UserError("`photos_dataroot`: photographs lack the layers that TSHRNet learns from")
     if options.diffuse_gamma_jitter and options.recipe == "tshrnet":
         raise UserError(
             "`diffuse_gamma_jitter` would part the diffuse layer from TSHRNet's albedo and shading"

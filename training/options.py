@@ -51,8 +51,11 @@ class LoggingOptions:
     """steps between lines of log.jsonl"""
     val_every: int | None = None
     """steps between validations; default: once an epoch"""
-    checkpoint_every: int = 500
-    """steps between checkpoints; validations and the end save one too"""
+    checkpoint_minutes: float = 10.0
+    """minutes between checkpoints, which are written beside the training; validations and the end save one
+    too"""
+    checkpoint_every: int | None = None
+    """steps between checkpoints, in place of --checkpoint_minutes"""
     keep_checkpoints: int = 1
     """how many of the best checkpoints stay, besides the last one"""
     authors_checkpoint: bool | None = None
@@ -113,6 +116,11 @@ class AugmentOptions:
     """x: input and diffuse times 2^u, u in [-x, x] stops"""
     temperature_jitter: float = 0.0
     """x: red times (1+u) and blue times (1-u), u in [-x, x], in input and diffuse alike"""
+    noise: float = 0.0
+    """x: input and diffuse with the same Gaussian noise, its standard deviation up to x 8-bit levels"""
+    jpeg_quality: list[float] = field(default_factory=list)
+    """LOW HIGH: half of the inputs as JPEG of a random quality between them leaves them, the diffuse picture
+    with the same errors"""
     val_size: int | None = None
     """side to which validation pictures are resized; default: native size; recipe released: 224"""
     validation_flips: bool | None = None
@@ -162,7 +170,8 @@ class HardwareOptions:
     device: str = "auto"
     """auto, cpu, cuda"""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """arithmetic of the networks' forward passes; weights stay fp32; fp16 needs a GPU"""
+    """arithmetic of the networks' forward passes; weights stay fp32; fp16 needs a GPU, bf16 a GPU
+    or a processor with AVX512-BF16 or AMX"""
     compile: bool = False
     """torch.compile the network"""
     channels_last: bool = False

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch.utils.data import Dataset, Subset
 
+from data.photographs import Photographs
 from data.picture_options import PictureOptions
 from data.picture_samples import PictureSamples
 from data.records import partial_layers
@@ -33,12 +34,27 @@ WAYS_OUT = {
 
 
 @dataclass(frozen=True)
+class Untouched:
+    """Samples to be left as they are.
+
+    photos        photographs without highlights
+    photos_share  part of the samples that they are
+    share         part of the samples that are followed by their own diffuse picture as an input
+    """
+
+    photos: Dataset | None = None
+    photos_share: float = 0.0
+    share: float = 0.0
+
+
+@dataclass(frozen=True)
 class Samples:
     """training      map-style data set
     augmentation  what the training stream does to a sample
     epoch         how many samples count as an epoch
     per_pass      how many of the training samples each pass over them takes
     shuffle       see training.stream.SampleStream
+    untouched     photographs without highlights, and how often they and diffuse pictures are inputs
     validation    name -> data set; the first chooses the best checkpoint
     """
 
@@ -48,6 +64,7 @@ class Samples:
     per_pass: int
     shuffle: str
     validation: dict[str, Dataset]
+    untouched: "Untouched"
 
     @property
     def selection(self) -> str:
@@ -60,6 +77,7 @@ class SampleSource:
     """Where samples come from and what is done to them.
 
     pictures     folders and lists; without a dataroot scenes are rendered
+    layers       those beyond input and diffuse that the losses and the validation need
     joint_batch  samples of an optimiser step, of which drop_last makes whole passes
     overfit      train on the first N samples, and validate on them; 0: on all
     """
@@ -69,6 +87,7 @@ class SampleSource:
     augment: AugmentOptions
     batches: BatchOptions
     model: ModelOptions
+    layers: tuple[tuple[str, ...], tuple[str, ...]]
     seed: int
     joint_batch: int
     overfit: int = 0
@@ -82,7 +101,7 @@ class SampleSource:
         if self.overfit:
             few = Subset(training, range(min(self.overfit, len(training))))
             validation = {"overfit": TransformedSamples(few, plain)}
-            return Samples(few, plain, len(few), len(few), "every_epoch", validation)
+            return Samples(few, plain, len(few), len(few), "every_epoch", validation, Untouched())
         epoch = self.scenes.scenes_per_epoch if scenes else len(training)
         if self.batches.drop_last and not scenes:
             epoch = epoch // self.joint_batch * self.joint_batch
@@ -98,7 +117,15 @@ class SampleSource:
             ENDLESS if scenes else epoch,
             "none" if scenes else self.batches.shuffle,
             self._validation(own),
+            self._untouched(),
         )
+
+    def _untouched(self) -> Untouched:
+        pictures = self.pictures
+        if not pictures.photos_dataroot:
+            return Untouched(share=pictures.untouched_share)
+        photos = Photographs(pictures.photos_dataroot, least=self.augment.crop)
+        return Untouched(photos, pictures.photos_share, pictures.untouched_share)
 
     def _scenes(self, options: SceneOptions) -> tuple[SyntheticScenes, dict[str, Dataset]]:
         side = self.scenes.scene_size or self.augment.crop or self.augment.size or DEFAULT_SIZE
@@ -111,8 +138,15 @@ class SampleSource:
 
     def _pictures(self) -> tuple[PictureSamples, dict[str, Dataset]]:
         needed = ("albedo", "shading") if self.model.model == "tshrnet" else ()
+        of_losses, of_validation = self.layers
+        # A stored specular layer is scaled as it is; else what input and diffuse differ by.
+        scaled = ("specular",) if self.augment.highlight_scaling else ()
         training, held_out = training_pictures(
-            self.pictures, self.seed, needed=needed, residues=self._residues
+            self.pictures,
+            self.seed,
+            needed=needed,
+            residues=self._residues,
+            layers=((*of_losses, *scaled), of_validation),
         )
         if self.augment.highlight_scaling and not self.overfit:
             _check_specular_layers(training)
@@ -125,15 +159,15 @@ class SampleSource:
     def _augmentation(self) -> Augmentation:
         options = self.augment
         named = {known.name: getattr(options, known.name) for known in fields(Augmentation)}
-        size, jitter = training_size(options.size, options.crop), tuple(options.scale_jitter)
-        return Augmentation(**named | {"size": size, "scale_jitter": jitter})
+        listed = {"scale_jitter": tuple(options.scale_jitter), "jpeg_quality": tuple(options.jpeg_quality)}
+        return Augmentation(**named | {"size": training_size(options.size, options.crop)} | listed)
 
     def _resized(self, size: int) -> Augmentation:
         return Augmentation(size=size, resize=self.augment.resize, flips=False)
 
     def _validation(self, own: dict[str, Dataset]) -> dict[str, Dataset]:
         """The pictures of val_dataroot, which come first and so choose the best checkpoint, and `own`."""
-        folders = validation_folders(self.pictures, residues=self._residues)
+        folders = validation_folders(self.pictures, residues=self._residues, layers=self.layers[1])
         samples = folders | {f"{name} (own)" if name in folders else name: held for name, held in own.items()}
         samples = {name: pictures for name, pictures in samples.items() if len(pictures)}
         if not samples:

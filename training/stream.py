@@ -1,9 +1,9 @@
 """The endless stream of training samples, where sample p is a pure function of (seed, p).
 
 Order and augmentation follow from the position alone, so the state of the stream is one number: a run can
-stop anywhere and go on bit for bit, with any number of workers. Optimiser step s of a run whose joint batch
-(over processes and accumulated batches) is G takes positions s G ... (s + 1) G - 1; passes over the data
-follow each other without a gap, so every batch is full.
+stop anywhere and go on bit for bit, with any number of workers, and with the same order where the joint batch
+(over processes and accumulated batches) changes. A step takes the positions that follow those of the step
+before; passes over the data follow each other without a gap, so every batch is full.
 """
 
 import contextlib
@@ -19,14 +19,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from training.distributed import Distributed
 from training.options import TrainOptions
-from training.samples import Samples
+from training.samples import Samples, Untouched
 from utils import seeds
 from utils.errors import UserError
-from utils.signals import STOPPING
+from utils.signals import STOPPING, end_with_parent
 
-ORDER, AUGMENTATION = 1, 2  # purposes of random draws
+ORDER, AUGMENTATION, UNTOUCHED = 1, 2, 3  # purposes of random draws
 
 Sample = dict[str, Any]
+UNCHANGED = Untouched()
 
 
 class SampleStream(Dataset):
@@ -35,6 +36,7 @@ class SampleStream(Dataset):
     shuffle    "every_epoch": a new order each pass; "once": the first order every time; "none": as they come
     per_pass   how many samples each pass takes; default: all
     skip_bad   replace a sample that raises UserError by the next one; its message goes into "skipped"
+    untouched  photographs, and diffuse pictures as inputs, in place of some of the samples
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class SampleStream(Dataset):
         shuffle: str = "every_epoch",
         per_pass: int | None = None,
         skip_bad: bool = False,
+        untouched: Untouched = UNCHANGED,
     ):
         self.samples = samples
         self.augment = augment
@@ -53,12 +56,13 @@ class SampleStream(Dataset):
         self.shuffle = shuffle
         self.per_pass = len(samples) if per_pass is None else per_pass
         self.skip_bad = skip_bad
+        self.untouched = untouched
         self._order: tuple[int, np.ndarray] | None = None
 
     def __getitems__(self, positions: Sequence[int]) -> list[Sample | UserError]:
         # Scenes are rendered faster as a batch than one by one.
         render = getattr(self.samples, "__getitems__", None)
-        if render is None or self.skip_bad:
+        if render is None or self.skip_bad or self.untouched != UNCHANGED:
             return [self[position] for position in positions]
         try:
             samples = render([self.index(position) for position in positions])
@@ -71,13 +75,27 @@ class SampleStream(Dataset):
         skipped = []
         for shift in range(len(self.samples)):
             try:
-                sample = self._changed(self.samples[self.index(position, shift)], position)
-                return sample | {"skipped": "\n".join(skipped)}
+                return self._sample(position, shift) | {"skipped": "\n".join(skipped)}
             except UserError as error:
                 if not self.skip_bad:
                     return error
                 skipped.append(str(error))
         return UserError(f"none of the {len(self.samples)} samples can be used; the first: {skipped[0]}")
+
+    def _sample(self, position: int, shift: int) -> Sample:
+        untouched = self.untouched
+        # Of two neighbours, which a batch holds both of where its size is even, the second may be the first
+        # one without its highlight: half of the positions, so the share counts twice.
+        rng = seeds.rng(self.seed, UNTOUCHED, position)
+        if position % 2 and rng.random() < 2 * untouched.share:
+            sample = self._sample(position - 1, shift)
+            layers = {"input": sample["diffuse"]}
+            layers |= {key: torch.zeros_like(sample[key]) for key in ("specular", "mask") if key in sample}
+            return sample | layers
+        if untouched.photos is not None and rng.random() < untouched.photos_share:
+            photos = untouched.photos
+            return self._changed(photos[(int(rng.integers(len(photos))) + shift) % len(photos)], position)
+        return self._changed(self.samples[self.index(position, shift)], position)
 
     def _changed(self, sample: Sample, position: int) -> Sample:
         return self.augment(sample, seeds.rng(self.seed, AUGMENTATION, position)) | {"skipped": ""}
@@ -97,23 +115,23 @@ class SampleStream(Dataset):
 
 
 class StepSampler(Sampler):
-    """Batches of positions for one process, from optimiser step `start` to `stop` (exclusive).
+    """Batches of positions for one process: `steps` optimiser steps, the first from position `first` on.
 
     Of the joint batch of a step, accumulated batch m of process r takes the r-th part of the m-th part.
     """
 
-    def __init__(self, start: int, stop: int, *, batch_size: int, accumulation: int, rank: int, world: int):
-        self.start, self.stop = start, stop
+    def __init__(self, first: int, steps: int, *, batch_size: int, accumulation: int, rank: int, world: int):
+        self.first, self.steps = first, steps
         self.batch_size, self.accumulation = batch_size, accumulation
         self.rank, self.world = rank, world
 
     def __iter__(self) -> Iterator[list[int]]:
-        for part in range(self.start * self.accumulation, self.stop * self.accumulation):
-            first = (part * self.world + self.rank) * self.batch_size
+        for part in range(self.steps * self.accumulation):
+            first = self.first + (part * self.world + self.rank) * self.batch_size
             yield list(range(first, first + self.batch_size))
 
     def __len__(self) -> int:
-        return (self.stop - self.start) * self.accumulation
+        return self.steps * self.accumulation
 
 
 def collate(samples: Sequence[Sample | UserError]) -> Sample | UserError:
@@ -141,9 +159,9 @@ def collate(samples: Sequence[Sample | UserError]) -> Sample | UserError:
 
 
 def training_loader(
-    samples: Samples, options: TrainOptions, distributed: Distributed, first: int, total: int
+    samples: Samples, options: TrainOptions, distributed: Distributed, first: int, steps: int
 ) -> DataLoader:
-    """The batches of this process for the optimiser steps from `first` (0-based) to `total` (exclusive)."""
+    """The batches of this process for `steps` optimiser steps, the joint one starting at position `first`."""
     stream = SampleStream(
         samples.training,
         samples.augmentation,
@@ -151,10 +169,11 @@ def training_loader(
         shuffle=samples.shuffle,
         per_pass=samples.per_pass,
         skip_bad=options.skip_bad_files,
+        untouched=samples.untouched,
     )
     sampler = StepSampler(
         first,
-        total,
+        steps,
         batch_size=options.batch_size,
         accumulation=options.grad_accumulation,
         rank=distributed.rank,
@@ -187,6 +206,7 @@ def quiet_worker(_: int) -> None:
     """
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
+    end_with_parent()
     torch.set_num_threads(1)
 
 

@@ -1,4 +1,4 @@
-"""The methods that can be chosen, loaded when they first are."""
+"""The selectable methods, each loaded on first use."""
 
 import threading
 

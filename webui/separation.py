@@ -26,7 +26,7 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Separated:
-    """What became of one picture."""
+    """The result of one picture."""
 
     name: str
     downloads: list[Path]
@@ -34,7 +34,7 @@ class Separated:
     previews: dict[str, Path]
     """ "before", "after", "highlight" and "specular" at 8 bits, at most PREVIEW pixels long"""
     notes: tuple[str, ...]
-    """what the user should know, one clause each"""
+    """notes for the user, one clause each"""
 
 
 def separate_file(

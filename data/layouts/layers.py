@@ -6,7 +6,7 @@ from pathlib import Path
 from data.records import Found, Record
 
 REQUIRED = {"input": "input", "diffuse": "diffuse picture"}
-"""Layer without which there is no sample -> what a message calls it."""
+"""Required layers -> their names in messages."""
 
 
 class Layers:
@@ -22,7 +22,7 @@ class Layers:
         self._doubled: dict[str, str] = {}
 
     def add(self, sample: str, layer: str, path: Path) -> None:
-        """Takes a picture in. Two pictures of one layer make the sample a problem: which one is meant?"""
+        """Adds a picture. Two pictures of one layer are a problem, since either could be meant."""
         files = self._files.setdefault(sample, {})
         if layer in files:
             self._doubled[sample] = f"{files[layer]} and {path.name} are one layer of one sample; keep one"

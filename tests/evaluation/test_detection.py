@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from evaluation.detection import detect, predicted_mask, threshold
+from evaluation.metrics import detect
+from evaluation.scoring import predicted_mask, threshold
 
 
 def mask(text: str) -> np.ndarray:

@@ -9,10 +9,10 @@ import pytest
 SCRIPT = """
 import numpy as np
 import scipy.ndimage, skimage.color, torch  # their size is not the picture's
-from evaluation.adapters import largest_change
-from evaluation.scored_pairs import Pair, Sample
+from evaluation.datasets import Pair, Sample
+from evaluation.methods import largest_change
 from evaluation.scoring import score_result
-from evaluation.settings import Settings
+from evaluation.settings import DEFAULT_METRICS
 from restoration import Restored
 
 def status(name):
@@ -26,7 +26,8 @@ sample = Sample(ground_truth + specular[..., None], ground_truth)
 result = ground_truth + specular[..., None] // 2
 before = status("VmRSS")
 open("/proc/self/clear_refs", "w").write("5")  # the peak starts anew
-score_result(Pair("a", {}), sample, Restored(result, largest_change(sample.image, result)), Settings())
+restored = Restored(result, largest_change(sample.image, result))
+score_result(Pair("a", {}), sample, restored, DEFAULT_METRICS, "native", "0.5")
 print(status("VmHWM") - before)
 """
 

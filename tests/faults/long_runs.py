@@ -112,14 +112,16 @@ def _train(seed: int, folder: Path, count: int, connection: Connection) -> None:
 
 def _evaluate(folder: Path, count: int, connection: Connection) -> None:
     from evaluation.datasets import find_pairs
+    from evaluation.methods import ScoredMethod
     from evaluation.runner import run as score
     from evaluation.settings import Settings
 
     write(folder / "pairs", [f"{number:05d}" for number in range(count)])
     pairs = find_pairs(folder / "pairs").pairs
+    methods = [ScoredMethod.parse(text) for text in ("input", "shen2013")]
     for tenth in range(1, TENTHS + 1):
         some = pairs[: count * tenth // TENTHS]
-        score(some, ["input", "shen2013"], Settings(), folder / "scores", progress=False)
+        score(some, methods, Settings(), folder / "scores", progress=False)
         look(connection, len(some))
 
 

@@ -19,6 +19,7 @@ from models.inference import prepare_for_inference
 from models.parallel import Cores
 from models.spectral_norm import SpectralNormConv2d
 from tests.golden_weights import golden_entry, golden_image, golden_state
+from tests.tolerances import SUMMED
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PROJECTION = {"attention_projection.weight": (3, 192, 3, 3), "attention_projection.bias": (192,)}
@@ -100,7 +101,7 @@ def test_any_size_separates(name, size):
         result = model(image)
     assert result.diffuse.shape == image.shape
     assert result.highlight.shape == (2, 1, *size)
-    torch.testing.assert_close(result.diffuse + result.specular, image, atol=1e-5, rtol=0)
+    torch.testing.assert_close(result.diffuse + result.specular, image, atol=SUMMED, rtol=0)
     torch.testing.assert_close(result.diffuse, compose(image, result.highlight, result.stages["refined"]))
 
 
@@ -263,7 +264,7 @@ def test_residual_pairs_start_near_their_input():
             assert len(middle) == 4
             assert 0.9 * x.std() < middle(x).std() < 2 * x.std()
             for pair in middle:
-                assert torch.allclose(pair(x) - x, pair[1](pair[0](x)), atol=1e-5)
+                assert torch.allclose(pair(x) - x, pair[1](pair[0](x)), atol=SUMMED)
     plain = build_model("aha-lite", residual=False)
     assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in network.parameters())
 

@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from evaluation.scored_methods import ScoredMethod, labels
+from evaluation.methods import ScoredMethod, labels
 from models import Separation, build_model
 from restoration import HighlightRemover, load_method
 from tests.restoration.fakes import Dimmer
+from tests.tolerances import ROUNDED
 from utils.errors import UserError
 from weights.model_files import save_model
 
@@ -68,8 +69,10 @@ def test_the_geometric_mean_of_the_picture_and_its_mirror_image_is_removed():
     turned = HighlightRemover(network, test_time_augmentation=1)(image[:, ::-1].copy())
     mirrored = (image - turned.diffuse[:, ::-1]).clip(0)
     expected = np.sqrt((image - one.diffuse).clip(0) * mirrored)
+    # The root of a product of layers that keep 1e-6 and may be zero, where its slope is infinite.
+    map_of_both = np.sqrt(one.highlight * turned.highlight[:, ::-1])
     np.testing.assert_allclose(image - two.diffuse, expected, atol=1e-3)
-    np.testing.assert_allclose(two.highlight, np.sqrt(one.highlight * turned.highlight[:, ::-1]), atol=1e-3)
+    np.testing.assert_allclose(two.highlight, map_of_both, atol=1e-3)  # for the same reason
     for augmented in (two, four):
         assert (augmented.diffuse <= image).all()
         assert not np.array_equal(augmented.diffuse, one.diffuse)
@@ -79,7 +82,7 @@ def test_the_geometric_mean_of_the_picture_and_its_mirror_image_is_removed():
 def test_tiles_of_a_picture_see_the_same():
     image = np.full((200, 260, 3), 0.5, np.float32)
     restored = HighlightRemover(Finds(everywhere), test_time_augmentation=4, tile=96, tile_overlap=32)(image)
-    np.testing.assert_allclose(restored.diffuse, 0.25, atol=1e-6)
+    np.testing.assert_allclose(restored.diffuse, 0.25, atol=ROUNDED)
 
 
 def test_the_network_says_how_many_copies_are_usual():

@@ -14,6 +14,7 @@ from restoration import HighlightRemover, load_method
 from restoration.backends import in_onnxruntime, load_network
 from restoration.onnx_network import OnnxNetwork
 from restoration.pretrained import DEFAULT_WEIGHTS
+from tests.tolerances import NETWORK, ONE_LEVEL
 from utils.errors import UserError
 from utils.image_files import Picture, read_picture, write_picture
 from weights import export, load_model
@@ -60,9 +61,11 @@ def test_pixels_are_those_of_pytorch(network, lite, picture, options):
     ours, theirs = (HighlightRemover(method, precision="fp32", **options)(picture) for method in methods)
     assert (ours.diffuse != picture).any()
     difference = np.abs(ours.diffuse.astype(int) - theirs.diffuse)
-    assert difference.max() <= 1
-    assert np.count_nonzero(difference) <= 20
-    np.testing.assert_allclose(theirs.highlight, ours.highlight, rtol=0, atol=1e-4)
+    assert difference.max() <= ONE_LEVEL
+    # Values nearer to a half level than the results to each other round otherwise: of 255 levels at 2e-6 (the
+    # shipped network's, on any of three instruction sets) two in a thousand.
+    assert np.count_nonzero(difference) <= 0.002 * difference.size
+    np.testing.assert_allclose(theirs.highlight, ours.highlight, rtol=0, atol=NETWORK)
 
 
 def test_depth_greys_and_sizes_are_those_of_pytorch(network, lite, picture):
@@ -73,7 +76,7 @@ def test_depth_greys_and_sizes_are_those_of_pytorch(network, lite, picture):
         assert theirs.dtype == ours.dtype
         assert theirs.shape == ours.shape
         white = 1 if pixels.dtype.kind == "f" else 65535
-        assert np.abs(ours.astype(float) - theirs).max() <= 1e-4 * white
+        assert np.abs(ours.astype(float) - theirs).max() <= NETWORK * white
 
 
 def test_what_callers_must_know_travels_in_the_file(network, lite):
@@ -98,7 +101,7 @@ def test_the_command(lite, picture, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert infer.main([*command, str(tmp_path / "cached"), "--backend", "onnxruntime"]) == 0
     results = [read_picture(tmp_path / name / "a-removed.png").pixels for name in ("torch", "onnx", "cached")]
-    assert np.abs(results[0].astype(int) - results[1]).max() <= 1
+    assert np.abs(results[0].astype(int) - results[1]).max() <= ONE_LEVEL
     assert np.array_equal(results[1], results[2])
     assert len(list((tmp_path / "cache" / "specular").iterdir())) == 1
 
@@ -211,7 +214,7 @@ def test_attention_fixes_the_size(tmp_path):
     theirs = load_method(str(file))
     assert theirs.tile.side == theirs.network.side == 64
     ours = HighlightRemover(small, tile=64, precision="fp32")
-    assert np.abs(ours(pixels).diffuse.astype(int) - theirs(pixels).diffuse).max() <= 1
+    assert np.abs(ours(pixels).diffuse.astype(int) - theirs(pixels).diffuse).max() <= ONE_LEVEL
     with pytest.raises(UserError, match="pictures and tiles of 64x64 pixels only, not of 64x20"):
         theirs(pixels[:20])
 

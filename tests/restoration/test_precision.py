@@ -10,7 +10,10 @@ import torch
 from models import build_model
 from models.inference import FusedGatedConv2d
 from restoration import HighlightRemover, precision
-from restoration.precision import closeness, computes_in_bf16, ready
+from restoration.precision import closeness, ready
+from tests.restoration.fakes import needs_bf16
+from utils.devices import check_precision, computes_in_bf16
+from utils.errors import UserError
 
 CPU = torch.device("cpu")
 SMALL = {"widths": (3, 6, 6), "trunk": "small", "trunk_channels": (4, 6, 8)}
@@ -35,6 +38,7 @@ def test_auto_is_bf16_where_the_device_has_it_and_the_network_is_close(
     monkeypatch, supported, allowed, decibels, chosen
 ):
     monkeypatch.setattr(precision, "computes_in_bf16", lambda _: supported)
+    monkeypatch.setattr(precision, "check_precision", lambda *_: None)
     monkeypatch.setattr(precision, "closeness", lambda *_: decibels)
     model = network()
     model.spec = replace(model.spec, bf16=allowed)
@@ -44,6 +48,7 @@ def test_auto_is_bf16_where_the_device_has_it_and_the_network_is_close(
     assert wide == (torch.bfloat16 if chosen == "bf16" else torch.float32)
 
 
+@needs_bf16
 def test_closeness_is_a_psnr_and_nothing_removed_proves_nothing():
     exact, close = (ready(network(), CPU, name)[0] for name in ("fp32", "bf16"))
     assert closeness(exact, exact, CPU) == math.inf
@@ -56,12 +61,20 @@ def test_closeness_is_a_psnr_and_nothing_removed_proves_nothing():
 
 def test_other_devices_do_not_compute_in_bf16(monkeypatch):
     assert not computes_in_bf16(torch.device("meta"))
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    x86 = {"architecture": "x86_64"}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: x86 | {"avx512_bf16": True}, raising=False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     assert computes_in_bf16(CPU)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
+    check_precision("bf16", CPU)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     assert not computes_in_bf16(CPU)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: x86 | {"avx2": True}, raising=False)
+    assert not computes_in_bf16(CPU)
+    with pytest.raises(UserError, match=r"no instructions for bfloat16.*`precision=fp32`"):
+        check_precision("bf16", CPU)
 
 
+@needs_bf16
 def test_maps_and_colours_stay_in_fp32_and_16_bits_survive_bf16():
     prepared, _ = ready(network(), CPU, "bf16")
     for layer in prepared.modules():
@@ -80,6 +93,7 @@ def test_maps_and_colours_stay_in_fp32_and_16_bits_survive_bf16():
     assert len(np.unique(restored.diffuse[~untouched])) > 2048
 
 
+@needs_bf16
 def test_the_network_stays_trainable_and_is_the_one_that_is_saved():
     model = network().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -77,7 +77,7 @@ def test_killed_at_random_points_and_while_writing_a_checkpoint(context, tiny, t
     rng = random.Random(0)
     # Points in lines of the log, then the next temporary file: a checkpoint in the middle of being written.
     points = [("line", rng.randint(1, 4)), ("writing", None), ("line", rng.randint(6, 12)), ("writing", None)]
-    kills = 0
+    kills, workers = 0, []
     for kind, line in points:
         process = _start(context, options)
         if kind == "line":
@@ -86,10 +86,13 @@ def test_killed_at_random_points_and_while_writing_a_checkpoint(context, tiny, t
         else:
             _wait_for(lambda: any(folder.glob(".tmp-*.pt")), process)
         if process.is_alive():
+            workers += psutil.Process(process.pid).children(recursive=True)
             os.kill(process.pid, signal.SIGKILL)
             kills += 1
         process.join()
     assert kills >= 2
+    assert workers
+    assert not psutil.wait_procs(workers, timeout=20)[1]  # nobody else would end them
     process = _start(context, options)
     process.join()
     assert process.exitcode == 0

@@ -14,7 +14,7 @@ from restoration import HighlightRemover  # noqa: E402
 from restoration.jobs import Job  # noqa: E402
 from restoration.video import clip_reader, clips, guarded_reader  # noqa: E402
 from restoration.video.clip_reader import read_frames, read_info  # noqa: E402
-from restoration.video.clip_writer import encoder_for  # noqa: E402
+from restoration.video.clip_writer import SegmentWriter, encoder_for  # noqa: E402
 from restoration.video.segments import Segments  # noqa: E402
 from restoration.video.temporal_smoothing import FRAMES  # noqa: E402
 from tests.restoration.fakes import Dimmer  # noqa: E402
@@ -27,6 +27,7 @@ from tests.restoration.video.clip_files import (  # noqa: E402
     times_of,
     write_clip,
 )
+from tests.tolerances import ONE_LEVEL  # noqa: E402
 from utils import helper_processes  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 
@@ -152,7 +153,7 @@ def test_codec_depth_and_colours_of_other_kinds(tmp_path, name, encoder, pixel_f
         np.mean([frame.rgb().mean() for frame in read_frames(path, info)])
         for path, info in ((job.source, before), (job.outputs["result"], result))
     ]
-    assert abs(shown[1] - shown[0] / 2) < 0.01
+    assert abs(shown[1] - shown[0] / 2) < 0.01  # two levels of 8 bits
 
 
 @pytest.mark.parametrize(
@@ -174,13 +175,30 @@ def test_x265_is_not_given_pictures_smaller_than_its_blocks(tmp_path):
     assert encoder_for(replace(info, width=64, height=64), "mp4")[0] == "libx265"
 
 
+def test_an_encoder_that_crashes_costs_its_clip_only(tmp_path, monkeypatch):
+    jobs = [_job(tmp_path, name) for name in ("a.mp4", "b.mp4")]
+    for job in jobs:
+        write_clip(job.source, noisy_pictures(4))
+    write = SegmentWriter.write
+
+    def crash(writer, *frame):
+        if "a-removed" in str(writer._arguments[0]):
+            writer._helper.process.kill()
+        write(writer, *frame)
+
+    monkeypatch.setattr(SegmentWriter, "write", crash)
+    counts = clips.restore_clips(jobs, HighlightRemover(_unchanged, workers=1), quiet=True)
+    assert (counts.done, counts.failed) == (1, 1)
+    assert not jobs[0].outputs["result"].exists()
+
+
 def test_what_is_removed_is_the_layer_of_the_network(tmp_path):
     job = _job(tmp_path, "clip.mkv")
     write_clip(job.source, noisy_pictures(4), **LOSSLESS)
     _restore(job, _halve, smoothing=1)
     luma = planes_of(job.source)[:, 0].astype(float) - 16
     result = planes_of(job.outputs["result"])[:, 0] - 16.0
-    assert np.abs(result - luma / 2).max() <= 1
+    assert np.abs(result - luma / 2).max() <= ONE_LEVEL
 
 
 def test_the_network_sees_the_picture_upright(tmp_path):

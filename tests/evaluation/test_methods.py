@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.scored_methods import ResultsSpec, ScoredMethod, labels
+from evaluation.methods import ResultsSpec, ScoredMethod, labels
 from restoration.methods import MethodSpec
 from utils.errors import UserError
 

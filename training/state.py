@@ -180,7 +180,7 @@ class Run:
         }
 
     def load_state_dict(self, state: dict[str, Any], path: Path) -> list[str]:
-        """Takes up the checkpoint read from `path`, and returns what the user should know, a sentence each.
+        """Loads the checkpoint read from `path`, and returns what the user should know, a sentence each.
 
         Raises UserError where it lacks a part, or is of another network, recipe or optimiser.
         """

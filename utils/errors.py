@@ -1,4 +1,4 @@
-"""The one exception that is meant for the user's eyes, and how a command ends with it."""
+"""Errors whose message is shown to the user, and how a command ends with one."""
 
 import re
 import sys
@@ -47,6 +47,17 @@ def with_flags(message: str) -> str:
     return re.sub(r"`(\w+)(?:=([^`]*))?`", lambda name: f"--{name[1]} {name[2] or ''}".rstrip(), message)
 
 
+def named_commands(text: str) -> str:
+    """`text` with the commands of the installed package: `python infer.py` is `specular infer` there."""
+    package = __name__.removesuffix("utils.errors")
+    if not package:  # a checkout
+        return text
+    scripts = "(infer|train|evaluate|export|demo)"
+    text = re.sub(rf"\b(torchrun\b[^\n]*?) {scripts}\.py\b", r"\1 -m specular \2", text)
+    text = re.sub(rf"(\bpython )?\b{scripts}\.py\b", r"specular \2", text)
+    return re.sub(r"\bpython -m (data|synthetic|weights)\b", rf"python -m {package}\1", text)
+
+
 def run(main: Callable[[], int]) -> int:
     """Calls `main` and returns its exit code; UserError becomes a line on stderr and its code, Ctrl-C 130.
 
@@ -56,7 +67,7 @@ def run(main: Callable[[], int]) -> int:
         with _warnings_as_lines():
             return main()
     except UserError as error:
-        print(f"error: {with_flags(str(error))}", file=sys.stderr)
+        print(f"error: {named_commands(with_flags(str(error)))}", file=sys.stderr)
         return error.code
     except ModuleNotFoundError as error:
         if error.name not in FOR_TRAINING:

@@ -191,8 +191,8 @@ def _write_onnx(layers: nn.Module, path: Path, side: int, is_dynamic: bool) -> N
     # The exporter notes for every operation where it stands in the code, with the paths of this machine.
     ClearMetadataAndDocStringPass()(program.model)
     # Its tiles are of the size that an attention network was traced with.
-    said = spec if is_dynamic else replace(spec, tile=side)
-    program.model.metadata_props.update(written_facts(said, "fp32"))
+    facts = spec if is_dynamic else replace(spec, tile=side)
+    program.model.metadata_props.update(written_facts(facts, "fp32"))
     program.save(str(path))
 
 

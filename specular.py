@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from classical import METHODS
     from models.build import build_model
     from restoration import HighlightRemover, Restored, SeparatedPicture, load_method
+    from utils.errors import UserError
     from weights import load_model, save_model
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "HighlightRemover",
     "Restored",
     "SeparatedPicture",
+    "UserError",
     "build_model",
     "load_method",
     "load_model",
@@ -40,6 +42,7 @@ _MODULES = {  # public name -> its module; torch is imported only when one of th
     "build_model": "models.build",
     "load_model": "weights",
     "save_model": "weights",
+    "UserError": "utils.errors",
 }
 COMMANDS = {  # command -> (module, what it does)
     "infer": ("infer", "remove highlights from pictures"),

@@ -53,7 +53,7 @@ import cv2
 import numpy as np
 
 from evaluation.statistics import capped
-from utils.colour import FULL_SCALE
+from utils.colour import FULL_SCALE, psnr
 from utils.errors import UserError
 
 C1, C2 = 0.01**2, 0.03**2
@@ -275,11 +275,6 @@ def _lpips_network() -> Callable:
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
     return LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True).eval()
-
-
-def psnr(mse: float) -> float:
-    """Peak signal-to-noise ratio in dB for data range 1; infinite for mse 0."""
-    return float("inf") if mse == 0 else -10 * np.log10(mse)
 
 
 def ssim_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -215,16 +215,6 @@ MODELS: dict[str, _Entry] = {
 }
 
 
-# Hyper-parameters younger than some weight files, with what held before them.
-ADDED = {"residual": False, "sharpen": 0, "shoulder": 0.0, "surroundings": False}
-
-
-def with_added(name: str, saved: dict) -> dict:
-    """The hyper-parameters that a weight file says, and those that it is too old to say."""
-    known = MODELS[name].spec.hyperparameters if name in MODELS else {}
-    return {key: value for key, value in ADDED.items() if key in known} | saved
-
-
 def named_lists(values: dict) -> dict:
     """Hyper-parameters with tuples as lists, which files cannot tell apart."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from models import Separation
 from models.bounds import pad_to_multiple
 from utils.devices import choose_device
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from weights.onnx_metadata import read_facts, read_sealed
 
 INPUT = "image"
@@ -110,7 +110,7 @@ def _open(content: bytes, path: Path, device: torch.device) -> Any:
     try:
         return onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # as above
-        first = str(error).strip().split("\n")[0][:200]
+        first = first_line(error)
         raise UserError(f"{path} cannot be read as an ONNX file: {first}") from error
 
 

@@ -1,7 +1,6 @@
 """Which floating-point type the network runs in, and the network made ready for it."""
 
 import contextlib
-import math
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.inference import prepare_for_inference
+from utils.colour import psnr
 from utils.devices import check_precision, computes_in_bf16
 from utils.errors import UserError
 
@@ -55,7 +55,7 @@ def closeness(exact: nn.Module, close: nn.Module, device: torch.device) -> float
     if not wanted.specular.any():
         return 0.0
     error = (wanted.diffuse - found.diffuse).double().square().mean().item()
-    return -10 * math.log10(error) if error else math.inf
+    return psnr(error)
 
 
 def arithmetic(device: torch.device, precision: str) -> AbstractContextManager:

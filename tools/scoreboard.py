@@ -14,18 +14,20 @@ import sys
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from evaluation.datasets import PairSet, find_pairs
-from evaluation.scoring import Row
 from evaluation.settings import RemovalOptions, Settings
 from evaluation.statistics import capped, mean
 from utils import cli
 from utils.atomic import write_text
 from utils.errors import UserError
 from utils.markdown import markdown_table
+
+if TYPE_CHECKING:
+    from evaluation.scoring import Row
 
 GROUPS = {
     "shiq": {"dataset": "shiq"},
@@ -133,7 +135,7 @@ def default_methods() -> list[str]:
 
 def score_groups(
     groups: dict[str, PairSet], methods: list[str], settings: Settings, workers: int = 0
-) -> dict[str, dict[str, list[Row]]]:
+) -> "dict[str, dict[str, list[Row]]]":
     """Rows by data set and method."""
     from evaluation.methods import ScoredMethod  # imports torch, for which --help should not wait
     from evaluation.runner import run
@@ -205,7 +207,7 @@ def _label(spec: str) -> str:
     return ScoredMethod.parse(spec).short_name
 
 
-def _cell(rows: list[Row], columns: tuple[tuple[str, int], ...]) -> str:
+def _cell(rows: "list[Row]", columns: tuple[tuple[str, int], ...]) -> str:
     parts = []
     for key, decimals in columns:
         values = np.array([row.values[key] for row in rows if row.values.get(key) is not None])

@@ -71,7 +71,7 @@ class SampleStream(Dataset):
             return [error]
 
     def __getitem__(self, position: int) -> Sample | UserError:
-        # An exception would lose its words on the way out of a worker process, so it travels as a value.
+        # The message of an exception does not survive the way out of a worker process, so it is returned.
         skipped = []
         for shift in range(len(self.samples)):
             try:

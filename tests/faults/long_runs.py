@@ -16,8 +16,7 @@ import psutil
 
 from tests.evaluation.shiq_pairs import write
 from tests.faults.attempts import Row, scratch
-from tests.faults.infer_runs import draw_pictures
-from tests.faults.training_runs import options, train_tiny, write_pairs
+from tests.faults.runs import draw_pictures, options, train_tiny, write_pairs
 
 COUNT = 20_000
 """Pictures; steps and pairs are a tenth of them."""

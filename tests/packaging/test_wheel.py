@@ -143,6 +143,10 @@ def test_help_names_the_installed_commands(python):
     text = python("-m", "specular", "train", "--help")
     assert "specular train" in text
     assert "train.py" not in text
+    errors = "import specular.utils.errors as e; print(e.named_commands("
+    texts = "'python infer.py; torchrun --nproc 2 train.py --x; python -m data.check'))"
+    wanted = "specular infer; torchrun --nproc 2 -m specular train --x; python -m specular.data.check"
+    assert python("-c", errors + texts).strip() == wanted
 
 
 @pytest.mark.slow
@@ -151,18 +155,16 @@ def test_a_training_run_starts(python):
     assert "aha-lite" in python("-m", "specular", "train", "--dry_run", *options)
 
 
-def test_imports_and_commands_get_the_prefix():
+def test_imports_get_the_prefix():
     source = (
         "from utils.errors import UserError  # utils\nfrom models import build_model as b\n"
         "import numpy\nimport weights.average as average\n"
-        "TEXT = 'python infer.py; torchrun --nproc 2 train.py --x; python -m data.check'\n"
     )
     assert prefixed(source, "f.py") == (
         "from specular.utils.errors import UserError  # utils\nfrom specular.models import build_model as b\n"
         "import numpy\nimport specular.weights.average as average\n"
-        "TEXT = 'specular infer; torchrun --nproc 2 -m specular train --x; python -m specular.data.check'\n"
     )
-    with pytest.raises(ValueError, match=r"f\.py, line 1: tools\.ablation is not installed"):
-        prefixed("from tools.ablation import run\n", "f.py")
+    with pytest.raises(ValueError, match=r"f\.py, line 1: tools\.scoreboard is not installed"):
+        prefixed("from tools.scoreboard import run\n", "f.py")
     with pytest.raises(ValueError, match="write `from PACKAGE import NAME`"):
         prefixed("import utils.errors\n", "f.py")

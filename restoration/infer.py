@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from restoration.clip_options import without_unusable_clips
 from restoration.jobs import (
     Job,
     check_folders,
@@ -13,6 +12,7 @@ from restoration.jobs import (
     find_pictures,
     plan_jobs,
     prepare_output,
+    without_unusable_clips,
 )
 from restoration.options import InferOptions, validate_options
 from restoration.processes import Processes
@@ -100,10 +100,11 @@ def restore(jobs: list[Job], remover: "HighlightRemover", options: InferOptions,
 
 def load(options: InferOptions, processes: Processes) -> tuple["HighlightRemover", str]:
     """The remover for `options`, and the method with its weights in words. Raises UserError."""
-    from restoration.methods import MethodSpec, load_method
+    from restoration.methods import MethodSpec
+    from restoration.remover import HighlightRemover
 
     method = MethodSpec.choose(options.method, options.infer_model, options.tta)
-    remover = load_method(
+    remover = HighlightRemover.from_pretrained(
         method,
         output=options.output,
         backend=options.backend,

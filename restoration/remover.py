@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from restoration.composition import Restored, Strip, check_strength, subtract_layers
-from restoration.methods import Method, MethodSpec, choose_output, find_method, push_network, save_network
+from restoration.methods import Method, MethodSpec, find_method, push_network, save_network
 from restoration.pictures import AnyPicture, check_picture, restore_picture
 from restoration.released_protocol import restore_as_released
 from restoration.separator import AugmentedNetwork, FunctionNetwork, Separator, check_augmentation
@@ -20,6 +20,7 @@ from restoration.tiling import Tile, TileSize, blend, check_tile_memory, is_out_
 from restoration.working_scale import STRIP_ROWS, Separate, brightened, exposure_gain, separate_at
 from utils.colour import FULL_SCALE
 from utils.errors import UserError
+from weights.backends import choose_output
 
 PROTOCOLS = ("native", "released")
 

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from models import ModelSpec, Separation
 from models.inference import prepare_for_inference
 from models.parallel import Cores, in_parts
-from restoration.onnx_network import OnnxNetwork
 from restoration.tiling import NO_TILES
 from utils.colour import FULL_SCALE
 from utils.devices import check_precision, choose_device, computes_in_bf16
 from utils.errors import UserError
+from weights.backends import OnnxNetwork
 
 Result = TypeVar("Result")
 

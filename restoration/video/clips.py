@@ -26,8 +26,6 @@ from tqdm import tqdm
 
 from restoration.folder import Counts, in_words
 from restoration.jobs import Job
-from restoration.methods import HasOutputs
-from restoration.onnx_network import OnnxNetwork
 from restoration.remover import HighlightRemover
 from restoration.video.clip_reader import ClipFrame, ClipInfo, read_frames, read_info, subtract
 from restoration.video.clip_writer import CONTAINERS, SegmentWriter, join
@@ -36,6 +34,7 @@ from utils.atomic import atomic_path, remove_leftovers, write_bytes
 from utils.folder_lock import NAME as LOCK_NAME
 from utils.folder_lock import locked
 from utils.image_files import MAX_PIXELS
+from weights.backends import HasOutputs, OnnxNetwork
 from weights.hashing import content_hash
 
 SEGMENT_FRAMES = 120
@@ -83,12 +82,14 @@ class _Clip:
         self.smoother = TemporalSmoother(smoothing)
         self.notes: set[str] = set()
         """what the remover says, once for all frames"""
-        self.segments = Segments(job.outputs["result"], fingerprint(job, remover, self.info, smoothing))
+        result = job.outputs["result"]
+        self.folder = result.with_name(result.name + ".part")
+        self.segments = Segments(self.folder, fingerprint(job, remover, self.info, smoothing))
 
     def restore(self) -> None:
         """Restores it from where an earlier run stopped; its notes go to stderr."""
         start = time.perf_counter()
-        with self.segments.locked():
+        with locked(self.folder):
             self.segments.load()
             self.smoother.load_state(self.segments.smoother)
             before = self.segments.frames
@@ -194,14 +195,14 @@ SMOOTHER = "smoother_"  # before the names of its arrays in the file
 
 
 class Segments:
-    """The finished part of one clip; `open` it for the time of the work.
+    """The finished part of one clip; hold `locked(folder)` while working on it.
 
-    result       where the clip will be
+    folder       where it lies, beside the result
     fingerprint  of all that the frames depend on; what was kept under another one is thrown away
     """
 
-    def __init__(self, result: Path, fingerprint: str):
-        self.folder = result.with_name(result.name + ".part")
+    def __init__(self, folder: Path, fingerprint: str):
+        self.folder = folder
         self.fingerprint = fingerprint
         self.count = 0
         """segments finished"""
@@ -211,10 +212,6 @@ class Segments:
         """something was removed from one of them"""
         self.smoother: dict[str, np.ndarray] = {}
         """state of the smoother behind them"""
-
-    def locked(self):
-        """A context that no other process can be in. Raises UserError where one is."""
-        return locked(self.folder)
 
     def load(self) -> None:
         """Takes up what an earlier run kept; removes all else."""

@@ -12,12 +12,12 @@ import torch
 import infer
 from models import build_model
 from restoration import HighlightRemover
-from restoration.methods import DEFAULT_WEIGHTS, in_onnxruntime, load_network
-from restoration.onnx_network import OnnxNetwork
+from restoration.methods import DEFAULT_WEIGHTS
 from tests.tolerances import NETWORK, ONE_LEVEL
 from utils.errors import UserError
 from utils.image_files import Picture, read_picture, write_picture
 from weights import export, load_model
+from weights.backends import OnnxNetwork, in_onnxruntime, load_network
 from weights.export import export_network
 from weights.onnx_metadata import FACTS, seal
 

@@ -30,6 +30,7 @@ from tests.restoration.video.clip_files import (  # noqa: E402
 from tests.tolerances import ONE_LEVEL  # noqa: E402
 from utils import helper_processes  # noqa: E402
 from utils.errors import UserError  # noqa: E402
+from utils.folder_lock import locked  # noqa: E402
 
 LOSSLESS = {"codec": "ffv1", "pixel_format": "yuv444p"}
 
@@ -299,17 +300,17 @@ def test_what_another_method_kept_is_not_used(tmp_path, monkeypatch):
 
 
 def test_a_damaged_state_means_a_new_start(tmp_path):
-    segments = Segments(tmp_path / "clip.mp4", "same")
-    with segments.locked():
+    segments = Segments(tmp_path / "clip.mp4.part", "same")
+    with locked(segments.folder):
         segments.path(0).write_bytes(b"segment")
         segments.finish(4, True, {"count": np.ones(3)})
-        again = Segments(tmp_path / "clip.mp4", "same")
+        again = Segments(tmp_path / "clip.mp4.part", "same")
         again.load()
         assert (again.count, again.frames, again.changed) == (1, 4, True)
         assert np.array_equal(again.smoother["count"], np.ones(3))
         state = segments.folder / "state.npz"
         state.write_bytes(state.read_bytes()[:100])
-        again = Segments(tmp_path / "clip.mp4", "same")
+        again = Segments(tmp_path / "clip.mp4.part", "same")
         again.load()
         assert (again.count, again.frames, again.smoother) == (0, 0, {})
         assert os.listdir(segments.folder) == ["run.lock"]

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.datasets import Pair, Sample
-from restoration import HighlightRemover, Restored, load_method
+from restoration import HighlightRemover, Restored
 from restoration.methods import INPUT, MethodSpec
 from utils.colour import FULL_SCALE, grey_to_rgb
 from utils.errors import UserError
@@ -206,7 +206,7 @@ class Remover(Method):
 
     @cached_property
     def _remover(self) -> HighlightRemover:
-        remover = load_method(self.spec, **self.options)
+        remover = HighlightRemover.from_pretrained(self.spec, **{"device": "cpu"} | self.options)
         with suppress(UserError):  # a method with one result
             remover.choose_output(self.output)
         return remover
@@ -227,7 +227,7 @@ def largest_change(image: np.ndarray, diffuse: np.ndarray) -> np.ndarray:
 
 
 def load(method: ScoredMethod, output: str = "tone_corrected", options: dict | None = None) -> Method:
-    """The method to run. `options` go to restoration.load_method, `output` to TSHRNet.
+    """The method to run. `options` are of HighlightRemover.from_pretrained, `output` of TSHRNet.
 
     Raises UserError for a folder of results that is not there.
     """

@@ -84,7 +84,7 @@ class RemovalOptions:
 
     @property
     def removal(self) -> dict[str, Any]:
-        """These options as keyword arguments, of Settings and of restoration.load_method."""
+        """These options as keyword arguments, of Settings and of HighlightRemover.from_pretrained."""
         return {known.name: getattr(self, known.name) for known in fields(RemovalOptions)}
 
 
@@ -192,7 +192,7 @@ class Settings:
 
     @property
     def remover_options(self) -> dict[str, str | int | float | None]:
-        """Keyword arguments of restoration.load_method."""
+        """Keyword arguments of HighlightRemover.from_pretrained."""
         return {
             "device": self.device,
             "precision": self.precision,

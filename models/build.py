@@ -32,9 +32,9 @@ class ModelSpec:
     working_size           longer side in pixels to which larger pictures are reduced for the network
                            (restoration/working_scale.py); None: it sees them at full size
     brightest              value in [0, 1] to which the brightest parts of darker pictures are raised for the
-                           network (restoration/exposure.py); 0: it sees them as they are
+                           network (restoration/working_scale.py); 0: it sees them as they are
     copies                 of a picture in test-time augmentation by default
-                           (restoration/test_time_augmentation.py)
+                           (restoration/separator.py)
     composes               True where diffuse = (1 - A) I + A N, so that A = 0 leaves a pixel untouched
     bf16                   False where that costs accuracy on real pictures (docs/RESULTS.md):
                            precision "auto" is fp32 then

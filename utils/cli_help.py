@@ -3,7 +3,7 @@
 import re
 import typing
 from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter
 
@@ -41,8 +41,8 @@ class Parser(ArgumentParser):
     kinds: dict[str, type]
     """type of each option, by name"""
 
-    def format_help(self) -> str:
-        return named_commands(super().format_help())
+    def format_help(self, *args: Any, **options: Any) -> str:
+        return named_commands(super().format_help(*args, **options))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         key = re.match(r'Parser key "(\w+)"', message)

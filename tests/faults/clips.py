@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from restoration.video import clip_reader, guarded_reader
+from restoration.video.clip_reader import decode_frames, decode_info, read_frames, read_info
 from tests.faults.attempts import Kind, Outcome, Row, try_kinds
 from tests.faults.mutations import forge_number, mutate, set_bytes
 from tests.faults.pictures import through_infer
@@ -63,11 +63,12 @@ def _written(name: str, make: Bytes) -> Callable[[Path, np.random.Generator], Pa
     return write
 
 
-def read_whole(path: str, reader=clip_reader) -> str:
-    """Reads a clip to its end; returns what was in it in words."""
-    info = reader.read_info(Path(path), MAX_PIXELS)
+def read_whole(path: str, guarded: bool = False) -> str:
+    """Reads a clip to its end, in this process or guarded by another one; returns what was in it in words."""
+    of_clip, of_frames = (read_info, read_frames) if guarded else (decode_info, decode_frames)
+    info = of_clip(Path(path), MAX_PIXELS)
     frames = 0
-    for frame in reader.read_frames(Path(path), info):
+    for frame in of_frames(Path(path), info):
         shown = frame.rgb()
         assert shown.dtype == np.float32
         frames += 1
@@ -79,7 +80,7 @@ def _guarded(kind: Kind, outcome: Outcome, path: Path) -> Outcome:
     if outcome.kind != "failed":
         return outcome
     try:
-        return Outcome("fine", read_whole(str(path), guarded_reader))
+        return Outcome("fine", read_whole(str(path), guarded=True))
     except UserError as error:
         return Outcome("refused", f"{error}")
     except Exception as error:

@@ -126,8 +126,8 @@ def test_the_import_name_and_the_command_agree(python, tmp_path):
     python(
         "-c",
         "import numpy as np, specular\n"
-        "from specular import HighlightRemover, load_method\n"
-        "remover = load_method('aha-lite')\n"
+        "from specular import HighlightRemover, UserError\n"
+        "remover = HighlightRemover.from_pretrained('aha-lite')\n"
         "assert isinstance(remover, HighlightRemover)\n"
         "from specular.utils.image_files import read_picture\n"
         "np.save('result.npy', remover(read_picture('in/a.png').pixels).diffuse)",

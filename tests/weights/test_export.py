@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from models import build_model
-from restoration.onnx_network import OnnxNetwork
 from synthetic import render_batch
 from tests.tolerances import NETWORK
 from utils.errors import UserError
 from weights import export, load_model
+from weights.backends import OnnxNetwork
 from weights.export import export_network
 from weights.model_files import save_model
 

@@ -24,7 +24,7 @@ class Record:
 
 
 @dataclass
-class Found:
+class DatasetScan:
     """What a layout found in a folder.
 
     records   the complete samples, in a fixed order

@@ -15,7 +15,7 @@ import numpy as np
 from data.layouts import LAYOUTS, find
 from data.layouts.patterns import glob_pairs
 from data.lists import read_list
-from data.records import Found, Record
+from data.records import DatasetScan, Record
 from utils.colour import FULL_SCALE, grey_to_rgb, srgb_encode, to_unit
 from utils.errors import UserError
 from utils.image_files import read_picture
@@ -179,7 +179,7 @@ def find_pairs(
                 text for name, text in found.unpaired.items() if expected is None or name in expected
             ]
     elif list_file:
-        dataset, found, split = "list", Found(read_list(list_file, root)), f"list {list_file}"
+        dataset, found, split = "list", DatasetScan(read_list(list_file, root)), f"list {list_file}"
     elif input_glob and target_glob:
         dataset, split = "globs", f"{input_glob} with {target_glob}"
         found = glob_pairs(root if test_dir is None else folder, input_glob, target_glob)
@@ -249,7 +249,7 @@ def _each_once(records: Sequence[Record]) -> tuple[list[Record], list[str]]:
     return list(first.values()), problems
 
 
-def _nothing(folder: Path, dataset: str, found: Found) -> str:
+def _nothing(folder: Path, dataset: str, found: DatasetScan) -> str:
     if found.problems:
         return f"no pair in {folder} is complete, for instance: {found.problems[0]}"
     return (

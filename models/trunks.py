@@ -80,8 +80,10 @@ class EfficientNetLite(nn.Module):
             FrozenBatchNorm2d(self.STEM),
             nn.ReLU6(inplace=True),
         )
-        blocks, before = [], self.STEM
-        taken, self.channels = [], []
+        blocks: list[nn.Module] = []
+        taken: list[int] = []
+        self.channels: list[int] = []
+        before = self.STEM
         for stage, (expansion, kernel, stride, channels, repeats) in enumerate(self.STAGES):
             if 0 < stage < len(self.STAGES) - 1:
                 repeats = math.ceil(depth * repeats)
@@ -112,7 +114,7 @@ class EfficientNetLite(nn.Module):
 
 
 class InvertedResidual(nn.Sequential):
-    """Expansion, depthwise convolution, projection; x is added where the shape stays (Sandler et al. 2018)."""
+    """Expansion, depthwise convolution, projection; x is added if the shape stays (Sandler et al. 2018)."""
 
     def __init__(self, in_channels: int, out_channels: int, expansion: int, kernel: int, stride: int):
         inner = expansion * in_channels

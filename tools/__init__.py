@@ -4,7 +4,6 @@
     python -m tools.classical_methods                       # classical methods: time, memory, accuracy
     python -m tools.scoreboard --data ../shared/data        # shipped weights on all real pairs at hand
     python -m tools.scene_scores --scenes runs/scenes --methods savedmodel/aha-lite.safetensors
-    python -m tools.ablation --scenes runs/scenes --out runs/ablation      # variants on equal budgets
 
 results/ holds what benchmark.py and tools.classical_methods measured, by machine.
 """

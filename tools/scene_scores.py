@@ -21,11 +21,11 @@ import numpy as np
 from tqdm import tqdm
 
 from evaluation.datasets import Pair, Sample, find_pairs
-from evaluation.metrics import detect, highlight_measures, psnr, score
+from evaluation.metrics import detect, highlight_measures, score
 from evaluation.settings import RemovalOptions
 from evaluation.statistics import PSNR_CAP, mean
 from utils import cli
-from utils.colour import to_unit
+from utils.colour import psnr, to_unit
 from utils.markdown import markdown_table
 
 if TYPE_CHECKING:

@@ -14,18 +14,20 @@ import sys
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from evaluation.datasets import PairSet, find_pairs
-from evaluation.scoring import Row
 from evaluation.settings import RemovalOptions, Settings
 from evaluation.statistics import capped, mean
 from utils import cli
 from utils.atomic import write_text
 from utils.errors import UserError
 from utils.markdown import markdown_table
+
+if TYPE_CHECKING:
+    from evaluation.scoring import Row
 
 GROUPS = {
     "shiq": {"dataset": "shiq"},
@@ -53,17 +55,18 @@ SEEN_COLUMNS = (
     ("residual.highlight", 0),
     ("chroma_error.clipped", 2),
     ("residual.clipped", 0),
+    ("contour.clipped", 0),
 )
 SEEN_CAPTION = (
     "Chroma error / of it greyer than the surroundings, % / highlight left, % (below 0: too much was taken) "
-    "in the highlight region; then chroma error / highlight left, % where the input is clipped there. Means "
-    "over the pairs that have such pixels; docs/EVALUATION.md defines each."
+    "in the highlight region; then chroma error / highlight left, % / contour, % where the input is clipped. "
+    "Means over the pairs that have such pixels; docs/EVALUATION.md defines each."
 )
 GAINS_CAPTION = (
-    "PSNR of the result above that of the input, dB: mean over the pairs with its 95 % bootstrap interval over "
+    "PSNR of the result above that of the input, dB: mean over the pairs, its 95 % bootstrap interval over "
     'pictures, and the least; "all" is the mean over pairs, whatever their set.'
 )
-METRICS = ("psnr", "ssim", "chroma_error", "greyer", "residual")
+METRICS = ("psnr", "ssim", "chroma_error", "greyer", "residual", "contour")
 FAST_CLASSICAL = ("shen2009", "shen2013", "yang2010")
 
 
@@ -107,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def find_groups(data: Path, half: str = "all") -> dict[str, PairSet]:
-    """The data sets that `data` holds, by folder name; of each the pairs of one half ("choose", "score") or all.
+    """The data sets that `data` holds, by folder name; of each one half ("choose", "score") or all pairs.
 
     Raises UserError where there are none.
     """
@@ -132,7 +135,7 @@ def default_methods() -> list[str]:
 
 def score_groups(
     groups: dict[str, PairSet], methods: list[str], settings: Settings, workers: int = 0
-) -> dict[str, dict[str, list[Row]]]:
+) -> "dict[str, dict[str, list[Row]]]":
     """Rows by data set and method."""
     from evaluation.methods import ScoredMethod  # imports torch, for which --help should not wait
     from evaluation.runner import run
@@ -165,7 +168,7 @@ def markdown(groups: dict[str, PairSet], methods: list[str], rows: dict) -> str:
 
 
 def gains(methods: list[str], rows: dict) -> str:
-    """A row per method, a column per data set and one over all pairs: gain over the first method, the input."""
+    """A row per method, a column per data set and one over all pairs: gain over the first method."""
     reference, others = methods[0], methods[1:]
 
     def values(name: str, spec: str) -> np.ndarray:
@@ -204,7 +207,7 @@ def _label(spec: str) -> str:
     return ScoredMethod.parse(spec).short_name
 
 
-def _cell(rows: list[Row], columns: tuple[tuple[str, int], ...]) -> str:
+def _cell(rows: "list[Row]", columns: tuple[tuple[str, int], ...]) -> str:
     parts = []
     for key, decimals in columns:
         values = np.array([row.values[key] for row in rows if row.values.get(key) is not None])

@@ -21,7 +21,6 @@ import math
 import os
 import shutil
 import time
-import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Reads a checkpoint onto the CPU, without unpickling code, and checks its hash.
 
-    Raises UserError naming the file; warns (UserWarning) where it is so old that it has no hash.
+    Raises UserError naming the file.
     """
     if not path.is_file():
         raise UserError(
@@ -71,11 +70,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         )
     state = {name: value for name, value in state.items() if name != "format"}
     stored = state.pop(HASH, None)
-    if stored is None:
-        warnings.warn(
-            f"{path} is older than the hash of later checkpoints: damage would not be noticed", stacklevel=2
-        )
-    elif content_hash(state) != stored:
+    if content_hash(state) != stored:
         raise UserError(
             f"{path} is damaged: its content has another hash than when it was written; "
             "resume from another one"

@@ -179,20 +179,7 @@ class HardwareOptions:
 
 
 @dataclass
-class RefusedOptions:
-    """Options that the released script parses and does not use."""
-
-    gan_type: str = "hinge"
-    """only hinge, as the paper"""
-    init_type: str = "default"
-    """only default: PyTorch's own initialisation"""
-    mixed_precision: bool = False
-    """refused: see --precision"""
-
-
-@dataclass
 class TrainOptions(
-    RefusedOptions,
     HardwareOptions,
     TSHRNetOptions,
     AHAOptions,

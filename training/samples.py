@@ -23,7 +23,7 @@ ENDLESS = 2**40  # scenes: more than any run draws
 HELD_OUT = 1_000_003  # added to the seed; scenes of two seeds have nothing in common
 FEW = 8  # pictures below which a mean over them hardly tells two checkpoints apart
 
-WAYS_OUT = {
+HINTS = {
     "specular": "add the files (SHIQ's _S), or set the weight of that loss to 0",
     "mask": "add the files (SHIQ's _T), or set the weight of that loss to 0",
     "albedo": "only SSHR has albedo and shading; without them train `model=tshrnet-mix`",
@@ -225,7 +225,7 @@ def _check_layers(samples: Dataset, layers: tuple[str, ...], who: str, where: st
     if missing:
         raise UserError(
             f"{who} the layers {', '.join(missing)}, which not every {where} sample has: "
-            + "; ".join(dict.fromkeys(WAYS_OUT[key] for key in missing))
+            + "; ".join(dict.fromkeys(HINTS[key] for key in missing))
         )
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from models import with_added
 from models.build import named_lists
 from recipes.optimisers import load_state
 from recipes.recipe import Recipe
@@ -32,9 +31,6 @@ RESUMABLE_OPTIONS = {
     "pictures",
 }
 """Options that may change between the parts of a run without a word."""
-
-BEFORE = {"discriminator_output": "normalised", "drop_last": False, "resize": "square", "lambda_stages": 1.0}
-"""Options younger than some checkpoints, with what held before them."""
 
 PARTS = {"network", "hyperparameters", "seed", "networks", "optimisers", "recipe", "progress", "options"}
 """What every checkpoint has held so far."""
@@ -184,7 +180,7 @@ class Run:
         }
 
     def load_state_dict(self, state: dict[str, Any], path: Path) -> list[str]:
-        """Takes up the checkpoint read from `path`, and returns what the user should know, a sentence each.
+        """Loads the checkpoint read from `path`, and returns what the user should know, a sentence each.
 
         Raises UserError where it lacks a part, or is of another network, recipe or optimiser.
         """
@@ -205,7 +201,7 @@ class Run:
     def _check_same_network(self, state: dict[str, Any], path: Path) -> None:
         spec = self.model.spec
         name = state["network"]
-        theirs = (name, named_lists(with_added(name, state["hyperparameters"])))
+        theirs = (name, named_lists(state["hyperparameters"]))
         ours = (spec.name, named_lists(spec.hyperparameters))
         if theirs != ours:
             raise UserError(
@@ -220,11 +216,11 @@ class Run:
                 f"{' and '.join(self.recipe.networks)}: resume with the same `recipe` and `lambda_gan`, or "
                 "pass `resume_state=weights`"
             )
-        # Checkpoints older than the option are Adam's or AdamW's, which understand each other.
-        before, now = state["options"].get("optimizer"), self.options.optimizer
+        # Adam and AdamW take each other's moments.
+        before, now = state["options"]["optimizer"], self.options.optimizer
         if before != now and "muon" in (before, now):
             raise UserError(
-                f"{path} was trained with `optimizer={before or 'adamw'}`: resume with that, or pass "
+                f"{path} was trained with `optimizer={before}`: resume with that, or pass "
                 "`resume_state=weights`"
             )
 
@@ -249,9 +245,7 @@ class Run:
         self.progress = Progress(**state["progress"])
         if self.average:
             self.average.module.load_state_dict(state.get("average") or state["networks"]["model"])
-            # Checkpoints of before this entry averaged from the first step on.
-            averaged = state.get("averaged_steps", self.progress.step if state.get("average") else 0)
-            self.average.n_averaged.fill_(averaged)
+            self.average.n_averaged.fill_(state["averaged_steps"])
         if self.distributed.scaler and state.get("scaler"):
             self.distributed.scaler.load_state_dict(state["scaler"])
         ranked_by = self.recipe.selection[0]
@@ -281,7 +275,7 @@ class Run:
         ]
 
     def _changed_options(self, state: dict[str, Any]) -> list[str]:
-        before, now = BEFORE | state["options"], asdict(self.options)
+        before, now = state["options"], asdict(self.options)
         changes = [
             f"{name} {before[name]} -> {now[name]}"
             for name in now.keys() & before.keys() - RESUMABLE_OPTIONS

@@ -8,8 +8,8 @@ import numpy as np
 
 from restoration.composition import describe_change, removed_layer
 from restoration.jobs import plan_jobs
+from restoration.pictures import map_levels, write_results
 from restoration.remover import HighlightRemover
-from restoration.results import map_levels, write_results
 from restoration.separator import FunctionNetwork
 from utils.colour import quantise, to_unit
 from utils.errors import UserError

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from data.records import Found, Record
+from data.records import DatasetScan, Record
 
 REQUIRED = {"input": "input", "diffuse": "diffuse picture"}
 """Required layers -> their names in messages."""
@@ -28,13 +28,13 @@ class Layers:
             self._doubled[sample] = f"{files[layer]} and {path.name} are one layer of one sample; keep one"
         files[layer] = path
 
-    def found(self, *, scenes: bool = False) -> Found:
+    def found(self, *, scenes: bool = False) -> DatasetScan:
         """The complete samples, in the order in which they were first seen, and what the others lack.
 
         Samples named FOLDER/NAME share the scene FOLDER if `scenes`. An input alone is both a problem and
         `unpaired`; a sample with neither input nor diffuse picture is none.
         """
-        found = Found()
+        found = DatasetScan()
         for sample, files in self._files.items():
             missing = [layer for layer in REQUIRED if layer not in files]
             if not missing and sample in self._doubled:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import infer
-from restoration.pretrained import default_weights
+from restoration.methods import default_weights
 from tests.chromium import BROWSER, keep_screenshot, new_page
 from tests.tolerances import ONE_LEVEL
 from utils.image_files import read_picture

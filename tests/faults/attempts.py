@@ -6,17 +6,19 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from tools.memory import peak_mebibytes, reset_peak, resident_mebibytes
 from utils.errors import UserError
 
 LONGEST_SENTENCE = 1000  # letters
-ROOM = 2**30  # bytes
 PATIENCE = 12  # wall-clock seconds for each second of processor time allowed: other programs may run
 
 
@@ -38,12 +40,50 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of docs/RELIABILITY.md: what was tried, how often, how often it failed, what happened."""
+    """A line of the table: what was tried, how often, how often it failed, what happened."""
 
     what: str
     tried: int
     failed: int
     outcome: str
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to damage one kind of file; `make` writes a file into a folder and returns its path."""
+
+    what: str
+    make: Callable[[Path, np.random.Generator], Path]
+
+
+def try_kinds(
+    kinds: Sequence[Kind],
+    count: int,
+    seed: int,
+    action: Callable[[str], str],
+    judge: Callable[[Kind, Outcome, Path], Outcome],
+    *,
+    seconds: float,
+    mebibytes: float,
+) -> list[Row]:
+    """`count` files in all, in equal parts of each kind; a row for each kind."""
+    rng = np.random.default_rng(seed)
+    order = [kinds[number % len(kinds)] for number in range(count)]
+    found: dict[str, list[Outcome]] = {kind.what: [] for kind in order}
+    paths: list[Path] = []
+
+    def cases() -> Iterator[str]:
+        for kind in order:
+            shutil.rmtree(folder / "case", ignore_errors=True)
+            (folder / "case").mkdir()
+            paths.append(kind.make(folder / "case", rng))
+            yield str(paths[-1])
+
+    with scratch() as folder:
+        outcomes = attempt_all(action, cases(), seconds=seconds, mebibytes=mebibytes)
+        for kind, outcome in zip(order, outcomes, strict=True):
+            found[kind.what].append(judge(kind, outcome, paths[-1]))
+    return [summary(what, outcomes) for what, outcomes in found.items()]
 
 
 def attempt_all(
@@ -71,14 +111,14 @@ def attempt_all(
             worker.end()
 
 
-def summary(what: str, outcomes: Iterable[Outcome]) -> Row:
-    """The line of a table for some outcomes; names the first failure."""
-    outcomes = list(outcomes)
+def summary(what: str, outcomes: Sequence[Outcome]) -> Row:
+    """The row of some outcomes; names the first failure."""
     failures = [outcome for outcome in outcomes if outcome.kind == "failed"]
     fine = sum(outcome.kind == "fine" for outcome in outcomes)
-    text = f"{fine} fine, {len(outcomes) - fine - len(failures)} refused in a sentence"
-    text += f"; at most {max((o.seconds for o in outcomes), default=0):.1f} s"
-    text += f" and {max((o.mebibytes for o in outcomes), default=0):.0f} MiB"
+    text = (
+        f"{fine} fine, {len(outcomes) - fine - len(failures)} refused in a sentence; at most "
+        f"{max(o.seconds for o in outcomes):.1f} s and {max(o.mebibytes for o in outcomes):.0f} MiB"
+    )
     if failures:
         text += f"; first failure: {failures[0].detail}"
     return Row(what, len(outcomes), len(failures), text)
@@ -116,10 +156,10 @@ def _serve(action: Callable[[str], str], connection: Connection) -> None:
             given = connection.recv()
         except EOFError:
             return
-        start, before = time.process_time(), _reset_peak()
+        reset_peak()
+        start, before = time.process_time(), resident_mebibytes()
         kind, detail = _outcome(action, given)
-        seconds = time.process_time() - start
-        connection.send(Outcome(kind, detail, seconds, (_memory("VmHWM") - before) / 1024))
+        connection.send(Outcome(kind, detail, time.process_time() - start, peak_mebibytes() - before))
 
 
 def _outcome(action: Callable[[str], str], given: str) -> tuple[str, str]:
@@ -135,30 +175,10 @@ def _outcome(action: Callable[[str], str], given: str) -> tuple[str, str]:
         return "failed", f"{type(error).__name__} in {os.path.basename(place.filename)}: {str(error)[:120]}"
 
 
-def _reset_peak() -> int:
-    """Sets the peak of resident memory back to what is held now, and returns that in KiB."""
-    try:
-        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-            file.write("5")
-    except OSError:  # not Linux: the peak stands, and rises are seen only above it
-        return _memory("VmHWM")
-    return _memory("VmRSS")
-
-
-def _memory(entry: str) -> int:
-    """A line of /proc/self/status in KiB; 0 where there is no such file."""
-    try:
-        with open("/proc/self/status", encoding="ascii") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith(entry))
-    except (OSError, StopIteration):
-        return 0
-
-
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder for a while, in memory where there is room: every file of ours is flushed to its disk, and
-    a fault test of thousands of files would measure the disk."""
+    """A temporary folder, in memory where there is a GiB: files are flushed to disk, which takes long."""
     memory = Path("/dev/shm")
-    roomy = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM
-    with tempfile.TemporaryDirectory(dir=memory if roomy else None, prefix="faults-") as name:
+    fits = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**30
+    with tempfile.TemporaryDirectory(dir=memory if fits else None, prefix="faults-") as name:
         yield Path(name)

@@ -9,15 +9,15 @@ import functools
 import os
 import struct
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 
-from restoration.video import clip_reader, guarded_reader
-from tests.faults.attempts import Outcome, Row, attempt_all, scratch, summary
+from restoration.video.clip_reader import decode_frames, decode_info, read_frames, read_info
+from tests.faults.attempts import Kind, Outcome, Row, try_kinds
 from tests.faults.mutations import forge_number, mutate, set_bytes
 from tests.faults.pictures import through_infer
 from tests.restoration.video.clip_files import noisy_pictures, write_clip
@@ -45,71 +45,56 @@ CONTAINERS: dict[str, tuple[str, str, str]] = {
 Bytes = Callable[[np.random.Generator], bytes]
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One way to spoil one kind of clip."""
-
-    what: str
-    name: str
-    make: Bytes
-
-
 def run(seed: int, count: int = COUNT) -> list[Row]:
     """`count` clips in all, in equal parts of each kind; a row for each kind, and one for a folder."""
+    ways = _ways()
+    kinds = [Kind(what, _written(name, make)) for what, (name, make) in ways.items()]
+    rows = try_kinds(kinds, count, seed, read_whole, _guarded, seconds=SECONDS, mebibytes=MEBIBYTES)
     rng = np.random.default_rng(seed)
-    kinds = _kinds()
-    order = [kinds[number % len(kinds)] for number in range(count)]
-    found: dict[str, list[Outcome]] = {kind.what: [] for kind in order}
-    with scratch() as folder:
-        cases = _cases(order, folder, rng)
-        outcomes = attempt_all(read_whole, cases, seconds=SECONDS, mebibytes=MEBIBYTES)
-        for kind, outcome in zip(order, outcomes, strict=True):
-            found[kind.what].append(_guarded(outcome, folder / kind.name))
-    folder_row = through_infer(
-        "a folder of such clips through infer.py",
-        [(kind.name, kind.make(rng)) for kind in kinds[: min(count, IN_FOLDER)]],
-    )
-    return [summary(what, of) for what, of in found.items()] + [folder_row]
+    some = [(name, make(rng)) for name, make in list(ways.values())[: min(count, IN_FOLDER)]]
+    return [*rows, through_infer("a folder of such clips through infer.py", some)]
 
 
-def read_whole(path: str, reader=clip_reader) -> str:
-    """Reads a clip to its end; returns what was in it in words."""
-    info = reader.read_info(Path(path), MAX_PIXELS)
+def _written(name: str, make: Bytes) -> Callable[[Path, np.random.Generator], Path]:
+    def write(folder: Path, rng: np.random.Generator) -> Path:
+        (folder / name).write_bytes(make(rng))
+        return folder / name
+
+    return write
+
+
+def read_whole(path: str, guarded: bool = False) -> str:
+    """Reads a clip to its end, in this process or guarded by another one; returns what was in it in words."""
+    of_clip, of_frames = (read_info, read_frames) if guarded else (decode_info, decode_frames)
+    info = of_clip(Path(path), MAX_PIXELS)
     frames = 0
-    for frame in reader.read_frames(Path(path), info):
+    for frame in of_frames(Path(path), info):
         shown = frame.rgb()
         assert shown.dtype == np.float32
         frames += 1
     return f"{frames} frames of {info.width}x{info.height}"
 
 
-def _guarded(outcome: Outcome, path: Path) -> Outcome:
+def _guarded(kind: Kind, outcome: Outcome, path: Path) -> Outcome:
     """What infer.py makes of a clip that failed without a helper process."""
     if outcome.kind != "failed":
         return outcome
     try:
-        return Outcome("fine", read_whole(str(path), guarded_reader))
+        return Outcome("fine", read_whole(str(path), guarded=True))
     except UserError as error:
         return Outcome("refused", f"{error}")
     except Exception as error:
         return replace(outcome, detail=f"{type(error).__name__}: {error}")
 
 
-def _cases(kinds: list[Kind], folder: Path, rng: np.random.Generator) -> Iterator[str]:
-    for kind in kinds:
-        path = folder / kind.name
-        path.write_bytes(kind.make(rng))
-        yield str(path)
-
-
-def _kinds() -> list[Kind]:
-    kinds = []
+def _ways() -> dict[str, tuple[str, Bytes]]:
+    """File name and content of each kind of damage."""
+    ways = {}
     for what, (name, data) in _files().items():
-        kinds.append(Kind(f"clips: {what}, bytes changed", name, _changed(data)))
-        kinds.append(Kind(f"clips: {what}, headers forged", name, _forged(data)))
+        ways[f"clips: {what}, bytes changed"] = name, _changed(data)
+        ways[f"clips: {what}, headers forged"] = name, _forged(data)
     name, data = next(iter(_files().values()))
-    kinds.append(Kind("clips: absurd sizes claimed", name, _claims(data)))
-    return kinds
+    return ways | {"clips: absurd sizes claimed": (name, _claims(data))}
 
 
 def _changed(data: bytes) -> Bytes:
@@ -121,10 +106,10 @@ def _forged(data: bytes) -> Bytes:
     start = max(data.find(b"moov"), 0)
 
     def make(rng: np.random.Generator) -> bytes:
-        headers = bytearray(data[start : start + MOVED])
+        headers = bytes(data[start : start + MOVED])
         for _ in range(rng.integers(1, 5)):
             headers = (forge_number if rng.random() < 0.5 else set_bytes)(headers, rng)
-        return data[:start] + bytes(headers) + data[start + MOVED :]
+        return data[:start] + headers + data[start + MOVED :]
 
     return make
 

@@ -16,8 +16,7 @@ import psutil
 
 from tests.evaluation.shiq_pairs import write
 from tests.faults.attempts import Row, scratch
-from tests.faults.infer_runs import draw_pictures
-from tests.faults.training_runs import options, train_tiny, write_pairs
+from tests.faults.runs import draw_pictures, options, train_tiny, write_pairs
 
 COUNT = 20_000
 """Pictures; steps and pairs are a tenth of them."""
@@ -82,12 +81,13 @@ def _states(connection: Connection, process: psutil.Process) -> Iterator[tuple[i
 
 
 def _infer(folder: Path, count: int, connection: Connection) -> None:
+    from restoration import HighlightRemover
     from restoration.folder import restore_folder
     from restoration.jobs import Job
-    from restoration.methods import load_method
 
     draw_pictures(folder / "in", 1, (24, 32))
-    source, remover, done = folder / "in" / "00000.png", load_method("input", workers=1), 0
+    source, done = folder / "in" / "00000.png", 0
+    remover = HighlightRemover.from_pretrained("input", device="cpu", workers=1)
     for tenth in range(TENTHS):
         numbers = range(count * tenth // TENTHS, count * (tenth + 1) // TENTHS)
         jobs = [Job(source, {"result": folder / "out" / f"{number % 50}.png"}) for number in numbers]

@@ -12,8 +12,8 @@ import subprocess
 import sys
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -21,7 +21,7 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms
 
-from tests.faults.attempts import Outcome, Row, attempt_all, scratch, summary
+from tests.faults.attempts import Kind, Outcome, Row, scratch, try_kinds
 from tests.faults.mutations import mutate
 from utils.image_decoding import size_of
 from utils.image_encoding import encode, fit
@@ -39,28 +39,22 @@ IN_FOLDER = 200  # at most so many files go through infer.py, which starts anew 
 Bytes = Callable[[np.random.Generator], bytes]
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One way to spoil one kind of picture."""
-
-    what: str
-    make: Bytes
-
-
 def run(seed: int, count: int = COUNT) -> list[Row]:
     """`count` files in all, in equal parts of each kind; a row for each kind, and one for a folder."""
-    rng = np.random.default_rng(seed)
-    kinds = _kinds()
-    order = [kinds[number % len(kinds)] for number in range(count)]
-    found: dict[str, list[Outcome]] = {kind.what: [] for kind in kinds[:count]}
-    with scratch() as folder:
-        path = folder / "case.png"
-        outcomes = attempt_all(read_and_write, _cases(order, path, rng), seconds=SECONDS, mebibytes=np.inf)
-        for kind, outcome in zip(order, outcomes, strict=True):
-            found[kind.what].append(_judged(outcome, path))
-    some = [("a.png", kinds[number % len(kinds)].make(rng)) for number in range(min(count, IN_FOLDER))]
-    rows = [summary(what, of) for what, of in found.items()]
+    ways = _ways()
+    kinds = [Kind(what, _written(make)) for what, make in ways.items()]
+    rows = try_kinds(kinds, count, seed, read_and_write, _judged, seconds=SECONDS, mebibytes=np.inf)
+    rng, makes = np.random.default_rng(seed), list(ways.values())
+    some = [("a.png", makes[number % len(makes)](rng)) for number in range(min(count, IN_FOLDER))]
     return [*rows, through_infer("a folder of such files through infer.py", some)]
+
+
+def _written(make: Bytes) -> Callable[[Path, np.random.Generator], Path]:
+    def write(folder: Path, rng: np.random.Generator) -> Path:
+        (folder / "case.png").write_bytes(make(rng))
+        return folder / "case.png"
+
+    return write
 
 
 def read_and_write(path: str) -> str:
@@ -76,20 +70,11 @@ def read_and_write(path: str) -> str:
     return f"{width}x{height}"
 
 
-def _cases(kinds: list[Kind], path: Path, rng: np.random.Generator) -> Iterator[str]:
-    """One file after the other in the same place."""
-    for kind in kinds:
-        path.write_bytes(kind.make(rng))
-        yield str(path)
-
-
-def _judged(outcome: Outcome, path: Path) -> Outcome:
+def _judged(kind: Kind, outcome: Outcome, path: Path) -> Outcome:
     allowed = SPARE_MEBIBYTES + _own_mebibytes(path.read_bytes())
-    if outcome.kind != "failed" and outcome.mebibytes > allowed:
-        return replace(
-            outcome, kind="failed", detail=f"took {outcome.mebibytes:.0f} MiB, {allowed:.0f} allowed"
-        )
-    return outcome
+    if outcome.kind == "failed" or outcome.mebibytes <= allowed:
+        return outcome
+    return replace(outcome, kind="failed", detail=f"took {outcome.mebibytes:.0f} MiB, {allowed:.0f} allowed")
 
 
 def _own_mebibytes(data: bytes) -> float:
@@ -129,18 +114,16 @@ def through_infer(what: str, files: list[tuple[str, bytes]]) -> Row:
         )
 
 
-def _kinds() -> list[Kind]:
+def _ways() -> dict[str, Bytes]:
     files = _files()
-    kinds = [Kind(f"{name}, bytes changed", _changed(data)) for name, data in files.items()]
     others = list(files.values())
-    for name, data in files.items():
-        kinds.append(Kind(f"{name}, start of another kind", _exchanged(data, others)))
+    ways = {f"{name}, bytes changed": _changed(data) for name, data in files.items()}
+    ways |= {f"{name}, start of another kind": _exchanged(data, others) for name, data in files.items()}
     for name in ("PNG 8 bits", "PNG 16 bits, alpha", "PNG palette"):
-        kinds.append(Kind(f"{name}, changed under right checksums", _under_checksums(files[name])))
+        ways[f"{name}, changed under right checksums"] = _under_checksums(files[name])
     for kind in ("PNG", "JPEG", "TIFF", "WEBP"):
-        kinds.append(Kind(f"{kind}, metadata forged", _forged_metadata(kind)))
-    kinds.append(Kind("absurd sizes claimed", _claims()))
-    return kinds
+        ways[f"{kind}, metadata forged"] = _forged_metadata(kind)
+    return ways | {"absurd sizes claimed": _claims()}
 
 
 def _changed(data: bytes) -> Bytes:

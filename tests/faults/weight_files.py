@@ -11,23 +11,23 @@ import pickle
 import shutil
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from models import build_model
 from models.unet import UNet
-from tests.faults.attempts import Outcome, Row, attempt_all, scratch, summary
+from tests.faults.attempts import Kind, Outcome, Row, scratch, try_kinds
 from tests.faults.mindspore_files import unet_checkpoint
 from tests.faults.mutations import STARTS, mutate
 from weights.hashing import content_hash
 from weights.model_files import load_model, network_of, read_weights, save_model
+from weights.safetensors_files import write_safetensors
 
 COUNT = 500
 # The largest file has 300 KiB. What is held above that is Python's own and the tables of networks.
@@ -37,16 +37,11 @@ SMALL = {"widths": (3, 6, 6), "trunk_channels": (4, 6, 8)}
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One way to spoil one kind of file.
-
-    make      (folder, rng) -> the path to load
-    may_load  False where every case must be refused
+class WeightKind(Kind):
+    """may_load  False where every case must be refused
     original  hash of the weights that a file that loads must hold; "" where it may hold others
     """
 
-    what: str
-    make: Callable[[Path, np.random.Generator], Path]
     may_load: bool = True
     original: str = ""
 
@@ -55,13 +50,7 @@ def run(seed: int, count: int = COUNT) -> list[Row]:
     """`count` files in all, in equal parts of each kind; a row for each kind."""
     with scratch() as folder:
         kinds = _kinds(folder / "whole")
-        order = [kinds[number % len(kinds)] for number in range(count)]
-        cases = _cases(order, folder / "case", np.random.default_rng(seed))
-        outcomes = attempt_all(load_and_hash, cases, seconds=SECONDS, mebibytes=MEBIBYTES)
-        found: dict[str, list[Outcome]] = {kind.what: [] for kind in kinds}
-        for kind, outcome in zip(order, outcomes, strict=True):
-            found[kind.what].append(_judged(kind, outcome))
-    return [summary(what, of) for what, of in found.items()]
+        return try_kinds(kinds, count, seed, load_and_hash, _judged, seconds=SECONDS, mebibytes=MEBIBYTES)
 
 
 def load_and_hash(path: str) -> str:
@@ -80,7 +69,7 @@ def load_and_hash(path: str) -> str:
     return content_hash(model.state_dict())
 
 
-def _judged(kind: Kind, outcome: Outcome) -> Outcome:
+def _judged(kind: WeightKind, outcome: Outcome, path: Path) -> Outcome:
     if outcome.kind != "fine":
         return outcome
     if not kind.may_load:
@@ -90,15 +79,7 @@ def _judged(kind: Kind, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _cases(kinds: Sequence[Kind], folder: Path, rng: np.random.Generator) -> Iterator[str]:
-    """One file after the other in the same place."""
-    for kind in kinds:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        yield str(kind.make(folder, rng))
-
-
-def _kinds(folder: Path) -> list[Kind]:
+def _kinds(folder: Path) -> list[WeightKind]:
     folder.mkdir()
     torch.manual_seed(0)
     model = build_model("aha-lite", **SMALL)
@@ -111,17 +92,17 @@ def _kinds(folder: Path) -> list[Kind]:
     for path in files.values():
         assert load_and_hash(str(path)) == ours
     return [
-        Kind(".safetensors, bytes changed", _bytes_of(files["a.safetensors"]), original=ours),
-        Kind(".safetensors, metadata forged", _metadata_of(files["a.safetensors"]), original=ours),
-        Kind(".safetensors, tensors forged", _tensors_of(model), may_load=False),
-        Kind(".mdl, bytes changed", _bytes_of(files["a.mdl"]), original=ours),
-        Kind(".mdl, pickle changed under right checksums", _pickle_of(files["a.mdl"])),
-        Kind(".mdl before PyTorch 1.6, bytes changed", _bytes_of(files["old.mdl"])),
-        Kind("pickles that call functions", _calls, may_load=False),
-        Kind("checkpoint of train.py, bytes changed", _bytes_of(files["last.pt"]), original=ours),
-        Kind("TSHRNet's .pth, bytes of one changed", _one_of(folder / "pth"), original=tshrnet),
-        Kind("TSHRNet's .ckpt of MindSpore, bytes of one changed", _one_of(folder / "ckpt")),
-        Kind("files of other programs under these names", _foreign, may_load=False),
+        WeightKind(".safetensors, bytes changed", _bytes_of(files["a.safetensors"]), original=ours),
+        WeightKind(".safetensors, metadata forged", _metadata_of(files["a.safetensors"]), original=ours),
+        WeightKind(".safetensors, tensors forged", _tensors_of(model), may_load=False),
+        WeightKind(".mdl, bytes changed", _bytes_of(files["a.mdl"]), original=ours),
+        WeightKind(".mdl, pickle changed under right checksums", _pickle_of(files["a.mdl"])),
+        WeightKind(".mdl before PyTorch 1.6, bytes changed", _bytes_of(files["old.mdl"])),
+        WeightKind("pickles that call functions", _calls, may_load=False),
+        WeightKind("checkpoint of train.py, bytes changed", _bytes_of(files["last.pt"]), original=ours),
+        WeightKind("TSHRNet's .pth, bytes of one changed", _one_of(folder / "pth"), original=tshrnet),
+        WeightKind("TSHRNet's .ckpt of MindSpore, bytes of one changed", _one_of(folder / "ckpt")),
+        WeightKind("files of other programs under these names", _foreign, may_load=False),
     ]
 
 
@@ -175,9 +156,11 @@ _ABSURD += ([0, 0, 0], [8192] * 3, [2**40] * 3, [[4]], [1] * 100_000, ["a", "b",
 
 
 def _metadata_of(whole: Path) -> Callable[[Path, np.random.Generator], Path]:
+    """Metadata forged under a right hash."""
     with safe_open(whole, "pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         metadata = {key: text for key, text in file.metadata().items() if key != "sha256"}
+    odd = ("", "[" * 5000, "aha", "null", '{"a":' * 2000, "NaN", "0" * 10_000)
 
     def make(folder: Path, rng: np.random.Generator) -> Path:
         forged, way = dict(metadata), int(rng.integers(5))
@@ -187,16 +170,14 @@ def _metadata_of(whole: Path) -> Callable[[Path, np.random.Generator], Path]:
         elif way == 1:
             forged[key] = mutate(forged[key].encode(), rng).decode("latin-1")
         elif way == 2:
-            forged[key] = ("", "[" * 5000, "aha", "null", '{"a":' * 2000, "NaN", "0" * 10_000)[
-                rng.integers(7)
-            ]
+            forged[key] = odd[rng.integers(len(odd))]
         else:
             values = json.loads(forged["hyperparameters"])
             names = [*values, "unknown"]
             for _ in range(way - 2):
                 values[names[rng.integers(len(names))]] = _ABSURD[rng.integers(len(_ABSURD))]
             forged["hyperparameters"] = json.dumps(values)
-        save_file(state, folder / "a.safetensors", forged)
+        write_safetensors(folder / "a.safetensors", state, forged)
         return folder / "a.safetensors"
 
     return make

@@ -1,5 +1,7 @@
 """Test-time augmentation: what a copy of a picture does not show is not removed."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,13 @@ from torch import nn
 
 from evaluation.methods import ScoredMethod, labels
 from models import Separation, build_model
-from restoration import HighlightRemover, load_method
+from restoration import HighlightRemover
 from tests.restoration.fakes import Dimmer
 from tests.tolerances import ROUNDED
 from utils.errors import UserError
 from weights.model_files import save_model
+
+_load = partial(HighlightRemover.from_pretrained, device="cpu")
 
 
 class Finds(nn.Module):
@@ -112,7 +116,7 @@ def test_refusals(tmp_path):
     with pytest.raises(UserError, match="takes 1, 2, 4 copies, not 3"):
         HighlightRemover(build_model("aha-lite"), test_time_augmentation=3)
     with pytest.raises(UserError, match="needs a highlight map, which shen2013"):
-        load_method("shen2013", test_time_augmentation=2)
+        _load("shen2013", test_time_augmentation=2)
     with pytest.raises(UserError, match="needs a highlight map, which tshrnet lacks"):
         HighlightRemover(build_model("tshrnet", width=2), test_time_augmentation=2)
 
@@ -123,7 +127,7 @@ def test_augmentation_in_the_name_of_a_method(tmp_path):
     save_model(build_model("aha-lite"), path)
     odd.write_bytes(b"no weights")
     image = np.random.default_rng(0).random((32, 32, 3)).astype(np.float32)
-    named, asked = load_method(f"{path}@4")(image), load_method(str(path), test_time_augmentation=4)(image)
+    named, asked = _load(f"{path}@4")(image), _load(str(path), test_time_augmentation=4)(image)
     assert np.array_equal(named.diffuse, asked.diffuse)
     assert ScoredMethod.parse(f"{path}@4").weights == path
     assert ScoredMethod.parse(str(odd)).weights == odd
@@ -132,4 +136,4 @@ def test_augmentation_in_the_name_of_a_method(tmp_path):
         f"{path}@4": "w.safetensors@4",
     }
     with pytest.raises(UserError, match="not 3"):
-        load_method(f"{path}@3")
+        _load(f"{path}@3")

@@ -7,7 +7,7 @@ from torch import nn
 
 from models import ModelSpec, Separation
 from restoration import HighlightRemover
-from restoration.exposure import LARGEST, exposure_gain
+from restoration.working_scale import LARGEST, exposure_gain
 from tests.tolerances import ONE_LEVEL, ROUNDED
 
 WHITE = {np.uint8: 255, np.uint16: 65535, np.float32: 1}

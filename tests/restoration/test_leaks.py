@@ -8,7 +8,7 @@ import pytest
 
 from restoration import HighlightRemover
 from restoration.jobs import Job
-from restoration.pretrained import find_method
+from restoration.methods import find_method
 from tests.flat import assert_flat
 from tests.restoration.fakes import Dimmer
 from utils.errors import UserError
@@ -55,7 +55,7 @@ def test_fifty_removers_leave_no_thread_and_no_memory():
 @pytest.mark.slow
 def test_fifty_clips_leave_no_thread_and_no_memory(tmp_path, monkeypatch):
     pytest.importorskip("av")
-    from restoration.video import clip_writer, guarded_reader
+    from restoration.video import clip_reader, clip_writer
     from restoration.video.clips import restore_clips
     from tests.restoration.video.clip_files import noisy_pictures, write_clip
 
@@ -63,7 +63,7 @@ def test_fifty_clips_leave_no_thread_and_no_memory(tmp_path, monkeypatch):
 
     def restore(number):
         # Helper processes take most of a second to start: every tenth clip has them.
-        for module in (clip_writer, guarded_reader):
+        for module in (clip_reader, clip_writer):
             monkeypatch.setattr(module, "may_have_helpers", lambda: number % 10 == 0)
         job = Job(tmp_path / "clip.mp4", {"result": tmp_path / f"{number}.mp4"})
         with HighlightRemover(Dimmer(), workers=1) as remover:

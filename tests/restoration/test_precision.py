@@ -9,8 +9,8 @@ import torch
 
 from models import build_model
 from models.inference import FusedGatedConv2d
-from restoration import HighlightRemover, precision
-from restoration.precision import closeness, ready
+from restoration import HighlightRemover, separator
+from restoration.separator import closeness, prepare
 from tests.restoration.fakes import needs_bf16
 from utils.devices import check_precision, computes_in_bf16
 from utils.errors import UserError
@@ -37,12 +37,12 @@ def network(**changes):
 def test_auto_is_bf16_where_the_device_has_it_and_the_network_is_close(
     monkeypatch, supported, allowed, decibels, chosen
 ):
-    monkeypatch.setattr(precision, "computes_in_bf16", lambda _: supported)
-    monkeypatch.setattr(precision, "check_precision", lambda *_: None)
-    monkeypatch.setattr(precision, "closeness", lambda *_: decibels)
+    monkeypatch.setattr(separator, "computes_in_bf16", lambda _: supported)
+    monkeypatch.setattr(separator, "check_precision", lambda *_: None)
+    monkeypatch.setattr(separator, "closeness", lambda *_: decibels)
     model = network()
     model.spec = replace(model.spec, bf16=allowed)
-    prepared, name = ready(model, CPU, "auto")
+    prepared, name = prepare(model, CPU, "auto")
     assert name == chosen
     wide = prepared.coarse.coarse2[0].both.weight.dtype
     assert wide == (torch.bfloat16 if chosen == "bf16" else torch.float32)
@@ -50,12 +50,12 @@ def test_auto_is_bf16_where_the_device_has_it_and_the_network_is_close(
 
 @needs_bf16
 def test_closeness_is_a_psnr_and_nothing_removed_proves_nothing():
-    exact, close = (ready(network(), CPU, name)[0] for name in ("fp32", "bf16"))
+    exact, close = (prepare(network(), CPU, name)[0] for name in ("fp32", "bf16"))
     assert closeness(exact, exact, CPU) == math.inf
     assert 0 < closeness(exact, close, CPU) < math.inf
     blind = network()
     blind.HFE.bound = torch.zeros_like
-    exact, close = (ready(blind, CPU, name)[0] for name in ("fp32", "bf16"))
+    exact, close = (prepare(blind, CPU, name)[0] for name in ("fp32", "bf16"))
     assert closeness(exact, close, CPU) == 0
 
 
@@ -76,7 +76,7 @@ def test_other_devices_do_not_compute_in_bf16(monkeypatch):
 
 @needs_bf16
 def test_maps_and_colours_stay_in_fp32_and_16_bits_survive_bf16():
-    prepared, _ = ready(network(), CPU, "bf16")
+    prepared, _ = prepare(network(), CPU, "bf16")
     for layer in prepared.modules():
         if isinstance(layer, torch.nn.Conv2d) and layer.out_channels <= 3:
             assert layer.weight.dtype == torch.float32

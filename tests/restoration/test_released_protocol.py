@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from models import build_model
 from restoration import HighlightRemover
-from restoration.pretrained import default_weights
+from restoration.methods import default_weights
 from tests.restoration.fakes import Dimmer
 from tests.tolerances import ONE_LEVEL
 from utils.errors import UserError

@@ -7,7 +7,6 @@ from pathlib import Path
 MODULES = (
     "evaluate",
     "benchmark",
-    "tools.ablation",
     "tools.scene_scores",
     "tools.scoreboard",
 )

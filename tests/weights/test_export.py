@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from models import build_model
-from restoration.onnx_network import OnnxNetwork
+from synthetic import render_batch
 from tests.tolerances import NETWORK
 from utils.errors import UserError
 from weights import export, load_model
+from weights.backends import OnnxNetwork
 from weights.export import export_network
 from weights.model_files import save_model
 
@@ -74,6 +75,14 @@ def test_onnx(tmp_path, name):
     np.testing.assert_allclose(diffuse, wanted, rtol=0, atol=NETWORK)
 
 
+def _pictures(side):
+    """Generated scenes to calibrate on, and others to compare on."""
+    return [
+        [render_batch([index], size=side, seed=seed)["input"].numpy() for index in range(count)]
+        for seed, count in ((1, 4), (2, 2))
+    ]
+
+
 @pytest.mark.slow
 def test_fewer_bits_where_they_are_close(tmp_path, monkeypatch):
     for package in ("onnx", "onnxscript", "onnxruntime"):
@@ -84,18 +93,18 @@ def test_fewer_bits_where_they_are_close(tmp_path, monkeypatch):
     monkeypatch.setitem(export.FORMATS, "onnx", (copied, export.FORMATS["onnx"][1]))
     for precision, share in (("fp16", 0.6), ("int8", 0.4)):
         file = tmp_path / f"{precision}.onnx"
-        done = export_network(network, file, "onnx", precision=precision)
+        done = export_network(network, file, "onnx", precision=precision, pictures=_pictures)
         assert done.decibels >= 45
         assert file.stat().st_size < share * exact.stat().st_size
         assert OnnxNetwork(file).precision == precision
         image = torch.rand(1, 3, 96, 160, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             difference = OnnxNetwork(file)(image).diffuse - network(image).diffuse
-        # Noise is harder than the scenes that the file is measured on: 35 dB will do.
+        # Noise is harder than the pictures that the file is measured on: 35 dB will do.
         assert difference.square().mean() < 10**-3.5
     monkeypatch.setattr(export, "LEAST_DECIBELS", 200.0)
     with pytest.raises(UserError, match=r"aha-lite in fp16 reaches only .* dB to itself in fp32"):
-        export_network(network, tmp_path / "a.onnx", "onnx", precision="fp16")
+        export_network(network, tmp_path / "a.onnx", "onnx", precision="fp16", pictures=_pictures)
     assert not (tmp_path / "a.onnx").exists()
 
 

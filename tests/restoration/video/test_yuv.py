@@ -5,8 +5,7 @@ import pytest
 
 av = pytest.importorskip("av")
 
-from restoration.video.clip_reader import ONE_THREAD  # noqa: E402
-from restoration.video.yuv import Coding, subtract, to_rgb  # noqa: E402
+from restoration.video.clip_reader import ONE_THREAD, Coding, subtract, to_rgb  # noqa: E402
 from tests.tolerances import ROUNDED  # noqa: E402
 
 MATRICES = {1: "ITU709", 6: "SMPTE170M", 9: "BT2020"}

@@ -1,10 +1,15 @@
-"""An exported network, run by ONNX Runtime in place of PyTorch: the same tensors in and out."""
+"""Networks with their weights, computed by PyTorch or by ONNX Runtime.
+
+An ONNX file is run by ONNX Runtime. Other weights are PyTorch's; asked for ONNX Runtime, they are exported
+once into the cache folder of the user, and found there from then on.
+"""
 
 import hashlib
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +17,13 @@ from torch import Tensor, nn
 from models import Separation
 from models.bounds import pad_to_multiple
 from utils.devices import choose_device
-from utils.errors import UserError
-from weights.onnx_metadata import read_facts, read_sealed
+from utils.errors import UserError, first_line
+from weights.hashing import content_hash
+from weights.hub import WEIGHTS
+from weights.model_files import load_model
+from weights.onnx_metadata import read_facts, read_sealed, written_facts
 
+BACKENDS = ("torch", "onnxruntime")
 INPUT = "image"
 OUTPUTS = ["diffuse", "highlight"]
 TYPE = "tensor(float)"
@@ -110,7 +119,7 @@ def _open(content: bytes, path: Path, device: torch.device) -> Any:
     try:
         return onnxruntime.InferenceSession(content, options, providers=providers)
     except Exception as error:  # as above
-        first = str(error).strip().split("\n")[0][:200]
+        first = first_line(error)
         raise UserError(f"{path} cannot be read as an ONNX file: {first}") from error
 
 
@@ -140,3 +149,89 @@ def _onnxruntime() -> Any:
             "ONNX files need the package onnxruntime: pip install onnx onnxscript onnxruntime"
         ) from error
     return onnxruntime
+
+
+def load_network(
+    path: str | os.PathLike, name: str | None = None, *, backend: str | None = None, output: str | None = None
+) -> nn.Module:
+    """The network with the weights in `path`, in eval mode, to be run by `backend`.
+
+    path, name  as `load_model` takes them; or a file of export.py, NAME.onnx; or a folder with
+                model.safetensors
+    backend     "torch" or "onnxruntime"; None: as the file is
+    output      "diffuse" or "tone_corrected": which stage of TSHRNet is the result
+
+    Raises UserError for weights that cannot be read, for a backend that cannot run them and where its
+    packages are missing.
+    """
+    check_backend(backend)
+    if Path(path).suffix.lower() == ".onnx":
+        return _of_onnx(path, name, backend, output)
+    saved = Path(path, WEIGHTS)
+    network = load_model(saved if saved.is_file() else path, name)
+    if output is not None:
+        choose_output(network, output)
+    return in_onnxruntime(network) if backend == "onnxruntime" else network
+
+
+def check_backend(backend: str | None) -> None:
+    """Raises UserError for another backend than those of BACKENDS."""
+    if backend not in (None, *BACKENDS):
+        raise UserError(f"no backend {backend!r}: choose {' or '.join(BACKENDS)}")
+
+
+def in_onnxruntime(network: nn.Module, folder: Path | None = None) -> OnnxNetwork:
+    """The same network in ONNX Runtime, by a file in `folder`, which is written where it is not there.
+
+    folder  None: `cache_folder()`
+
+    Raises UserError where the network cannot be exported and where the file cannot be written. Several
+    threads and processes may do so at once.
+    """
+    from weights.export import export_network, has_attention  # needed the first time only
+
+    said = {"facts": written_facts(network.spec, "fp32"), "state": network.state_dict()}
+    said |= {
+        "hyperparameters": network.spec.hyperparameters,
+        "output": network.output if isinstance(network, HasOutputs) else None,
+    }
+    path = (folder or cache_folder()) / f"{network.spec.name}-{content_hash(said)[:16]}.onnx"
+    if path.is_file():
+        with suppress(UserError):  # damaged, or of another version: written anew
+            return OnnxNetwork(path)
+    # A network with attention takes one size only then: that of its tiles.
+    export_network(network, path, "onnx", size=network.spec.tile if has_attention(network) else None)
+    return OnnxNetwork(path)
+
+
+def cache_folder() -> Path:
+    """Where exported files are kept: ~/.cache/specular, or below $XDG_CACHE_HOME where that is set."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "specular")
+
+
+def _of_onnx(
+    path: str | os.PathLike, name: str | None, backend: str | None, output: str | None
+) -> OnnxNetwork:
+    if backend == "torch":
+        raise UserError(f"{path} runs in ONNX Runtime alone; PyTorch needs the weights behind it")
+    network = OnnxNetwork(path)
+    if name not in (None, network.spec.name):
+        raise UserError(f"{path} holds {network.spec.name}, not {name}")
+    if output is not None:
+        raise UserError(f"{path} has one result, chosen when it was exported")
+    return network
+
+
+@runtime_checkable
+class HasOutputs(Protocol):
+    """A network of which several stages can be the result: TSHRNet."""
+
+    output: str
+    """which of them is"""
+
+
+def choose_output(network: nn.Module, output: str) -> None:
+    """Makes the stage `output` the result of a network. Raises UserError for networks with one result."""
+    if not isinstance(network, HasOutputs):
+        raise UserError(f"only TSHRNet has several results; {network.spec.name} has one")
+    network.output = output

@@ -1,14 +1,13 @@
-"""The bounds of fault tests, on actions that break each of them."""
+"""A short cut of each fault test, and the bounds that they set, on actions that break each of them."""
 
 import os
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.faults import __main__ as command
-from tests.faults.attempts import Row, attempt_all, summary
+from tests.faults import long_runs, pictures, runs, weight_files
+from tests.faults.attempts import attempt_all, summary
 from tests.faults.mutations import mutate
 from utils.errors import UserError
 
@@ -23,10 +22,6 @@ def action(given: str) -> str:
         raise KeyError("width")
     if given == "sleep":
         time.sleep(60)
-    if given == "spin":
-        start = time.process_time()
-        while time.process_time() - start < 0.4:
-            pass
     if given == "exit":
         os._exit(3)
     if given == "allocate":
@@ -39,7 +34,7 @@ def test_what_counts_as_a_failure():
         "work": ("fine", "done"),
         "refuse": ("refused", "a.png is damaged"),
         "lines": ("failed", "no sentence"),
-        "raise": ("failed", "KeyError in test_attempts.py: 'width'"),
+        "raise": ("failed", "KeyError in test_faults.py: 'width'"),
         "exit": ("failed", "its process ended (3)"),
         "allocate": ("failed", "took 100 MiB"),
     }
@@ -50,41 +45,57 @@ def test_what_counts_as_a_failure():
     row = summary("actions", outcomes)
     assert (row.tried, row.failed) == (6, 4)
     assert "1 fine, 1 refused" in row.outcome
-    assert "first failure: no sentence" in row.outcome
 
 
 def test_what_takes_too_long_is_ended():
-    slept, after, spun = attempt_all(action, ["sleep", "work", "spin"], seconds=0.1, mebibytes=50)
+    (slept,) = attempt_all(action, ["sleep"], seconds=0.1, mebibytes=50)
     assert (slept.kind, slept.detail) == ("failed", "not done after 1.2 s")
-    assert after.detail in ("done", slept.detail)  # the latter on a machine that is busy with other things
-    assert spun.kind == "failed"
 
 
 def test_mutations_are_repeatable_and_bounded():
     content = bytes(range(256)) * 40
     changed = [mutate(content, np.random.default_rng(seed)) for seed in range(100)]
     assert changed == [mutate(content, np.random.default_rng(seed)) for seed in range(100)]
-    assert sum(of != content for of in changed) > 90
+    assert sum(of != content for of in changed) > 85
     assert max(map(len, changed)) <= 2 * len(content) + 64
     for seed in range(200):  # however short the file
         for size in range(4):
             mutate(b"abc"[:size], np.random.default_rng(seed))
 
 
-def test_the_page_keeps_what_stands_around_the_table(tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text(f"# Title\n\n{command.START}\nold\n{command.END}\n\nEnd.\n")
-    text = command.report([Row("files", 5, 1, "4 fine")], "seed 0")
-    command.insert(page, text)
-    assert page.read_text().startswith("# Title\n")
-    assert page.read_text().endswith("\n\nEnd.\n")
-    assert "old" not in page.read_text()
-    assert "| files | 5 | 1 | 4 fine |" in page.read_text()
-    page.write_text("no place")
-    with pytest.raises(UserError, match="no place for the table"):
-        command.insert(page, text)
+def open_more_and_more(folder, count, connection):
+    held = []
+    for number in range(long_runs.TENTHS):
+        held.append(open(folder / str(number), "w", encoding="utf-8"))  # noqa: SIM115 (the fault)
+        long_runs.look(connection, number + 1)
 
 
-def test_every_module_with_cases_takes_part():
-    modules = Path(command.__file__).parent.glob("*.py")
-    assert {path.stem for path in modules if "\ndef run(" in path.read_text()} == command.TESTS.keys()
+def test_files_that_stay_open_are_noticed():
+    row = long_runs._row("files", long_runs.TENTHS, open_more_and_more)
+    assert row.failed == 1
+    assert "open files by +9" in row.outcome
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("module", "count"), [(pictures, 50), (weight_files, 55), (long_runs, 20)])
+def test_damaged_files_and_long_runs(module, count):
+    rows = module.run(seed=3, count=count)
+    assert sum(row.tried for row in rows) >= count
+    assert module is long_runs or [row for row in rows if row.failed] == []
+
+
+@pytest.mark.slow
+def test_damaged_clips():
+    pytest.importorskip("av")
+    from tests.faults import clips
+
+    assert [row for row in clips.run(seed=5, count=12) if row.failed] == []
+
+
+@pytest.mark.slow
+def test_kills_and_what_else_can_happen_to_commands(monkeypatch):
+    monkeypatch.setattr(runs, "PICTURES", 6)
+    monkeypatch.setattr(runs, "TRAININGS", {"two processes": {"processes": 2, "max_steps": 4}})
+    rows = runs.run(seed=0, count=1)
+    assert len(rows) == 13
+    assert [row for row in rows if row.failed] == []

@@ -23,7 +23,7 @@ from recipes.optimisers import build_optimiser
 from recipes.options import layers_of, weights_of
 from recipes.recipe import TrainedNetwork
 from recipes.schedules import LearningRates
-from recipes.scores import has_highlight, restoration_values
+from recipes.scores import Values, has_highlight, restoration_values
 from utils.errors import UserError
 
 SELECTIONS = {"gain": ("gain", "max"), "psnr": ("psnr", "max"), "coarse_loss": ("coarse_loss", "min")}
@@ -155,7 +155,7 @@ class AHARecipe:
             for group in optimiser.param_groups:
                 group["lr"] = bases[name] * group.get("relative", 1.0) * factor
 
-    def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Tensor]:
+    def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Values]:
         """Beside `restoration_values`: ssim over pictures with highlights; over all pictures loss, the
         content loss, weighted where it has a weight, and what the authors' validation computes, unweighted:
         coarse_loss = MSE + L1 of the coarse estimate, and loss_plus_ssim, that plus its SSIM."""
@@ -165,7 +165,7 @@ class AHARecipe:
         coarse_loss = _per_image((coarse - target).square()) + _per_image((coarse - target).abs())
         both = _per_image((coarse - target).abs()) + _per_image((result.diffuse - target).abs())
         return restoration_values(result.diffuse, image, target, highlight) | {
-            "ssim": ssim_per_image(result.diffuse.clamp(0, 1), target)[highlight],
+            "ssim": (ssim_per_image(result.diffuse.clamp(0, 1), target), highlight),
             "loss": (self.weights["content"] or 1) * both,
             "coarse_loss": coarse_loss,
             "loss_plus_ssim": coarse_loss + ssim_per_image(coarse, target),

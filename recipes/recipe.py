@@ -7,6 +7,8 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from recipes.scores import Values
+
 
 @dataclass
 class TrainedNetwork:
@@ -54,9 +56,9 @@ class Recipe(Protocol):
     def set_learning_rates(self, step: float, total: float) -> None:
         """Called before optimiser step `step` (0-based) of `total`."""
 
-    def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Tensor]:
+    def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Values]:
         """Values of the pictures of a batch by `model` (the averaged one, where averaging is on), without
-        gradients: each (B,), or fewer where a value is defined for some of the pictures only."""
+        gradients; a picture's values do not depend on the others of its batch."""
 
     def after_validation(self, values: dict[str, float]) -> None:
         """Called with the means of a whole validation, under the same names."""

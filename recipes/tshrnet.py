@@ -16,7 +16,7 @@ from recipes.optimisers import build_optimiser
 from recipes.options import weights_of
 from recipes.recipe import TrainedNetwork
 from recipes.schedules import LearningRates
-from recipes.scores import has_highlight, psnr_per_image, restoration_values
+from recipes.scores import Values, has_highlight, psnr_per_image, restoration_values
 from recipes.tshrnet_terms import TSHRNET_TERMS, TSHRNetOptions
 
 DECAY, DECAY_EPOCHS = 0.1, 10
@@ -75,7 +75,7 @@ class TSHRNetRecipe:
         for group in self.optimisers["generator"].param_groups:
             group["lr"] = rate
 
-    def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Tensor]:
+    def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Values]:
         """`restoration_values` of d_tc against D_tc; psnr_diffuse, of d against D over pictures with
         highlights; loss, over all. The background counts too, which the authors' tests on SSHR (and
         evaluate.py's) blacken by the object mask."""
@@ -91,7 +91,7 @@ class TSHRNetRecipe:
             loss[i] = sum(self.weights[name] * term for name, term in self._terms(one).items())
         values = restoration_values(corrected, batch["input"], batch["tone_corrected"], highlight)
         return values | {
-            "psnr_diffuse": psnr_per_image(refined, batch["diffuse"])[highlight],
+            "psnr_diffuse": (psnr_per_image(refined, batch["diffuse"]), highlight),
             "loss": loss,
         }
 

@@ -81,10 +81,34 @@ def closeness(exact: nn.Module, close: nn.Module, device: torch.device) -> float
 
 def arithmetic(device: torch.device, precision: str) -> AbstractContextManager:
     """The context in which a network runs in `precision` on `device`."""
-    if precision == "fp32" and device.type == "cuda":
-        # By default cuDNN convolves float32 in TF32, with 10 bits of mantissa.
-        return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-    return contextlib.nullcontext()
+    return EXACT_FP32 if precision == "fp32" and device.type == "cuda" else contextlib.nullcontext()
+
+
+class ExactFP32:
+    """While any thread is inside, cuDNN convolves float32 exactly; its default is TF32, 10 bits of mantissa.
+
+    The flags are the process's, so that the last thread to leave restores what the first one found.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._flags = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+                self._flags.__enter__()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._flags.__exit__(None, None, None)
+
+
+EXACT_FP32 = ExactFP32()
 
 
 def probe_picture(side: int = 128) -> Tensor:

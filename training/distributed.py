@@ -32,12 +32,12 @@ class Distributed:
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
         if not cpu and processes > torch.cuda.device_count():
             raise UserError(
-                f"{processes} processes on {torch.cuda.device_count()} GPU(s): give torchrun as many processes "
-                "(--nproc_per_node) as there are GPUs, or pass `device=cpu`"
+                f"{processes} processes on {torch.cuda.device_count()} GPU(s): give torchrun as many "
+                "processes (--nproc_per_node) as there are GPUs, or pass `device=cpu`"
             )
         check_precision(precision, torch.device("cpu" if cpu else "cuda"))
-        # Pictures of a training have one size, so that a search for the fastest convolutions pays; the authors
-        # search too. `deterministic` switches it off again.
+        # Pictures of a training have one size, so that a search for the fastest convolutions pays; the
+        # authors search too. `deterministic` switches it off again.
         torch.backends.cudnn.benchmark = True
         # One process may train several times with different precisions, as the tests do.
         AcceleratorState._reset_state()

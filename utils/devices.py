@@ -45,7 +45,7 @@ def gpu_usable() -> bool:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether the memory of the device or the machine was too small; cuBLAS and cuDNN have errors of their own."""
+    """Whether the device or the machine lacked memory; cuBLAS and cuDNN raise errors of their own for it."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     signs = ("can't allocate memory", "CUDA error: out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED")

@@ -1,6 +1,7 @@
 """When bf16 is chosen, what stays in fp32, and that a prepared network leaves the trainable one alone."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from models import build_model
 from models.inference import FusedGatedConv2d
 from restoration import HighlightRemover, separator
-from restoration.separator import closeness, prepare
+from restoration.separator import ExactFP32, closeness, prepare
 from tests.restoration.fakes import needs_bf16
 from utils.devices import check_precision, computes_in_bf16
 from utils.errors import UserError
@@ -103,3 +104,15 @@ def test_the_network_stays_trainable_and_is_the_one_that_is_saved():
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_flags_of_cudnn_are_as_before_after_threads_that_overlap() -> None:
+    """Entered and left in turn: with a context for each thread the second would restore the first one's."""
+    exact = ExactFP32()
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic
+    with ThreadPoolExecutor(1) as first, ThreadPoolExecutor(1) as second:
+        for thread, act in ((first, exact.__enter__), (second, exact.__enter__), (first, exact.__exit__)):
+            thread.submit(act).result()
+            assert not torch.backends.cudnn.allow_tf32
+        second.submit(exact.__exit__).result()
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.deterministic) == before

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
 from training.stream import SampleStream, StepSampler, collate
+from training.validation import grouped
 from utils.errors import UserError
 
 
@@ -117,3 +118,13 @@ def test_keys_that_not_all_samples_have_are_left_out():
 def test_orders_of_two_seeds_differ():
     orders = [SampleStream(_Numbers(30), _jitter, seed=seed).order(0) for seed in (0, 1)]
     assert not np.array_equal(*orders)
+
+
+def test_pictures_of_one_size_that_follow_each_other_are_validated_together():
+    sides = (4, 4, 4, 4, 6, 6, 4)
+    pictures = [{"input": torch.full((1, 3, s, s), float(i)), "name": [str(i)]} for i, s in enumerate(sides)]
+    groups = list(grouped(iter(pictures), 3 * 16))
+    assert [group["name"] for group in groups] == [["0", "1", "2"], ["3"], ["4"], ["5"], ["6"]]
+    assert groups[0]["input"].shape == (3, 3, 4, 4)
+    assert groups[0]["input"][:, 0, 0, 0].tolist() == [0.0, 1.0, 2.0]
+    assert len(list(grouped(iter(pictures), 1))) == len(pictures)

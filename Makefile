@@ -7,7 +7,7 @@ RUN := $(VENV)/.installed-run
 TRAIN := $(VENV)/.installed-train
 DEV := $(VENV)/.installed-dev
 ORT_WEB := $(VENV)/npm/node_modules/onnxruntime-web
-PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -r
+PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 TRAINED := savedmodel/aha-lite.safetensors
 
@@ -30,15 +30,15 @@ $(PY):
 	$(PYTHON) -m venv $(VENV)
 
 $(RUN): requirements.txt constraints.txt | $(PY)
-	$(PIP_INSTALL) requirements.txt
+	$(PIP_INSTALL) -r requirements.txt
 	touch $@
 
-$(TRAIN): requirements-train.txt requirements.txt constraints.txt | $(PY)
-	$(PIP_INSTALL) requirements-train.txt
+$(TRAIN): pyproject.toml requirements.txt constraints.txt | $(PY)
+	$(PIP_INSTALL) -e ".[train]"
 	touch $@
 
-$(DEV): $(wildcard requirements*.txt) constraints.txt | $(PY)
-	$(PIP_INSTALL) requirements-dev.txt
+$(DEV): pyproject.toml requirements.txt constraints.txt | $(PY)
+	$(PIP_INSTALL) -e ".[dev]"
 	touch $@
 
 demo: $(RUN)
@@ -90,8 +90,8 @@ lint: $(DEV)
 	$(PY) -m mypy
 
 # The pages of docs/ as a site, in site/.
-docs: requirements-docs.txt | $(PY)
-	$(PIP_INSTALL) requirements-docs.txt
+docs: | $(PY)
+	$(PIP_INSTALL) -e ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 # The wheel and the source archive, in dist/.

@@ -23,21 +23,14 @@ SCRIPTS = ("infer", "train", "evaluate", "export", "demo")
 DATA = ("savedmodel",)
 LEFT_OUT = ("benchmark", "tests", "tools")
 """Ours too, but not installed; nothing that is may import them."""
-FOR_CHECKOUTS = ("dev", "docs")
-"""Sets of requirements that are no extras: what they serve is not installed."""
 
 
 class Requirements(MetadataHookInterface):
-    """Dependencies from requirements.txt, extras from requirements-EXTRA.txt."""
+    """Dependencies from requirements.txt."""
 
     def update(self, metadata: dict[str, Any]) -> None:
-        root = Path(self.root)
-        metadata["dependencies"] = _requirements(root / "requirements.txt")
-        metadata["optional-dependencies"] = {
-            file.stem.removeprefix("requirements-"): _requirements(file)
-            for file in sorted(root.glob("requirements-*.txt"))
-            if file.stem.removeprefix("requirements-") not in FOR_CHECKOUTS
-        }
+        lines = Path(self.root, "requirements.txt").read_text(encoding="utf-8").splitlines()
+        metadata["dependencies"] = [line for line in lines if line and not line.startswith("#")]
 
 
 class OnePackage(BuildHookInterface):
@@ -94,8 +87,3 @@ def prefixed(source: str, file: str) -> str:
         start = line.index(modules[0], node.col_offset)
         lines[node.lineno - 1] = f"{line[:start]}{NAME}.{line[start:]}"
     return "".join(lines)
-
-
-def _requirements(file: Path) -> list[str]:
-    lines = (line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line and not line.startswith("-")]

@@ -97,7 +97,7 @@ def _record(columns: list[str], root: Path, place: str, required_keys: Sequence[
 
 def _name(column: str) -> str:
     """The input without suffix, as a path that leads out of no folder: results are named by it."""
-    parts = os.path.splitext(os.path.normpath(column))[0].split("/")
+    parts = os.path.splitext(os.path.normpath(column))[0].split(os.sep)
     return "/".join(part for part in parts if part not in ("", ".."))
 
 

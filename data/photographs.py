@@ -1,4 +1,4 @@
-"""Photographs without highlights as training samples: what comes in is what is to come out."""
+"""Photographs without highlights as training samples: input and target are the same picture."""
 
 from collections.abc import Sequence
 from pathlib import Path

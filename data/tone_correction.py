@@ -31,6 +31,7 @@ from data.layouts.sshr import sshr
 from data.records import DatasetScan, Record
 from utils import cli
 from utils.atomic import remove_leftovers, write_bytes
+from utils.cores import usable_cores
 from utils.errors import UserError
 from utils.image_files import read_rgb, write_rgb
 from utils.signals import end_with_parent
@@ -170,12 +171,12 @@ def _outcomes(jobs: list[tuple[Record, Path]], options: ToneCorrectionOptions) -
     make = functools.partial(
         _make, passes=options.passes, quality=options.jpeg_quality, overwrite=options.overwrite
     )
-    workers = min(options.workers or len(os.sched_getaffinity(0)), len(jobs))
+    workers = min(options.workers or usable_cores(), len(jobs))
     if workers <= 1:
         yield from map(make, jobs)
         return
-    # Forked where possible, as torch's data loaders are: a spawned process first imports torch for seconds.
-    forks = "fork" in multiprocessing.get_all_start_methods()
+    # Forked on Linux only: a spawned process imports torch for seconds, but macOS does not survive a fork.
+    forks = sys.platform == "linux"
     context = multiprocessing.get_context("fork" if forks else None)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet_worker)
     try:

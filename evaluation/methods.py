@@ -10,12 +10,12 @@ NAME=METHOD                METHOD under another name in the tables
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -42,12 +42,12 @@ class ScoredMethod:
     """One row of the tables.
 
     text  the method as the user wrote it, without a display name; kept scores go by it
-    what  what it means
+    spec  what that means
     name  the display name, where one was given
     """
 
     text: str
-    what: MethodSpec | ResultsSpec
+    spec: MethodSpec | ResultsSpec
     name: str | None = None
 
     @classmethod
@@ -62,7 +62,7 @@ class ScoredMethod:
     @property
     def weights(self) -> Path | None:
         """The file or folder of its weights, where there is one."""
-        path = self.what.weights if isinstance(self.what, MethodSpec) else None
+        path = self.spec.weights if isinstance(self.spec, MethodSpec) else None
         return path if path is not None and path.exists() else None
 
     def weights_hash(self) -> str | None:
@@ -81,8 +81,8 @@ class ScoredMethod:
         """The display name; else the name of the file or folder behind it; else what was written."""
         if self.name is not None:
             return self.name
-        if isinstance(self.what, ResultsSpec):
-            return f"{RESULTS}{self.what.folder.name}"
+        if isinstance(self.spec, ResultsSpec):
+            return f"{RESULTS}{self.spec.folder.name}"
         return Path(self.text).name if self.weights else self.text
 
 
@@ -108,31 +108,28 @@ def _meaning(text: str) -> MethodSpec | ResultsSpec:
     return ResultsSpec(Path(folder), pattern)
 
 
-class Method(Protocol):
+class Method(ABC):
     """What the runner asks of a method, in this order: `files` for each pair, `prepare` once if any pair has
     to be computed, then a call for each of those pairs."""
 
-    timed: bool
+    timed = False
     """whether a computation is measured and its result kept"""
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 (most have nothing to load)
         """Loads what is needed; raises UserError where that fails."""
 
     def files(self, pair: Pair) -> dict[str, Path]:
         """Files beside the pair's own that decide the result, by any key; "result" is the result itself."""
+        return {}
 
+    @abstractmethod
     def __call__(self, pair: Pair, sample: Sample) -> Restored:
         """Separates the picture of `sample`, which is `pair` in memory; the diffuse layer has its shape and
         type. Raises UserError, or anything, where that fails for this picture."""
 
 
-class Input:
+class Input(Method):
     """`input`: nothing is removed."""
-
-    timed = False
-
-    def prepare(self) -> None:
-        pass
 
     def files(self, pair: Pair) -> dict[str, Path]:
         return {"result": pair.input_file}
@@ -142,7 +139,7 @@ class Input:
 
 
 @dataclass
-class Results:
+class Results(Method):
     """`results:FOLDER[:PATTERN]`: pictures on disk.
 
     Without a pattern a picture is NAME-removed or NAME_removed, or else NAME, where NAME is the name of the
@@ -151,10 +148,6 @@ class Results:
 
     folder: Path
     pattern: str | None = None
-    timed = False
-
-    def prepare(self) -> None:
-        pass
 
     def files(self, pair: Pair) -> dict[str, Path]:
         try:
@@ -197,7 +190,7 @@ class Results:
 
 
 @dataclass
-class Remover:
+class Remover(Method):
     """Any method of `restoration`; the highlight map is the network's own, or what was removed.
 
     `output` is the stage that TSHRNet gives ("diffuse" or "tone_corrected").
@@ -210,9 +203,6 @@ class Remover:
 
     def prepare(self) -> None:
         _ = self._remover
-
-    def files(self, pair: Pair) -> dict[str, Path]:
-        return {}
 
     @cached_property
     def _remover(self) -> HighlightRemover:
@@ -241,8 +231,8 @@ def load(method: ScoredMethod, output: str = "tone_corrected", options: dict | N
 
     Raises UserError for a folder of results that is not there.
     """
-    if isinstance(method.what, ResultsSpec):
-        if not method.what.folder.is_dir():
-            raise UserError(f"{method.text}: there is no folder {method.what.folder}")
-        return Results(method.what.folder, method.what.pattern)
-    return Input() if method.what.name == INPUT else Remover(method.what, output, options or {})
+    if isinstance(method.spec, ResultsSpec):
+        if not method.spec.folder.is_dir():
+            raise UserError(f"{method.text}: there is no folder {method.spec.folder}")
+        return Results(method.spec.folder, method.spec.pattern)
+    return Input() if method.spec.name == INPUT else Remover(method.spec, output, options or {})

@@ -25,6 +25,9 @@ result and H the pixels of the region:
                    error that is a grey patch
     residual       100 sum_H (D^ - D) S / sum_H S^2  in percent: the k of the least squares fit D^ - D ~ k S.
                    100 for the untouched input, 0 where the highlight is gone, negative where more was taken
+    contour        100 sum |d(I - D^)| / sum |dI| in percent over the steps d between neighbouring pixels of
+                   which one is clipped: what the removed layer jumps where the picture becomes saturated. Of
+                   the clipped part only
 
 The surroundings of a pixel are the mean colour of D over the pixels outside of the highlight region that lie
 within 3 pixels (rows and columns) of the one nearest to it. None: the region is empty, or nothing to divide
@@ -89,6 +92,9 @@ METRICS: dict[str, Metric] = {
     "residual": Metric(
         "left %", None, 1, "left: share of the highlight that remains (below 0: too much went)"
     ),
+    "contour": Metric(
+        "contour %", None, 0, "contour: steps of the removed layer over the picture's at the clipped border"
+    ),
     "lpips": Metric("LPIPS", False, 4, "LPIPS: AlexNet, whole image only"),
 }
 DETECTION: dict[str, Metric] = {
@@ -97,8 +103,12 @@ DETECTION: dict[str, Metric] = {
     "iou": Metric("IoU", True, 2),
     "f1": Metric("F1", True, 2),
 }
-HIGHLIGHT_MEASURES = ("greyer", "residual")
-HIGHLIGHT_REGIONS = ("highlight", "clipped")
+HIGHLIGHT_REGIONS = {
+    "greyer": ("highlight", "clipped"),
+    "residual": ("highlight", "clipped"),
+    "contour": ("clipped",),
+}
+HIGHLIGHT_MEASURES = tuple(HIGHLIGHT_REGIONS)
 RADIUS = 3
 """Rows and columns around the nearest pixel outside that are the surroundings of a highlight pixel."""
 
@@ -131,7 +141,7 @@ def score(
     means = {(source, region): _Mean() for source in sources for region in regions}
     for strip, rows in _strips(result, ground_truth, display):
         for source in sources:
-            values = strip.inner(getattr(strip, source))
+            values = strip.map(source)
             for region, mask in regions.items():
                 means[source, region].add(values, mask[rows])
     scores: dict[str, float | None] = {}
@@ -159,14 +169,14 @@ def highlight_measures(
     """
     wanted = [name for name in names if name in HIGHLIGHT_MEASURES]
     scores: dict[str, float | None] = {
-        f"{name}.{region}": None for name in wanted for region in HIGHLIGHT_REGIONS
+        f"{name}.{region}": None for name in wanted for region in HIGHLIGHT_REGIONS[name]
     }
     inside = regions["highlight"]
     if not inside.any():
         return scores
     # Arrays (n, 3) over the pixels of the highlight region from here on.
     picture, restored, target = (_unit(layer[inside]) for layer in (image, result, ground_truth))
-    masks = {region: regions[region][inside] for region in HIGHLIGHT_REGIONS}
+    masks = {region: regions[region][inside] for region in ("highlight", "clipped")}
     if "residual" in names:
         specular = picture - target
         left, whole = ((restored - target) * specular).sum(axis=1), (specular**2).sum(axis=1)
@@ -177,7 +187,18 @@ def highlight_measures(
         around = lab(_surroundings(ground_truth, inside), display)
         grey = np.linalg.norm(lab_restored[:, 1:], axis=1) < np.linalg.norm(around[:, 1:], axis=1)
         scores |= {f"greyer.{region}": _share(error * grey, error, mask) for region, mask in masks.items()}
+    if "contour" in names:
+        scores["contour.clipped"] = _contour(_unit(image), _unit(result), regions["clipped"])
     return scores
+
+
+def _contour(image: np.ndarray, result: np.ndarray, clipped: np.ndarray) -> float | None:
+    steps = {"removed": 0.0, "picture": 0.0}
+    for axis in (0, 1):
+        border = np.diff(clipped, axis=axis)
+        for name, layer in (("removed", image - result), ("picture", image)):
+            steps[name] += float(np.abs(np.diff(layer, axis=axis))[border].sum())
+    return 100 * steps["removed"] / steps["picture"] if steps["picture"] else None
 
 
 def _surroundings(ground_truth: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -298,42 +319,25 @@ def lab(rgb: np.ndarray, display: Transfer | None = None) -> np.ndarray:
 
 
 class _Strip:
-    """Rows of a picture with their halo: maps of float64 (h, W, 3) by the name of their source, each (h, W)
-    or (h, W, 3)."""
+    """Rows of a picture with their halo, from which the maps are made, each (h, W) or (h, W, 3)."""
 
     def __init__(self, result: np.ndarray, ground_truth: np.ndarray, inner: slice, display: Transfer | None):
         self._result, self._ground_truth = _unit(result), _unit(ground_truth)
         self._inner, self._display = inner, display
 
-    def inner(self, values: np.ndarray) -> np.ndarray:
-        """A map without the halo."""
-        return values[self._inner]
+    def map(self, source: str) -> np.ndarray:
+        """The map of a source of _REDUCTIONS, without the halo."""
+        if source in _MAPS:
+            return _MAPS[source](self._result, self._ground_truth)[self._inner]
+        if source == "chroma_error":
+            differences = np.linalg.norm((self._labs[0] - self._labs[1])[:, 1:], axis=1)
+        else:
+            from skimage.color import deltaE_ciede2000
 
-    @property
-    def squared_error(self) -> np.ndarray:
-        return np.square(self._result - self._ground_truth)
-
-    @property
-    def ssim(self) -> np.ndarray:
-        return ssim_map(self._result, self._ground_truth)
-
-    @property
-    def ssim7(self) -> np.ndarray:
-        return ssim7_map(self._result, self._ground_truth)
-
-    @property
-    def ssim3d(self) -> np.ndarray:
-        return ssim3d_map(self._result, self._ground_truth)
-
-    @property
-    def delta_e(self) -> np.ndarray:
-        from skimage.color import deltaE_ciede2000
-
-        return self._of_changed(deltaE_ciede2000(*self._labs))
-
-    @property
-    def chroma_error(self) -> np.ndarray:
-        return self._of_changed(np.linalg.norm((self._labs[0] - self._labs[1])[:, 1:], axis=1))
+            differences = deltaE_ciede2000(*self._labs)
+        full = np.zeros(self._changed.shape)
+        full[self._changed] = differences
+        return full[self._inner]
 
     @cached_property
     def _changed(self) -> np.ndarray:
@@ -345,11 +349,6 @@ class _Strip:
     def _labs(self) -> tuple[np.ndarray, np.ndarray]:
         changed = self._changed
         return lab(self._result[changed], self._display), lab(self._ground_truth[changed], self._display)
-
-    def _of_changed(self, values: np.ndarray) -> np.ndarray:
-        full = np.zeros(self._changed.shape)
-        full[self._changed] = values
-        return full
 
 
 class _Mean:
@@ -408,6 +407,12 @@ def _mean_psnr(channels: list[float]) -> float:
     return float(np.mean(channels if np.isinf(channels).all() else capped(np.array(channels))))
 
 
+_MAPS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "squared_error": lambda a, b: np.square(a - b),
+    "ssim": ssim_map,
+    "ssim7": ssim7_map,
+    "ssim3d": ssim3d_map,
+}
 _REDUCTIONS: dict[str, tuple[str, Callable]] = {
     "mse": ("squared_error", np.mean),
     "rmse": ("squared_error", lambda mse: np.sqrt(np.mean(mse))),

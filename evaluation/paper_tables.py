@@ -18,6 +18,10 @@ NOT_RANKED = (
     "ranking with the rows above."
 )
 OTHER_PICTURES = "*: not over the same pictures; n of both is given, or that the source states none."
+WITH_CLEAN = (
+    "Ours here: means over all pictures, as published ones are; the tables above leave out the {n} without a "
+    "highlight, so their figures of the same method differ."
+)
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ def beside_published(name: str, summaries: Sequence[MethodSummary]) -> Table | N
         if summary is None or row.psnr is None:
             continue
         n = str(len(summary.scored) + len(summary.clean))
+        note = _difference(row, _mean(summary, "psnr.whole"), n)
+        table.notes += [note] if note else []
         cells = [
             Cell(text=_pair(reported, _mean(summary, key), decimals))
             for reported, key, decimals in ((row.psnr, "psnr.whole", 2), (row.ssim, "ssim.whole", 3))
@@ -120,7 +126,26 @@ def beside_published(name: str, summaries: Sequence[MethodSummary]) -> Table | N
         cells.append(Cell(text=f"{row.n or 'not stated'} | {n}"))
         mark = "" if row.n == n else " *"
         table.rows.append(Line(f"{row.method} ({summary.label}){mark}", cells))
+    clean = len(summaries[0].clean)
+    table.notes += [WITH_CLEAN.format(n=clean)] if clean else []
     return table if table.rows else None
+
+
+def _difference(row: Published, ours: float | None, n: str) -> str | None:
+    """What is known of why a published PSNR and ours differ; None where they are equal as printed."""
+    if row.psnr is None or ours is None:
+        return None
+    decimals = len(row.psnr.partition(".")[2])
+    if round(ours, decimals) == float(row.psnr):
+        return None
+    reasons = [f'the protocol of the source is "{row.protocol}"']
+    if row.n != n:
+        reasons.append(f"the mean is over {row.n or 'an unknown number of'} pictures there, over {n} here")
+    if row.ours != "input":
+        reasons.append("the method was written anew from its paper")
+    return (
+        f"{row.method}: {row.psnr} dB reported, {ours:.2f} dB here. Known differences: {'; '.join(reasons)}."
+    )
 
 
 def laboratory_tables(summaries: Sequence[MethodSummary]) -> list[Table]:

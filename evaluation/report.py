@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,29 +33,21 @@ class Report:
     caption: str
     ranked: list[Table]
     paired: list[Table]
+    page: Table | None = None
+    """what the LaTeX file has"""
     published: list[Table] = field(default_factory=list)
     table: str | None = None
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def terminal(self) -> str:
-        """All tables and the caption as plain text."""
-        blocks = [tables.terminal(table) for table in (*self.ranked, *self.paired, *self.published)]
+    def text(self, show: Callable[[Table], str]) -> str:
+        """All tables, each as `show` writes it (tables.terminal, tables.markdown), and the caption."""
+        blocks = [show(table) for table in (*self.ranked, *self.paired, *self.published)]
         return "\n\n".join([*blocks, self.caption])
 
-    def markdown(self) -> str:
-        """All tables and the caption as Markdown."""
-        blocks = [tables.markdown(table) for table in (*self.ranked, *self.paired, *self.published)]
-        return "\n\n".join([*blocks, self.caption]) + "\n"
-
     def latex(self) -> str:
-        """One wide table of all regions, and one for each published table."""
-        # Tables of fewer pictures have other notes and belong to no common line.
-        wide = [t for t in self.ranked if len(t.rows) == len(self.summaries)]
-        texts = []
-        if wide:
-            joined = tables.side_by_side("Evaluation", wide)
-            texts.append(tables.latex(joined, self.caption, "tab:evaluation"))
+        """One table of the scores that fits a page, and one for each published table."""
+        texts = [tables.latex(self.page, self.caption, "tab:evaluation")] if self.page else []
         texts += [
             tables.latex(table, table.title, f"tab:published-{number}")
             for number, table in enumerate(self.published, start=1)
@@ -89,6 +81,7 @@ def evaluate(options: EvaluateOptions) -> int:
             caption(summaries, settings, context),
             [*tables.region_tables(summaries, options.regions, options.columns), *([clean] if clean else [])],
             tables.paired_tables(summaries),
+            tables.page_table(summaries, options.regions, options.columns),
             paper_tables(options.table, summaries) if options.table else [],
             options.table,
             [*pair_set.problems, *_failures(rows)],
@@ -107,7 +100,7 @@ def evaluate(options: EvaluateOptions) -> int:
                 write_sheet(out / "sheets" / f"{slug(name)}.png", rows[name], pairs, files)
         if options.figures:
             write_figures(out / "figures", summaries, pairs, results, options.figure_pictures)
-    print(report.terminal())
+    print(report.text(tables.terminal))
     folders = "".join(f", {name}/" for name in ("sheets", "figures") if getattr(options, name))
     print(f"\nwritten to {out}: table.{{txt,md,csv,tex,json}}, per_image.{{jsonl,csv}}{folders}")
     return _conclude(report, len(pair_set.problems), options.allow_missing)
@@ -144,8 +137,8 @@ def write_files(report: Report, rows: dict[str, list[Row]], out: Path) -> None:
         for row in every_row
     ]
     contents = {
-        "table.txt": report.terminal() + "\n",
-        "table.md": report.markdown(),
+        "table.txt": report.text(tables.terminal) + "\n",
+        "table.md": report.text(tables.markdown) + "\n",
         "table.tex": report.latex(),
         "table.csv": tables.comma_separated(_summary_records(report.summaries)),
         "table.json": json.dumps(_summary_json(report), indent=1, allow_nan=False) + "\n",
@@ -308,7 +301,7 @@ def caption(summaries: Sequence[MethodSummary], settings: Settings, context: Cap
 
 def _of_methods(summaries: Sequence[MethodSummary], settings: Settings) -> list[str]:
     sentences = []
-    computed = [s.text for s in summaries if not isinstance(s.method.what, ResultsSpec)]
+    computed = [s.text for s in summaries if not isinstance(s.method.spec, ResultsSpec)]
     if any("tshr" in text.lower() for text in computed):
         sentences.append(f"TSHRNet's result: its {settings.output.replace('_', '-')} stage")
     if settings.mask_results:

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -28,6 +29,7 @@ from evaluation.datasets import Pair, Sample
 from evaluation.methods import Method, Results, ScoredMethod, load
 from evaluation.scoring import Row, score_result, share_keys
 from evaluation.settings import Settings
+from utils.cores import usable_cores
 from utils.errors import UserError, WriteError, reason
 from utils.image_files import write_rgb
 from utils.runs import git_commit
@@ -208,7 +210,7 @@ def _work_in_processes(
 ) -> Iterator[tuple[ScoredMethod, Pair, Row]]:
     if not todo:
         return
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, usable_cores() // workers)
     with ProcessPoolExecutor(workers, _process_context(), _start_worker, (threads,)) as pool:
         jobs = {pool.submit(_work, method, pair, settings, out): (method, pair) for method, pair in todo}
         try:
@@ -226,7 +228,8 @@ def _work_in_processes(
 def _process_context() -> multiprocessing.context.BaseContext:
     # Never forked from here: a fork copies the locks of torch's threads but not the threads. Workers are
     # forked from a server that has the libraries loaded, once for all of them, and no threads yet.
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    # The frameworks of macOS do not survive a fork, and Windows has none.
+    if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["evaluation.runner", "classical"])

@@ -9,7 +9,10 @@ from evaluation.metrics import DETECTION, METRICS
 from utils.errors import UserError
 
 EPILOG = "docs/EVALUATION.md defines every number."
-DEFAULT_METRICS = ("psnr", "ssim", "ssim7", "mse", "rmse", "delta_e", "chroma_error", "greyer", "residual")
+DEFAULT_METRICS = (
+    *("psnr", "ssim", "ssim7", "mse", "rmse", "delta_e", "chroma_error"),
+    *("greyer", "residual", "contour"),
+)
 REGION_NAMES = ("whole", "highlight", "clipped", "rest", "object")
 PROTOCOLS = {
     "native": "original size; results rounded to the bit depth of the files",
@@ -93,7 +96,7 @@ class ScoreOptions:
     """native: original size; released: the released code's arithmetic; 256: scored at 256x256"""
     metrics: list[str] = field(default_factory=lambda: list(DEFAULT_METRICS))
     """any of psnr, psnr_channels, ssim (11x11 Gaussian), ssim7 (7x7 uniform), ssim3d (11x11x11 Gaussian),
-    mse, rmse, delta_e, chroma_error, greyer, residual, lpips"""
+    mse, rmse, delta_e, chroma_error, greyer, residual, contour, lpips"""
     lpips: bool = False
     """also LPIPS (AlexNet; needs its ImageNet weights)"""
     map_threshold: str = "0.5"
@@ -116,9 +119,11 @@ class OutputOptions:
     table: Literal["shiq", "psd", "sshr", "laboratory"] | None = None
     """a paper's table: its methods that exist here are computed and shown beside the published figures"""
     regions: list[str] = field(default_factory=list)
-    """only the tables of these regions: whole, highlight, clipped, rest, object (default: all)"""
+    """only the tables of these regions: whole, highlight, clipped, rest, object (default: all; in table.tex
+    whole)"""
     columns: list[str] = field(default_factory=list)
-    """only these columns of the tables: names of metrics, accuracy, ber, iou, f1 (default: all)"""
+    """only these columns of the tables: names of metrics, accuracy, ber, iou, f1 (default: all; in table.tex
+    psnr, ssim and lpips)"""
     sheets: bool = True
     """write contact sheets of each method's worst and best pictures"""
     figures: bool = False

@@ -22,6 +22,11 @@ TITLES = {
     "rest": "Outside the highlight region",
     "object": "Object",
 }
+PAGE_COLUMNS = ("psnr", "ssim", "lpips")
+PAGE_WIDTH = 80
+"""Letters of a line that fit a page of LaTeX without being made smaller."""
+LONG_TEXT = 30
+"""Letters from which on the texts of a column are broken into lines in LaTeX."""
 INCOMPLETE = "incomplete: not all pictures have a score, so the row is in no ranking."
 
 
@@ -99,11 +104,12 @@ def region_tables(
     summaries: Sequence[MethodSummary],
     regions: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
+    counts: bool = True,
 ) -> list[Table]:
     """A table per region, then detection; the columns are the metrics and n, whole also has the runtime.
 
-    `regions` of TITLES and `columns` (names of metrics) choose; None: all. Pictures without a highlight are
-    in none of them (`clean_table`).
+    `regions` of TITLES and `columns` (names of metrics) choose; None: all. Without `counts` there are neither
+    n nor the runtime. Pictures without a highlight are in none of them (`clean_table`).
     """
     chosen = [key for key in summaries[0].means if not columns or key.partition(".")[0] in columns]
     tables = []
@@ -112,13 +118,26 @@ def region_tables(
         # Data sets of linear values have no clipped pixel: a table of n/a says nothing.
         empty = region == "clipped" and not any(s.means[key] for s in summaries for key in of_region)
         if of_region and not empty and (not regions or region in regions):
-            tables.append(_table(title, summaries, of_region))
-            if region == "whole":
+            tables.append(_table(title, summaries, of_region, counts))
+            if region == "whole" and counts:
                 _add_runtime(tables[-1], summaries)
     detection = [key for key in chosen if key in DETECTION]
     if detection and not regions:
-        tables.append(_table("Highlight detection (%)", summaries, detection))
+        tables.append(_table("Highlight detection (%)", summaries, detection, counts))
     return tables
+
+
+def page_table(
+    summaries: Sequence[MethodSummary], regions: Sequence[str], columns: Sequence[str]
+) -> Table | None:
+    """One table that fits a page: PSNR, SSIM and LPIPS of the whole picture, or what `regions` and `columns`
+    choose, side by side; None where there is no such score."""
+    scored = {key.partition(".")[0] for key in summaries[0].means}
+    usual = [name for name in PAGE_COLUMNS if name in scored]
+    chosen = region_tables(
+        summaries, regions or ([] if columns else ["whole"]), columns or usual, counts=False
+    )
+    return side_by_side("Evaluation", chosen) if chosen else None
 
 
 def clean_table(summaries: Sequence[MethodSummary]) -> Table | None:
@@ -157,14 +176,14 @@ def paired_tables(summaries: Sequence[MethodSummary]) -> list[Table]:
     return tables
 
 
-def _table(title: str, summaries: Sequence[MethodSummary], keys: Sequence[str]) -> Table:
-    """The last column is n: pictures with a value in the first column."""
-    counts = [next((m.n for key in keys if (m := s.means[key])), 0) for s in summaries]
+def _table(title: str, summaries: Sequence[MethodSummary], keys: Sequence[str], counts: bool) -> Table:
+    """With `counts` the last column is n: pictures with a value in the first column."""
+    pictures = [next((m.n for key in keys if (m := s.means[key])), 0) for s in summaries]
     most = max(len(s.scored) for s in summaries)
-    table = Table(title, [*_headings(keys), Heading("n")])
-    for summary, n in zip(summaries, counts, strict=True):
+    table = Table(title, [*_headings(keys), *([Heading("n")] if counts else [])])
+    for summary, n in zip(summaries, pictures, strict=True):
         complete = len(summary.scored) == most
-        cells = [*(_cell(summary.means[key]) for key in keys), Cell(text=str(n))]
+        cells = [*(_cell(summary.means[key]) for key in keys), *([Cell(text=str(n))] if counts else [])]
         table.rows.append(Line(summary.label if complete else f"{summary.label} *", cells, complete))
         if not complete:
             table.notes = [f"* {INCOMPLETE}"]
@@ -214,7 +233,8 @@ def side_by_side(title: str, tables: Sequence[Table]) -> Table:
         Line(row.label, [cell for table in tables for cell in table.rows[i].cells], row.ranked)
         for i, row in enumerate(tables[0].rows)
     ]
-    return Table(title, headings, rows, tables[0].ranked)
+    notes = list(dict.fromkeys(note for table in tables for note in table.notes))
+    return Table(title, headings, rows, tables[0].ranked, notes)
 
 
 def terminal(table: Table) -> str:
@@ -250,27 +270,33 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table, caption: str, label: str) -> str:
-    """A booktabs table of the means; groups of columns share a heading. The title is the short caption."""
+    """A booktabs table of the means with its notes; groups of columns share a heading. The title is the short
+    caption. Only what is wider than a page is made smaller."""
+    grid = _grid(table, interval=False)
+    widths = [max(len(line[i]) for line in grid) for i in range(len(grid[0]))]
+    kinds = ["l", *"r" * len(table.headings)]
+    kinds = ["p{3.3cm}" if width > LONG_TEXT else kind for kind, width in zip(kinds, widths, strict=True)]
+    wide = sum(min(width, LONG_TEXT) + 2 for width in widths) > PAGE_WIDTH
     lines = [
-        "% \\usepackage{booktabs,graphicx}",
+        f"% \\usepackage{{booktabs{',graphicx' if wide else ''}}}",
         "\\begin{table}",
         "\\centering",
         f"\\caption[{_latex_text(table.title)}]{{{_latex_text(caption)}}}",
         f"\\label{{{label}}}",
-        "\\resizebox{\\textwidth}{!}{%",
-        f"\\begin{{tabular}}{{l{'r' * len(table.headings)}}}",
+        *(["\\resizebox{\\textwidth}{!}{%"] if wide else []),
+        f"\\begin{{tabular}}{{{''.join(kinds)}}}",
         "\\toprule",
         *_latex_groups(table.headings),
     ]
     head = [_latex_text(h.label) + _ARROWS[h.better] for h in table.headings]
     lines += [" & ".join(["Method", *head]) + " \\\\", "\\midrule"]
-    for row, ranks in zip(table.rows, table.ranks(), strict=True):
-        shown = []
-        for cell, heading, rank in zip(row.cells, table.headings, ranks, strict=True):
-            text = _latex_text(cell.show(heading.decimals, interval=False))
-            shown.append({0: text, 1: f"\\textbf{{{text}}}", 2: f"\\underline{{{text}}}"}[rank])
-        lines.append(" & ".join([_latex_text(row.label), *shown]) + " \\\\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}}", "\\end{table}"])
+    marks = ("{}", "\\textbf{{{}}}", "\\underline{{{}}}")
+    for texts, ranks in zip(grid[1:], table.ranks(), strict=True):
+        cells = [marks[rank].format(_latex_text(text)) for text, rank in zip(texts, [0, *ranks], strict=True)]
+        lines.append(" & ".join(cells) + " \\\\")
+    lines += ["\\bottomrule", f"\\end{{tabular}}{'}' if wide else ''}"]
+    lines += [f"\\par\\smallskip\\footnotesize {_latex_text(note)}" for note in table.notes]
+    return "\n".join([*lines, "\\end{table}"])
 
 
 def _latex_groups(headings: Sequence[Heading]) -> list[str]:
@@ -323,9 +349,9 @@ def _latex_text(text: str) -> str:
     return "".join(_LATEX_SPECIAL.get(letter, letter) for letter in text)
 
 
-def _grid(table: Table) -> list[list[str]]:
+def _grid(table: Table, interval: bool = True) -> list[list[str]]:
     head = ["method", *(heading.label for heading in table.headings)]
     return [head] + [
-        [row.label, *(c.show(h.decimals, True) for c, h in zip(row.cells, table.headings, strict=True))]
+        [row.label, *(c.show(h.decimals, interval) for c, h in zip(row.cells, table.headings, strict=True))]
         for row in table.rows
     ]

@@ -179,7 +179,7 @@ MODELS: dict[str, _Entry] = {
             "aha-lite0",
             {
                 "trunk": "efficientnet-lite0",
-                "widths": (16, 16, 24, 48, 64, 96),
+                "widths": (16, 16, 48, 64, 96, 128),
                 "shoulder": 0.2,
                 "surroundings": True,
             },

@@ -25,6 +25,11 @@ MARGIN = 3
 """Side of the window whose largest value in the highlight map says how little a pixel's colour counts: inside
 it is the network's own guess, and at its edge the highlight is mixed in."""
 
+HANDOVER = 5
+"""Side of the window over which the share of the surroundings' colours is averaged, twice, once it is widened
+so that clipped pixels keep theirs: from one pixel to the next it changes by no more than a fifth, so that no
+line is seen where the surroundings take over from the network."""
+
 VIVID = 4
 """Power of its saturation by which each of two colours counts."""
 
@@ -38,7 +43,8 @@ def with_surrounding_colours(image: Tensor, diffuse: Tensor, highlight: Tensor, 
     """`content` N with the chromaticity of the diffuse layer around it, as far as the image is saturated.
 
     image I, diffuse D and content N (B, 3, H, W), highlight A (B, 1, H, W), all about [0, 1]; any H, W >= 1.
-    The luminance of N stays. Pixels that are darker than SATURATED by HEADROOM keep their colour.
+    The luminance of N stays. Pixels that are darker than SATURATED by HEADROOM keep their colour unless they are
+    within 8 pixels (twice HANDOVER // 2, twice) of brighter ones.
 
     Both guesses err towards grey, that of the surroundings because the highlight is mixed in at its edge, the
     network's because it hedges: so the more saturated of the two counts more.
@@ -51,7 +57,7 @@ def with_surrounding_colours(image: Tensor, diffuse: Tensor, highlight: Tensor, 
     brightness = luminance(content) / luminance(around).clamp_min(1e-3)
     clipped = 1 - (below / HEADROOM).clamp(0, 1).mean(dim=1, keepdim=True)
     theirs, own = vividness(around), vividness(content)
-    share = clipped * theirs / (theirs + own)
+    share = _handed_over(clipped * theirs / (theirs + own))
     return torch.lerp(content, around * brightness, share.expand_as(content))
 
 
@@ -87,6 +93,15 @@ def luminance(colours: Tensor) -> Tensor:
     """Luma (B, 1, H, W) of display values (B, 3, H, W), ITU-R BT.601."""
     red, green, blue = colours.split(1, dim=1)
     return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+
+
+def _handed_over(share: Tensor) -> Tensor:
+    """`share` (B, 1, H, W) fading out around where it is large, by steps of at most 1 / HANDOVER a pixel."""
+    reach = HANDOVER // 2
+    share = F.max_pool2d(share, 4 * reach + 1, stride=1, padding=2 * reach)
+    for _ in range(2):
+        share = F.avg_pool2d(share, HANDOVER, stride=1, padding=reach, count_include_pad=False)
+    return share
 
 
 def _halved(x: Tensor) -> Tensor:

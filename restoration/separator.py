@@ -19,6 +19,7 @@ from restoration.precision import arithmetic, ready
 from restoration.tiling import NO_TILES
 from restoration.two_steps import in_two_steps
 from utils.colour import FULL_SCALE
+from utils.cores import usable_cores
 from utils.devices import choose_device
 from utils.errors import UserError
 
@@ -87,7 +88,7 @@ class Separator:
                 self.network, self.precision = one.submit(ready, network, self.device, precision).result()
         on_cpu = self.device.type == "cpu"
         self.batch_size = 1 if on_cpu else batch_size
-        self.cores = (workers or usable_cores()) if on_cpu else 1
+        self.cores = (workers or own_cores()) if on_cpu else 1
         self.workers = (workers or min(self.cores, network.spec.tiles_at_once)) if on_cpu else 1
         self.skip_tiles = skip_tiles
         self._cancelled = threading.Event()
@@ -235,10 +236,9 @@ def _on_a_core(cores: Cores, work: Callable[..., Result], *arguments: object) ->
         return work(*arguments)
 
 
-def usable_cores() -> int:
+def own_cores() -> int:
     """Cores of this process; several processes of one torchrun share the machine's."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def _to_tensor(images: np.ndarray, device: torch.device) -> Tensor:

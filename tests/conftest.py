@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from utils.signals import STOPPING
+
 # A loaded machine is no failure: no test asserts a time.
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
 
 # A shell's background jobs and nohup ignore signals, and the processes that tests start would inherit that.
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+for number in STOPPING:
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
@@ -36,9 +38,9 @@ def pytest_addoption(parser):
     )
 
 
-def _end_of(errors: str | None) -> str:
-    said = Path(errors).read_text(errors="replace") if errors and Path(errors).exists() else ""
-    return "\n".join(said.splitlines()[-NATIVE_LINES:]) or "(nothing)"
+def _end_of(errors):
+    said = Path(errors).read_text(errors="replace") if Path(errors).exists() else ""
+    return "\n".join(said.splitlines()[-NATIVE_LINES:])
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest's faulthandler, which keeps the descriptor that it finds
@@ -59,7 +61,8 @@ def pytest_runtest_makereport(item):
     report = yield
     if report.failed and hasattr(item.config, "workerinput"):
         item.config.get_terminal_writer().flush()
-        report.sections.append(("Descriptors 1 and 2", _end_of(item.config.workerinput["native_errors"])))
+        if said := _end_of(item.config.workerinput["native_errors"]):
+            report.sections.append(("Descriptors 1 and 2", said))
     return report
 
 
@@ -84,7 +87,9 @@ def pytest_testnodedown(node, error):
         reporter.write_line(f"\nworker {node.gateway.id} took {peak:.1f} GiB of memory at most")
     else:
         reporter.write_sep("!", f"worker {node.gateway.id} died: {error}")
-        reporter.write_line(_end_of(node.workerinput["native_errors"]))
+        reporter.write_line(
+            _end_of(node.workerinput["native_errors"]) or "Its output was not kept: see --capture."
+        )
 
 
 def pytest_collection_modifyitems(items):

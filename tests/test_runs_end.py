@@ -49,7 +49,7 @@ def test_a_run_ends_with_the_reason(test, said, tmp_path):
     command = [sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", ".", *workers[1].split()]
     for limit in limits:
         command += ["--override-ini", limit]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert run.returncode != 0
     for pattern in said:
         assert re.search(pattern, run.stdout), (pattern, run.stdout, run.stderr)

@@ -55,17 +55,18 @@ SEEN_COLUMNS = (
     ("residual.highlight", 0),
     ("chroma_error.clipped", 2),
     ("residual.clipped", 0),
+    ("contour.clipped", 0),
 )
 SEEN_CAPTION = (
     "Chroma error / of it greyer than the surroundings, % / highlight left, % (below 0: too much was taken) "
-    "in the highlight region; then chroma error / highlight left, % where the input is clipped there. Means "
-    "over the pairs that have such pixels; docs/EVALUATION.md defines each."
+    "in the highlight region; then chroma error / highlight left, % / contour, % where the input is clipped there. "
+    "Means over the pairs that have such pixels; docs/EVALUATION.md defines each."
 )
 GAINS_CAPTION = (
     "PSNR of the result above that of the input, dB: mean over the pairs with its 95 % bootstrap interval over "
     'pictures, and the least; "all" is the mean over pairs, whatever their set.'
 )
-METRICS = ("psnr", "ssim", "chroma_error", "greyer", "residual")
+METRICS = ("psnr", "ssim", "chroma_error", "greyer", "residual", "contour")
 FAST_CLASSICAL = ("shen2009", "shen2013", "yang2010")
 
 

@@ -7,7 +7,6 @@ before; passes over the data follow each other without a gap, so every batch is 
 """
 
 import contextlib
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from training.distributed import Distributed
 from training.options import TrainOptions
 from training.samples import Samples, Untouched
 from utils import seeds
+from utils.cores import usable_cores
 from utils.errors import UserError
 from utils.signals import STOPPING, end_with_parent
 
@@ -193,7 +193,7 @@ def workers_for(wanted: int | None, world: int, samples: int | None = None) -> i
     """How many processes load for one of `world` training processes; fewer where they only pass over
     `samples` samples. `wanted` None: one a core, at most 8."""
     if wanted is None:
-        wanted = min(8, max(1, (os.cpu_count() or 1) // world))
+        wanted = min(8, max(1, usable_cores() // world))
     # A process takes longer to start than a few pictures to read.
     return wanted if samples is None else min(wanted, samples // 16)
 
@@ -218,7 +218,11 @@ def batches_of(loader: DataLoader) -> Iterator[Iterator]:
     Python would then wait for processes that ignore its signals, for ever.
     """
     iterator = iter(loader)
-    if loader.num_workers and threading.current_thread() is threading.main_thread():
+    if (
+        loader.num_workers
+        and hasattr(signal, "SIGCHLD")
+        and threading.current_thread() is threading.main_thread()
+    ):
         # torch raises the death of a worker wherever the program happens to be, even in the middle of an
         # optimiser's step. Without its handler the error comes from next(iterator), a few seconds later.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

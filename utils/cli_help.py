@@ -1,5 +1,6 @@
 """How options are shown in --help and in errors: in words and choices, not in Python's types."""
 
+import argparse
 import re
 import typing
 from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
@@ -41,8 +42,8 @@ class Parser(ArgumentParser):
     kinds: dict[str, type]
     """type of each option, by name"""
 
-    def format_help(self) -> str:
-        return named_commands(super().format_help())
+    def format_help(self, formatter: argparse.HelpFormatter | None = None) -> str:
+        return named_commands(super().format_help(formatter))
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         key = re.match(r'Parser key "(\w+)"', message)

@@ -13,7 +13,7 @@ FOR_TRAINING = {
     "tensorboard": "tensorboard",
     "torchmetrics": "torchmetrics",
 }
-"""Module -> package of requirements-train.txt, which infer.py does without."""
+"""Module -> package of the extra `train`, which infer.py does without."""
 
 
 class UserError(Exception):

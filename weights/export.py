@@ -86,7 +86,7 @@ def export_network(
     value), or by more than 4 times what the network's own rounding amounts to, its distance from the same in
     double precision; sharp attention makes that large in untrained networks. In fewer bits the diffuse layer
     must reach 45 dB to that in fp32, on `pictures`. Raises UserError where either does not hold, where
-    the packages of requirements-onnx.txt are missing, and where the network cannot be exported.
+    the packages of the extra `onnx` are missing, and where the network cannot be exported.
     """
     _check_kind(format, precision)
     multiple = network.spec.multiple

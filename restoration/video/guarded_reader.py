@@ -5,7 +5,6 @@ Frames come one at a time: the helper waits until the last one is taken, with th
 """
 
 import contextlib
-import os
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from restoration.video import clip_reader
 from restoration.video.clip_reader import ClipFrame, ClipInfo, declared_pixels, words
+from utils.cores import usable_cores
 from utils.errors import UserError
 from utils.helper_processes import HelperProcess, begin_serving, limited_memory, may_have_helpers
 
@@ -97,7 +97,7 @@ def _serve(connection: Connection) -> None:
 
 def _allowance(path: Path) -> int:
     """Bytes that decoding may take beyond what the process has now."""
-    threads = min(16, os.cpu_count() or 1)  # FFmpeg takes no more
+    threads = min(16, usable_cores())  # FFmpeg takes no more
     with limited_memory(SPARE_BYTES):
         pixels = declared_pixels(path)
     return SPARE_BYTES + threads * THREAD_BYTES + (threads + KEPT) * FRAME_BYTES * pixels

@@ -80,7 +80,7 @@ def test_only_what_running_needs_is_required(site):
 
 def test_extras_are_what_people_ask_for(site):
     metadata = email.message_from_string((next(site.glob("*.dist-info")) / "METADATA").read_text())
-    extras = {"train", "demo", "video", "heic", "hub", "onnx"}
+    extras = {"train", "demo", "video", "heic", "hub", "onnx", "docs", "dev"}
     assert set(metadata.get_all("Provides-Extra")) == extras
     for extra in extras:
         of_it = [line for line in metadata.get_all("Requires-Dist") if f"extra == '{extra}'" in line]

@@ -21,9 +21,9 @@ from weights import export, load_model
 from weights.export import export_network
 from weights.onnx_metadata import FACTS, seal
 
-onnx = pytest.importorskip("onnx", reason="onnx is not installed (requirements-onnx.txt)")
+onnx = pytest.importorskip("onnx", reason="onnx is not installed (extra onnx)")
 for package in ("onnxscript", "onnxruntime"):
-    pytest.importorskip(package, reason=f"{package} is not installed (requirements-onnx.txt)")
+    pytest.importorskip(package, reason=f"{package} is not installed (extra onnx)")
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]

@@ -97,6 +97,9 @@ class EfficientNetLite(nn.Module):
                 before = channels
         self._take(taken, blocks, before)
         self.blocks, self.taken = nn.ModuleList(blocks), frozenset(taken)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def _take(self, taken: list[int], blocks: list[nn.Module], channels: int) -> None:
         taken.append(len(blocks) - 1)

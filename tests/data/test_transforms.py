@@ -131,3 +131,19 @@ def test_the_short_side_is_resized_with_the_ratio_kept():
     out = Augmentation(size=2 * height, resize="short_side", flips=False)(wide, np.random.default_rng(0))
     assert out["input"].shape[-2:] == (2 * height, 2 * (width + width // 2))
     assert out["mask"].shape[-2:] == out["input"].shape[-2:]
+
+
+@pytest.mark.parametrize("kind", [{"noise": 20.0}, {"jpeg_quality": (10.0, 10.0)}])
+def test_noise_and_jpeg_disturb_input_and_diffuse_picture_alike(kind):
+    sample = _sample(16, 24)
+    sample["specular"][:, :8] = 0
+    sample["input"] = sample["diffuse"] + sample["specular"]
+    changed = 0
+    for seed in range(8):
+        out = Augmentation(size=0, flips=False, **kind)(sample, np.random.default_rng(seed))
+        changed += not torch.equal(out["input"], sample["input"])
+        assert torch.equal(out["input"][:, :8], out["diffuse"][:, :8])  # still untouched, bit for bit
+        apart = out["input"] - out["diffuse"]
+        visible = out["diffuse"] > 0
+        assert torch.allclose(apart[visible], sample["specular"][visible], atol=1e-6)
+    assert changed >= 2

@@ -23,9 +23,10 @@ def scene() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
 def test_the_input_has_all_of_the_highlight_left_and_is_grey() -> None:
     image, ground_truth, regions = scene()
     values = highlight_measures(image, image, ground_truth, regions)
-    assert values == pytest.approx(
-        {"greyer.highlight": 100, "greyer.clipped": 100, "residual.highlight": 100, "residual.clipped": 100}
+    everything = dict.fromkeys(
+        ("greyer.highlight", "greyer.clipped", "residual.highlight", "residual.clipped"), 100
     )
+    assert values == pytest.approx(everything | {"contour.clipped": 0})
 
 
 def test_the_ground_truth_has_nothing_left_and_no_error_to_share() -> None:
@@ -93,3 +94,17 @@ def test_integers_and_linear_values() -> None:
         highlight_measures(*map(srgb_encode, values), regions, ("greyer",)),
         abs=0.5,  # the surroundings' mean before or after the encoding
     )
+
+
+def test_a_contour_is_what_the_removed_layer_steps_beyond_the_picture() -> None:
+    image, ground_truth, regions = scene()
+    # The ground truth removes exactly the steps of the picture: 0.2 at the border of what is clipped.
+    assert highlight_measures(image, ground_truth, ground_truth, regions, ("contour",)) == {
+        "contour.clipped": pytest.approx(100)
+    }
+    result = ground_truth - 0.1 * regions["clipped"][..., None]  # 0.1 too much: a line
+    assert highlight_measures(image, result, ground_truth, regions, ("contour",)) == {
+        "contour.clipped": pytest.approx(150)
+    }
+    nothing = {"highlight": regions["highlight"], "clipped": np.zeros((24, 24), bool)}
+    assert highlight_measures(image, result, ground_truth, nothing, ("contour",)) == {"contour.clipped": None}

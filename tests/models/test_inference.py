@@ -14,6 +14,7 @@ SMALL = {
     "aha": {"widths": (6, 6, 12)},
     "aha-figure": {"widths": (3, 6, 6), "trunk": "small", "trunk_channels": (4, 6, 8)},
     "aha-lite": {"widths": (4, 6, 8), "trunk_channels": (4, 6, 8)},
+    "aha-lite0": {"widths": (4, 4, 6, 8, 8, 8)},
     "tshrnet": {"width": 2},
     "tshrnet-mix": {"width": 2},
 }

@@ -114,3 +114,25 @@ def test_without_a_matrix_it_refuses():
 def test_the_recipes_choose(model, chosen, kind):
     options = resolve(TrainOptions(model=model, optimizer=chosen))
     assert type(build_optimiser(_network().parameters(), 1e-3, options)) is kind
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_a_trunk_learns_at_its_own_rate_and_goes_on_from_a_checkpoint(name):
+    options = resolve(TrainOptions(optimizer=name, lr_g=1e-2, lr_trunk=1e-3))
+
+    def parts(network):
+        return build_optimiser(network[3].parameters(), options.lr_g, options, network[:3].parameters())
+
+    network = _network()
+    optimiser = parts(network)
+    rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    assert {rates[id(p)] for p in network[:3].parameters()} == {1e-3}
+    assert {rates[id(p)] for p in network[3].parameters()} == {1e-2}
+    _learn(network, optimiser, 3)
+    other = copy.deepcopy(network)
+    resumed = parts(other)
+    resumed.load_state_dict(copy.deepcopy(optimiser.state_dict()))
+    _learn(network, optimiser, 2, first=3)
+    _learn(other, resumed, 2, first=3)
+    for a, b in zip(network.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
+from training.samples import Untouched
 from training.stream import SampleStream, StepSampler, collate
 from training.validation import grouped
 from utils.errors import UserError
@@ -128,3 +129,37 @@ def test_pictures_of_one_size_that_follow_each_other_are_validated_together():
     assert groups[0]["input"].shape == (3, 3, 4, 4)
     assert groups[0]["input"][:, 0, 0, 0].tolist() == [0.0, 1.0, 2.0]
     assert len(list(grouped(iter(pictures), 1))) == len(pictures)
+
+
+class _Layers(_Numbers):
+    """Samples with a highlight."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        return sample | {"diffuse": sample["input"] / 2, "specular": sample["input"] / 2}
+
+
+def _untouched(samples, count, **shares):
+    stream = SampleStream(samples, _jitter, seed=3, untouched=Untouched(**shares))
+    return [stream[position] for position in range(count)]
+
+
+def test_some_samples_are_followed_by_their_own_diffuse_picture():
+    samples = _untouched(_Layers(50), 2000, share=0.25)
+    pairs = zip(samples[::2], samples[1::2], strict=True)
+    twins = [(a, b) for a, b in pairs if torch.equal(b["input"], b["diffuse"])]
+    assert 400 < len(twins) < 600  # 500
+    for first, second in twins:
+        assert first["name"] == second["name"]
+        assert torch.equal(second["input"], first["diffuse"])
+        assert not second["specular"].any()
+
+
+def test_some_samples_are_photographs_and_the_rest_stay_in_their_places():
+    photos = _Numbers(7)
+    samples = _untouched(_Layers(50), 1000, photos=photos, photos_share=0.2)
+    plain = _untouched(_Layers(50), 1000)
+    taken = [i for i, sample in enumerate(samples) if "diffuse" not in sample]
+    assert 150 < len(taken) < 250
+    assert {samples[i]["name"] for i in taken} == {str(number) for number in range(7)}
+    assert all(torch.equal(samples[i]["input"], plain[i]["input"]) for i in set(range(1000)) - set(taken))

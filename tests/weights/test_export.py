@@ -22,6 +22,7 @@ SMALL = {
     "aha": {"widths": (6, 6, 12)},
     "aha-figure": {"widths": (3, 6, 6), "trunk": "small", "trunk_channels": (4, 6, 8)},
     "aha-lite": {"widths": (4, 6, 8), "trunk_channels": (4, 6, 8)},
+    "aha-lite0": {"widths": (4, 4, 6, 8, 8, 8)},
     "tshrnet": {"width": 2},
 }
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +39,7 @@ def small(name):
     return network
 
 
-@pytest.mark.parametrize("name", ["aha-lite", "aha", "tshrnet"])
+@pytest.mark.parametrize("name", ["aha-lite", "aha-lite0", "aha", "tshrnet"])
 def test_torchscript_of_every_kind_of_network(tmp_path, name):
     network = small(name)
     done = export_network(network, tmp_path / "a.pt", "torchscript", size=64)
@@ -54,7 +55,7 @@ def test_torchscript_of_every_kind_of_network(tmp_path, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["aha-lite", "aha"])
+@pytest.mark.parametrize("name", ["aha-lite", "aha-lite0", "aha"])
 def test_onnx(tmp_path, name):
     for package in ("onnx", "onnxscript"):
         pytest.importorskip(package)

@@ -15,6 +15,8 @@ from recipes.recipe import TrainedNetwork
 from utils.devices import check_precision, gpu_usable
 from utils.errors import UserError
 
+LEAST_CHANNELS = 8  # values in a vector of AVX2
+
 
 class Distributed:
     """Where a run computes: `rank` of `world` processes, each with `device`.
@@ -57,6 +59,8 @@ class Distributed:
             synchronise_batch_norm(network)
         elif self.world > 1:
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        if channels_last and self.device.type == "cpu":
+            check_channels_last(network)
         layout = torch.channels_last if channels_last else torch.preserve_format
         return network.to(self.device, memory_format=layout)
 
@@ -119,6 +123,23 @@ class Distributed:
 
     def close(self) -> None:
         self.accelerator.end_training()
+
+
+def check_channels_last(network: nn.Module) -> None:
+    """Raises UserError for a network whose training in this layout corrupts memory on AVX2 processors.
+
+    The gradient of the weights of a strided 1x1 convolution of fewer than 8 channels is written beyond its
+    buffer by oneDNN (issue 6035 there, torch 2.15): the process aborts, there or at any later allocation.
+    """
+    for name, layer in network.named_modules():
+        if not isinstance(layer, nn.Conv2d) or layer.kernel_size != (1, 1) or max(layer.stride) == 1:
+            continue
+        if layer.in_channels // layer.groups < LEAST_CHANNELS:
+            raise UserError(
+                f"`channels_last`: the strided 1x1 convolution {name} takes {layer.in_channels} channels, "
+                f"and with fewer than {LEAST_CHANNELS} oneDNN corrupts memory in this layout: leave the option "
+                "out, or make the network wider"
+            )
 
 
 class SynchronisedBatchNorm2d(nn.BatchNorm2d):

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from samples.untrained_checkpoint import write_untrained
 
 from classical import METHODS
 from models import build_model
@@ -43,8 +42,6 @@ def test_a_classical_method_by_name(dtype):
 def test_networks_by_weights(tmp_path):
     path = tmp_path / "lite.safetensors"
     save_model(build_model("aha-lite"), path)
-    by_path, by_name = _load(str(path)), _load(f"aha-lite:{path}", tile=256)
-    write_untrained(path)
     by_path, by_name = _load(str(path)), _load(f"aha-lite:{path}", tile=256)
     assert np.array_equal(by_path(_picture()).diffuse, by_name(_picture()).diffuse)
     assert by_name.tile.side == 256

@@ -1,7 +1,7 @@
-"""Builds the wheel: one package `dehighlight`, made of the packages and scripts that a checkout has at its top.
+"""Builds the wheel: one package `dehighlight`, made of a checkout's packages and scripts.
 
-Names like `utils` or `data` would clash in a user's site-packages. They are copied under `dehighlight/`, and in
-the copies every import of ours gets that prefix: `from utils.errors import run` becomes
+Names like `utils` or `data` would clash in a user's site-packages. They are copied under `dehighlight/`, and
+in the copies every import of ours gets that prefix: `from utils.errors import run` becomes
 `from dehighlight.utils.errors import run`.
 """
 

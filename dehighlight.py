@@ -3,7 +3,6 @@
     from dehighlight import HighlightRemover
     dehighlight infer --input_dir photos --output_dir clean
 
-
 In a checkout `python dehighlight.py infer ...` and `python infer.py ...` are the same; in the installed
 package this file is `dehighlight/__init__.py` and everything else lies inside it (hatch_build.py).
 """

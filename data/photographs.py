@@ -19,8 +19,8 @@ SHORT_SIDE = 384
 
 
 class Photographs(Dataset):
-    """The photographs of `folders`, at any depth: dicts of float32 tensors, "input" and "diffuse" (3, H, W) the
-    same photograph in [0, 1], "specular" (3, H, W) and "mask" (1, H, W) zero, and "name".
+    """The photographs of `folders`, at any depth: dicts of float32 tensors, "input" and "diffuse" (3, H, W),
+    the same photograph in [0, 1], "specular" (3, H, W) and "mask" (1, H, W) zero, and "name".
 
     side  pixels of the short side, to which larger photographs are reduced; smaller ones are enlarged to
           `least`

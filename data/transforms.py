@@ -134,8 +134,8 @@ def scale_light(sample: Sample, gains: tuple[float, float, float]) -> Sample:
 
 
 def disturb(sample: Sample, image: Tensor) -> Sample:
-    """The sample with `image` (3, H, W) as its input, which differs from that by noise: the diffuse picture is
-    disturbed alike, so that what is to be removed stays the same."""
+    """The sample with `image` (3, H, W) as its input, which differs from that by noise: the diffuse picture
+    is disturbed alike, so that what is to be removed stays the same."""
     light = sample["input"] - sample["diffuse"]
     return sample | {"input": image, "diffuse": (image - light).clamp(0, 1)}
 

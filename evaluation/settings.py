@@ -8,7 +8,18 @@ from evaluation.datasets import DatasetName
 from utils.errors import UserError
 
 EPILOG = "docs/EVALUATION.md defines every number."
-DEFAULT_METRICS = ("psnr", "ssim", "ssim7", "mse", "rmse", "delta_e", "chroma_error", "greyer", "residual", "contour")
+DEFAULT_METRICS = (
+    "psnr",
+    "ssim",
+    "ssim7",
+    "mse",
+    "rmse",
+    "delta_e",
+    "chroma_error",
+    "greyer",
+    "residual",
+    "contour",
+)
 METRIC_NAMES = (*DEFAULT_METRICS, "psnr_channels", "ssim3d", "lpips")
 DETECTION_NAMES = ("accuracy", "ber", "iou", "f1")
 REGION_NAMES = ("whole", "highlight", "clipped", "rest", "object")

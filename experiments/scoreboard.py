@@ -5,8 +5,8 @@
     python -m experiments.scoreboard --data ../shared/data --half choose
     python -m experiments.scoreboard --data ../shared/data --append docs/RESULTS.md
 
-`--data` holds any of the folders of GROUPS; MIT Intrinsic is scored in sRGB. experiments/halves.json says which
-pairs may be looked at to choose weights and constants, and which are scored once a release.
+`--data` holds any of the folders of GROUPS; MIT Intrinsic is scored in sRGB. experiments/halves.json says
+which pairs may be looked at to choose weights and constants, and which are scored once a release.
 """
 
 import json
@@ -58,12 +58,12 @@ SEEN_COLUMNS = (
 )
 SEEN_CAPTION = (
     "Chroma error / of it greyer than the surroundings, % / highlight left, % (below 0: too much was taken) "
-    "in the highlight region; then chroma error / highlight left, % / contour, % where the input is clipped there. "
-    "Means over the pairs that have such pixels; docs/EVALUATION.md defines each."
+    "in the highlight region; then chroma error / highlight left, % / contour, % where the input is clipped "
+    "there. Means over the pairs that have such pixels; docs/EVALUATION.md defines each."
 )
 GAINS_CAPTION = (
-    "PSNR of the result above that of the input, dB: mean over the pairs with its 95 % bootstrap interval over "
-    "pictures, and the least; \"all\" is the mean over pairs, whatever their set."
+    "PSNR of the result above that of the input, dB: mean over the pairs with its 95 % bootstrap interval "
+    'over pictures, and the least; "all" is the mean over pairs, whatever their set.'
 )
 METRICS = ("psnr", "ssim", "chroma_error", "greyer", "residual", "contour")
 FAST_CLASSICAL = ("shen2009", "shen2013", "yang2010")
@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def find_groups(data: Path, half: str = "all") -> dict[str, PairSet]:
-    """The data sets that `data` holds, by folder name; of each the pairs of one half ("choose", "score") or all.
+    """The data sets that `data` holds, by folder name: the pairs of one half ("choose", "score"), or all.
 
     Raises UserError where there are none.
     """
@@ -168,7 +168,7 @@ def markdown(groups: dict[str, PairSet], methods: list[str], rows: dict) -> str:
 
 
 def gains(methods: list[str], rows: dict) -> str:
-    """A row per method, a column per data set and one over all pairs: gain over the first method, the input."""
+    """A row per method, a column per data set and one over all pairs: gain over the first method."""
     reference, others = methods[0], methods[1:]
 
     def values(name: str, spec: str) -> np.ndarray:

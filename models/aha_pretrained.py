@@ -8,6 +8,8 @@ The paper's AHA module alone stands on a classifier's trunk; its coarse and refi
 nothing what things look like. Here they are heads of the same features, and small.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -87,9 +89,7 @@ class Decoder(nn.Module):
         super().__init__()
         pairs = list(zip(channels, widths, strict=True))
         self.lateral = nn.ModuleList(nn.Conv2d(c, width, 1) for c, width in pairs)
-        self.narrow = nn.ModuleList(
-            nn.Conv2d(deep, fine, 1) for fine, deep in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.narrow = nn.ModuleList(nn.Conv2d(deep, fine, 1) for fine, deep in pairwise(widths))
         self.merge = nn.ModuleList(
             nn.Sequential(activation(), nn.Conv2d(width, width, 3, padding=1), activation())
             for width in widths

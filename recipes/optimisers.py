@@ -3,8 +3,8 @@
 Muon takes steps that are equally strong in every singular direction of a weight (Jordan et al. 2024). A
 convolution's weight (out, in, k, k) is the matrix (out, in k k). Its averaged gradient G = U S V' is replaced
 by about U V' (Newton-Schulz iterations), scaled to the root mean square of an AdamW step, 0.2 sqrt(max(rows,
-columns)) (Liu et al. 2025), so that learning rates carry over. Biases and batch norms take steps of AdamW, and so
-does a pretrained trunk, which is to be changed gently.
+columns)) (Liu et al. 2025), so that learning rates carry over. Biases and batch norms take steps of AdamW,
+and so does a pretrained trunk, which is to be changed gently.
 """
 
 from collections.abc import Iterable

@@ -42,7 +42,9 @@ def test_strength_reaches_the_methods(tmp_path, capsys):
 
 def test_no_pair_is_in_both_halves_and_a_half_is_scored_alone(tmp_path, capsys):
     halves = json.loads(scoreboard.HALVES.read_text())
-    choose, score = ({(name, pair) for name in halves[h] for pair in halves[h][name]} for h in ("choose", "score"))
+    choose, score = (
+        {(name, pair) for name in halves[h] for pair in halves[h][name]} for h in ("choose", "score")
+    )
     assert not choose & score
     assert {name for name, _ in choose | score} == set(scoreboard.GROUPS)
     shiq_pairs.write(tmp_path / "shiq", ["90001", "90003", "90005"])

@@ -136,7 +136,9 @@ def _untouched(samples, count, **shares):
 def test_some_samples_are_followed_by_their_own_diffuse_picture():
     samples = _untouched(_Layers(50), 2000, share=0.25)
     twins = [
-        (a, b) for a, b in zip(samples[::2], samples[1::2], strict=True) if torch.equal(b["input"], b["diffuse"])
+        (a, b)
+        for a, b in zip(samples[::2], samples[1::2], strict=True)
+        if torch.equal(b["input"], b["diffuse"])
     ]
     assert 400 < len(twins) < 600  # 500
     for first, second in twins:
@@ -152,6 +154,4 @@ def test_some_samples_are_photographs_and_the_rest_stay_in_their_places():
     taken = [i for i, sample in enumerate(samples) if "diffuse" not in sample]
     assert 150 < len(taken) < 250
     assert {samples[i]["name"] for i in taken} == {str(number) for number in range(7)}
-    assert all(
-        torch.equal(samples[i]["input"], plain[i]["input"]) for i in set(range(1000)) - set(taken)
-    )
+    assert all(torch.equal(samples[i]["input"], plain[i]["input"]) for i in set(range(1000)) - set(taken))

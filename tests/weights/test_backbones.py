@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from models import build_model
+from utils.errors import UserError
 from weights import backbones
 from weights.backbones import EFFICIENTNETS, PackagedWeights, load_backbone
-from utils.errors import UserError
 
 
 def package_entries(trunk: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -7,11 +7,9 @@ RUN := $(VENV)/.installed-run
 TRAIN := $(VENV)/.installed-train
 DEV := $(VENV)/.installed-dev
 ORT_WEB := $(VENV)/npm/node_modules/onnxruntime-web
-PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -r
+PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# Weights of the demo: trained ones where savedmodel/ holds them, else random ones, which remove nothing sensible.
 TRAINED := savedmodel/aha-lite.safetensors
-WEIGHTS := $(firstword $(wildcard $(TRAINED)) demo/untrained.safetensors)
 
 # Free material for the scenes of `make train-lite` (folders textures_ambientcg, photos, materials, envmaps);
 # without it the generator draws everything itself.
@@ -24,7 +22,7 @@ LITE_RUN ?= runs/aha-lite
 LITE_SPEED ?= --precision bf16 --channels_last --compile
 DATA ?= ../shared/data
 
-.PHONY: demo test test-fast demo-test browser-runtime slow-list fault-test lint docs install package clean train-lite real-score
+.PHONY: demo test test-numeric test-fast demo-test browser-runtime slow-list fault-test lint docs install package clean train-lite real-score
 
 install: $(DEV)
 
@@ -32,29 +30,34 @@ $(PY):
 	$(PYTHON) -m venv $(VENV)
 
 $(RUN): requirements.txt constraints.txt | $(PY)
-	$(PIP_INSTALL) requirements.txt
+	$(PIP_INSTALL) -r requirements.txt
 	touch $@
 
-$(TRAIN): requirements-train.txt requirements.txt constraints.txt | $(PY)
-	$(PIP_INSTALL) requirements-train.txt
+$(TRAIN): pyproject.toml requirements.txt constraints.txt | $(PY)
+	$(PIP_INSTALL) -e ".[train]"
 	touch $@
 
-$(DEV): $(wildcard requirements*.txt) constraints.txt | $(PY)
-	$(PIP_INSTALL) requirements-dev.txt
+$(DEV): pyproject.toml requirements.txt constraints.txt | $(PY)
+	$(PIP_INSTALL) -e ".[dev]"
 	touch $@
 
-demo: $(RUN) $(WEIGHTS)
-	$(PY) infer.py --input_dir samples --output_dir demo --infer_model $(WEIGHTS) --ext png --save_highlight --comparison
+demo: $(RUN)
+	$(PY) infer.py --input_dir samples --output_dir demo --infer_model $(TRAINED) --ext png --save_highlight --comparison
 	$(PY) infer.py --input_dir samples --output_dir demo/shen2013 --method shen2013 --ext png --save_highlight --comparison
-	@echo "Look at demo/*-comparison.png (network, $(WEIGHTS)) and demo/shen2013/*-comparison.png (classical)."
+	@echo "Look at demo/*-comparison.png (network, $(TRAINED)) and demo/shen2013/*-comparison.png (classical)."
 
-demo/untrained.safetensors: $(RUN)
-	mkdir -p demo
-	$(PY) -m samples.untrained_checkpoint $@
+# Two processes: more would need more memory than a small machine has. A dead one is not replaced: pytest-xdist may
+# wait for its successor for ever.
+WORKERS := -n 2 --dist loadfile --max-worker-restart 0 --capture sys
 
-# Two processes: more would need more memory than a small machine has.
 test: lint
-	$(PY) -m pytest -q -n 2 --dist loadfile
+	$(PY) -m pytest -q $(WORKERS)
+
+# Once more, with the instructions of a processor without AVX-512 and AMX: other sums, other roundings.
+test-numeric: export ONEDNN_MAX_CPU_ISA := AVX2
+test-numeric: export ATEN_CPU_CAPABILITY := avx2
+test-numeric: $(DEV)
+	$(PY) -m pytest -q -m numeric $(WORKERS)
 
 # Without the tests marked `slow`, for the time between two edits.
 test-fast: $(DEV)
@@ -79,7 +82,7 @@ demo-test: $(DEV) $(ORT_WEB)
 
 # Damaged, forged and foreign files, kills and full disks, by the hundred; docs/RELIABILITY.md has the table.
 fault-test: $(DEV)
-	$(PY) -m faults
+	$(PY) -m tests.faults
 
 lint: $(DEV)
 	$(PY) -m ruff check .
@@ -87,8 +90,8 @@ lint: $(DEV)
 	$(PY) -m mypy
 
 # The pages of docs/ as a site, in site/.
-docs: requirements-docs.txt | $(PY)
-	$(PIP_INSTALL) requirements-docs.txt
+docs: | $(PY)
+	$(PIP_INSTALL) -e ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 # The wheel and the source archive, in dist/.
@@ -130,7 +133,7 @@ train-lite: $(TRAIN)
 
 # Scores of the shipped weights, the untouched input and the classical methods on real pairs.
 real-score: $(TRAIN)
-	$(PY) -m experiments.scoreboard --data $(DATA)
+	$(PY) -m tools.scoreboard --data $(DATA)
 
 clean:
 	rm -rf $(VENV) demo dist site

@@ -15,7 +15,7 @@ from utils.signals import ended_at_once, interruptible
 def main(argv: Sequence[str] | None = None) -> int:
     """Measures what the command line says, prints the table and writes it to files."""
     with ended_at_once():
-        from benchmarks.networks import BenchmarkOptions, benchmark
+        from tools.benchmark import BenchmarkOptions, benchmark
         from utils.cli import parse
 
         options = parse(BenchmarkOptions, argv, prog="benchmark.py", description=__doc__)

@@ -2,12 +2,10 @@
 
 Names like `utils` or `data` would clash in a user's site-packages. They are copied under `specular/`, and in
 the copies every import of ours gets that prefix: `from utils.errors import run` becomes
-`from specular.utils.errors import run`. Commands in help texts change alike: `python infer.py` is
-`specular infer` there.
+`from specular.utils.errors import run`.
 """
 
 import ast
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,23 +21,16 @@ PACKAGES = (
 )  # fmt: skip
 SCRIPTS = ("infer", "train", "evaluate", "export", "demo")
 DATA = ("savedmodel",)
-LEFT_OUT = ("benchmark", "benchmarks", "experiments", "samples", "tests")
+LEFT_OUT = ("benchmark", "tests", "tools")
 """Ours too, but not installed; nothing that is may import them."""
-FOR_CHECKOUTS = ("dev", "docs")
-"""Sets of requirements that are no extras: what they serve is not installed."""
 
 
 class Requirements(MetadataHookInterface):
-    """Dependencies from requirements.txt, extras from requirements-EXTRA.txt."""
+    """Dependencies from requirements.txt."""
 
     def update(self, metadata: dict[str, Any]) -> None:
-        root = Path(self.root)
-        metadata["dependencies"] = _requirements(root / "requirements.txt")
-        metadata["optional-dependencies"] = {
-            file.stem.removeprefix("requirements-"): _requirements(file)
-            for file in sorted(root.glob("requirements-*.txt"))
-            if file.stem.removeprefix("requirements-") not in FOR_CHECKOUTS
-        }
+        lines = Path(self.root, "requirements.txt").read_text(encoding="utf-8").splitlines()
+        metadata["dependencies"] = [line for line in lines if line and not line.startswith("#")]
 
 
 class OnePackage(BuildHookInterface):
@@ -73,7 +64,7 @@ def write_package(root: Path, target: Path) -> None:
 
 
 def prefixed(source: str, file: str) -> str:
-    """`source` with the prefix `specular` at its imports of ours and at the commands in its texts.
+    """`source` with the prefix `specular` at its imports of ours.
 
     Raises ValueError at an import that cannot be rewritten so, or of something that is not installed.
     """
@@ -95,13 +86,4 @@ def prefixed(source: str, file: str) -> str:
         line = lines[node.lineno - 1]
         start = line.index(modules[0], node.col_offset)
         lines[node.lineno - 1] = f"{line[:start]}{NAME}.{line[start:]}"
-    text = "".join(lines)
-    scripts, packages = "|".join(SCRIPTS), "|".join(PACKAGES)
-    text = re.sub(rf"\b(torchrun\b[^\n]*?) ({scripts})\.py\b", rf"\1 -m {NAME} \2", text)
-    text = re.sub(rf"(\bpython )?\b({scripts})\.py\b", rf"{NAME} \2", text)
-    return re.sub(rf"\bpython -m ({packages})\b", rf"python -m {NAME}.\1", text)
-
-
-def _requirements(file: Path) -> list[str]:
-    lines = (line.partition("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line and not line.startswith("-")]
+    return "".join(lines)

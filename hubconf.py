@@ -13,16 +13,15 @@ dependencies = ["torch", "torchvision", "numpy", "scipy", "cv2", "skimage", "saf
 _SHIPPED = _Path(__file__).resolve().parent / "savedmodel" / "aha-lite.safetensors"
 
 
-def highlight_remover(weights: str | None = None, **options):
+def highlight_remover(weights: str | None = None, device: str = "cpu", **options):
     """A `restoration.HighlightRemover`: a picture in, its diffuse layer and highlight map out.
 
-    weights  a file or folder that `weights.load_model` takes; None: the weights of aha-lite in the repository
-    options  of HighlightRemover: device, precision, ...
+    weights  a file or folder with a network's weights; None: those of aha-lite in the repository
+    options  of HighlightRemover: precision, strength, ...
     """
     from restoration import HighlightRemover
-    from weights import load_model
 
-    return HighlightRemover(load_model(weights or _SHIPPED), **options)
+    return HighlightRemover.from_pretrained(weights or _SHIPPED, device=device, **options)
 
 
 def aha_lite(pretrained: bool = True, weights: str | None = None, **hyperparameters):

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from classical import METHODS
     from models.build import build_model
-    from restoration import HighlightRemover, Restored, SeparatedPicture, load_method
+    from restoration import HighlightRemover, Restored
+    from utils.errors import UserError
     from weights import load_model, save_model
 
 __all__ = [
     "METHODS",
     "HighlightRemover",
     "Restored",
-    "SeparatedPicture",
+    "UserError",
     "build_model",
-    "load_method",
     "load_model",
     "save_model",
 ]
@@ -35,8 +35,7 @@ _MODULES = {  # public name -> its module; torch is imported only when one of th
     "METHODS": "classical",
     "HighlightRemover": "restoration",
     "Restored": "restoration",
-    "SeparatedPicture": "restoration",
-    "load_method": "restoration",
+    "UserError": "utils.errors",
     "build_model": "models.build",
     "load_model": "weights",
     "save_model": "weights",

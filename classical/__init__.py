@@ -3,8 +3,8 @@
 METHODS maps a name to a function from an (H, W, 3) float32 RGB image in [0, 1], H, W >= 1, to its diffuse
 layer, the same shape and type, between 0 and the input; the specular layer is the difference. All assume
 *linear* values and a white light (`classical.shared`); the published figures use 8-bit files as if
-they were linear. Results depend on the input alone: random starts have fixed seeds. Each file opens with
-its equations and says which reading of the source it takes; parameters are keyword arguments.
+they were linear. Results depend on the input alone: random starts have fixed seeds. Each file begins with its
+equations and states its reading of the source; parameters are keyword arguments.
 """
 
 from collections.abc import Callable

@@ -89,7 +89,7 @@ def _factorise(
 
         diffuse = basis.astype(np.float32) @ body
         error = values - unit_all[:, :1] * codes[0] - diffuse
-        # Summed over the colours in double precision: rounding would else meet the tolerance.
+        # Summed in double precision: float32 rounding would be as large as the tolerance.
         squares = (error * error).sum(axis=0) @ pixels
         amount = codes.sum(axis=0) @ pixels
         previous, objective = objective, 0.5 * math.sqrt(squares) + sparsity * amount

@@ -46,7 +46,7 @@ def total(image: np.ndarray) -> np.ndarray:
 
 
 def is_grey(i_max: np.ndarray, i_min: np.ndarray) -> np.ndarray:
-    """Boolean map of the grey and black pixels: no method touches them."""
+    """Boolean map of the grey and black pixels, which no method changes."""
     return (i_max - i_min) <= GREY_SATURATION * i_max
 
 

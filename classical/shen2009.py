@@ -1,4 +1,4 @@
-"""Shen & Cai 2009: one scaled specular-free image, its scale read off the largest highlight.
+"""Shen & Cai 2009: one scaled specular-free image, its scale estimated at the largest highlight.
 
 H.-L. Shen, Q.-Y. Cai, "Simple and efficient method for specularity removal in an image",
 Applied Optics 48(14), 2009.

@@ -37,7 +37,7 @@ def yang2010(
 
     sigma_space: filter's standard deviation in pixels; None: a quarter of the shorter side.
     sigma_range: its standard deviation in units of λ_max.
-    threshold: rise of σ_max at which another iteration is worth while.
+    threshold: iteration stops where σ_max rises by no more than this.
     dark: pixels with I_max below are left out.
     """
     image = check_image(image)

@@ -20,6 +20,7 @@ from data.records import Record, partial_layers
 from utils.cli import parse, run
 from utils.errors import UserError
 from utils.image_files import write_rgb
+from utils.signals import end_with_parent
 
 if TYPE_CHECKING:
     from data.inspection import PairFacts
@@ -102,7 +103,7 @@ def _inspect_all(records: list[Record], report: Report, options: CheckOptions) -
 
     good = []
     look = partial(inspect, sixteen_bit=options.sixteen_bit)
-    with ProcessPoolExecutor(max(1, options.workers)) as pool:
+    with ProcessPoolExecutor(max(1, options.workers), initializer=end_with_parent) as pool:
         results = pool.map(look, records, chunksize=CHUNK)
         for record, result in zip(
             records, tqdm(results, total=len(records), desc=str(report.folder), disable=None), strict=True

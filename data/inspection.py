@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from data.picture_samples import PictureSamples
 from data.records import PICTURES, PLANES, Record
 from models.bounds import SATURATED
+from utils.colour import psnr
 from utils.errors import UserError
 from utils.sheets import labelled_sheet
 
@@ -37,7 +38,7 @@ class PairFacts:
 
     @property
     def suspicious(self) -> str:
-        """Why a human should look at the pair; empty when nothing is odd."""
+        """Reasons to inspect the pair by eye; empty when there are none."""
         if self.untouched == 1:
             return "input and diffuse picture are the same"
         if self.darker > MUCH_DARKER:
@@ -61,7 +62,7 @@ def inspect(record: Record, sixteen_bit: str = "refuse") -> PairFacts | str:
     return PairFacts(
         name=record.name,
         size=(a.shape[2], a.shape[1]),
-        psnr=float(-10 * np.log10(max(error, 1e-10))),
+        psnr=psnr(max(error, 1e-10)),
         untouched=float((np.abs(difference) < HALF_LEVEL).all(axis=0).mean()),
         darker=float((difference < -2 / 255 - HALF_LEVEL).any(axis=0).mean()),
         achromatic=float(grey[unsaturated].mean()) if unsaturated.any() else 1.0,

@@ -97,7 +97,7 @@ def _record(columns: list[str], root: Path, place: str, required_keys: Sequence[
 
 def _name(column: str) -> str:
     """The input without suffix, as a path that leads out of no folder: results are named by it."""
-    parts = os.path.splitext(os.path.normpath(column))[0].split("/")
+    parts = os.path.splitext(os.path.normpath(column))[0].split(os.sep)
     return "/".join(part for part in parts if part not in ("", ".."))
 
 
@@ -115,7 +115,7 @@ class ListOptions:
     """4 for --model tshrnet-mix; 7 for --model tshrnet, which only SSHR can give"""
     official_test: Literal["leave_out", "include", "only"] = "leave_out"
     """the official test pictures of a folder that holds others too (numbers 14001 to 15000 of SHIQ's one flat
-    folder; the pairs of PSD_val and PSD_Test): they are what results are compared on"""
+    folder; the pairs of PSD_val and PSD_Test): published scores are computed on them"""
 
 
 def main(argv: list[str] | None = None) -> int:

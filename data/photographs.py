@@ -1,4 +1,4 @@
-"""Photographs without highlights as training samples: what comes in is what is to come out."""
+"""Photographs without highlights as training samples: input and target are the same picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ SHORT_SIDE = 384
 
 
 class Photographs(Dataset):
-    """The photographs of `folders`, at any depth: dicts of float32 tensors, "input" and "diffuse" (3, H, W),
+    """The photographs of `folders`, at any depth: dicts of float32 tensors, "input" and "diffuse" (3, H, W)
     the same photograph in [0, 1], "specular" (3, H, W) and "mask" (1, H, W) zero, and "name".
 
     side  pixels of the short side, to which larger photographs are reduced; smaller ones are enlarged to

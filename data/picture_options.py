@@ -39,12 +39,12 @@ class PictureOptions:
     selection_split: Literal["validation", "test"] | None = None
     """which pictures choose the best checkpoint; test is what the released code does"""
     photos_dataroot: list[str] = field(default_factory=list)
-    """folders of photographs without highlights, at any depth, that are to come back as they are"""
+    """folders of photographs without highlights, at any depth, which the network must leave unchanged"""
     photos_share: float = 0.2
     """part of the training samples that are such photographs, where --photos_dataroot names some"""
     untouched_share: float = 0.0
-    """part of the training samples that stand beside their own diffuse picture as an input without highlights
-    in the batch, so that what a surface looks like is not taken for light; at most 0.5"""
+    """part of the training samples whose diffuse picture joins the batch as an input without highlights; at
+    most 0.5"""
     skip_bad_files: bool = False
     """replace unreadable samples by the next one and report them, in place of stopping"""
     sixteen_bit: Literal["refuse", "scale"] = "refuse"

@@ -18,15 +18,20 @@ class PictureSamples(Dataset):
     """Samples read from `records`: dicts of float32 tensors in [0, 1], "input" (3,H,W), "diffuse" (3,H,W),
     what else all the records have ("specular", "mask" (1,H,W), ...), and "name".
 
-    `sixteen_bit`: "refuse" raises UserError at a 16-bit file, "scale" divides by 65535. Sample i raises
-    UserError naming the file where one is unreadable or differs in size from the input.
+    sixteen_bit  "refuse" raises UserError at a 16-bit file, "scale" divides by 65535
+    layers       the further layers that are read, as far as all the records have them; None: all
+
+    Sample i raises UserError naming the file where one is unreadable or differs in size from the input.
     """
 
-    def __init__(self, records: Sequence[Record], sixteen_bit: str = "refuse"):
+    def __init__(
+        self, records: Sequence[Record], sixteen_bit: str = "refuse", layers: Sequence[str] | None = None
+    ):
         self.records = list(records)
         self.sixteen_bit = sixteen_bit
         common = set.intersection(*(set(record.files) for record in self.records)) if self.records else set()
-        self.keys = [key for key in (*PICTURES, *PLANES) if key in common]
+        wanted = common if layers is None else {"input", "diffuse", *layers}
+        self.keys = [key for key in (*PICTURES, *PLANES) if key in common & wanted]
 
     def __len__(self) -> int:
         return len(self.records)

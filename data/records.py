@@ -1,4 +1,4 @@
-"""What every layout of a data set comes down to: samples on disk, by name, and the files of their layers."""
+"""What every layout finds: samples on disk, by name, and the files of their layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ class Record:
     """One sample on disk: `files` maps sample keys ("input", "diffuse", ...) to pictures.
 
     `scene` names what it shares with samples that must stay on one side of a split; "": nothing. `split` is
-    the side that the authors of the set put it on: "train", "test", "unused"; "": they said nothing.
+    the side that the authors of the set put it on: "train", "test", "unused"; "": not stated.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Record:
 
 
 @dataclass
-class Found:
+class DatasetScan:
     """What a layout found in a folder.
 
     records   the complete samples, in a fixed order

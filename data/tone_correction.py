@@ -28,11 +28,13 @@ from tqdm import tqdm
 from data.layouts.psd import TONE_CORRECTED, psd
 from data.layouts.shiq import shiq
 from data.layouts.sshr import sshr
-from data.records import Found, Record
+from data.records import DatasetScan, Record
 from utils import cli
 from utils.atomic import remove_leftovers, write_bytes
+from utils.cores import usable_cores
 from utils.errors import UserError
 from utils.image_files import read_rgb, write_rgb
+from utils.signals import end_with_parent
 
 
 def tone_correct(diffuse: np.ndarray, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -99,7 +101,7 @@ class ToneCorrectionOptions:
     workers: int | None = None
     """processes; default: one a core"""
     overwrite: bool = False
-    """make the pictures again that are there already"""
+    """write pictures that exist already again"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -132,11 +134,11 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if problems else 0
 
 
-def find_samples(root: Path, layout: str = "auto") -> Found:
+def find_samples(root: Path, layout: str = "auto") -> DatasetScan:
     """SSHR's, SHIQ's and PSD's samples in `root` and all folders in it; UserError where there are none."""
     if not root.is_dir():
         raise UserError(f"{root}: there is no such folder; give an existing one with `dataroot`")
-    found = Found()
+    found = DatasetScan()
     if layout in ("auto", "sshr"):
         _add(found, sshr(root), layout)
     if layout in ("auto", "shiq"):
@@ -150,7 +152,7 @@ def find_samples(root: Path, layout: str = "auto") -> Found:
     return found
 
 
-def _add(found: Found, more: Found, layout: str) -> None:
+def _add(found: DatasetScan, more: DatasetScan, layout: str) -> None:
     found.records += more.records
     # Searching for all three, a folder of one looks like a broken one of another.
     if more.records or layout != "auto":
@@ -169,12 +171,12 @@ def _outcomes(jobs: list[tuple[Record, Path]], options: ToneCorrectionOptions) -
     make = functools.partial(
         _make, passes=options.passes, quality=options.jpeg_quality, overwrite=options.overwrite
     )
-    workers = min(options.workers or len(os.sched_getaffinity(0)), len(jobs))
+    workers = min(options.workers or usable_cores(), len(jobs))
     if workers <= 1:
         yield from map(make, jobs)
         return
-    # Forked where possible, as torch's data loaders are: a spawned process first imports torch for seconds.
-    forks = "fork" in multiprocessing.get_all_start_methods()
+    # Forked on Linux only: a spawned process imports torch for seconds, but macOS does not survive a fork.
+    forks = sys.platform == "linux"
     context = multiprocessing.get_context("fork" if forks else None)
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet_worker)
     try:
@@ -187,6 +189,7 @@ def _outcomes(jobs: list[tuple[Record, Path]], options: ToneCorrectionOptions) -
 
 def _quiet_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     import torch
 
     torch.set_num_threads(1)

@@ -32,7 +32,12 @@ class TransformedSamples(Dataset):
 
 
 def training_pictures(
-    options: PictureOptions, seed: int, *, needed: Sequence[str] = (), residues: bool = False
+    options: PictureOptions,
+    seed: int,
+    *,
+    needed: Sequence[str] = (),
+    residues: bool = False,
+    layers: tuple[Sequence[str], Sequence[str]],
 ) -> tuple[PictureSamples, PictureSamples]:
     """(training, validation) pictures of `options.dataroot`.
 
@@ -41,6 +46,7 @@ def training_pictures(
 
     needed    layers that a list must have
     residues  a missing specular layer is what input and diffuse differ by
+    layers    those beyond input and diffuse that training and validation read
 
     Raises UserError where folders or pairs are missing.
     """
@@ -55,10 +61,15 @@ def training_pictures(
             raise UserError(f"{root} holds no test pictures; pass `selection_split=validation`")
     else:
         training, test = carve_validation(training, options.val_share, seed)
-    return _samples(training, options, residues), _samples(test, options, residues)
+    return tuple(
+        _samples(records, options, residues, read)
+        for records, read in zip((training, test), layers, strict=True)
+    )
 
 
-def validation_folders(options: PictureOptions, *, residues: bool = False) -> dict[str, PictureSamples]:
+def validation_folders(
+    options: PictureOptions, *, residues: bool = False, layers: Sequence[str]
+) -> dict[str, PictureSamples]:
     """The pictures of `val_dataroot`, by the shortest ends of the folders' paths that tell them apart."""
     folders = [Path(folder) for folder in options.val_dataroot]
     ends = [folder.resolve().parts for folder in folders]
@@ -68,7 +79,7 @@ def validation_folders(options: PictureOptions, *, residues: bool = False) -> di
     while len({parts[-depth:] for parts in ends}) < len(folders):
         depth += 1
     return {
-        "/".join(parts[-depth:]): _samples(_validation_records(folder, options), options, residues)
+        "/".join(parts[-depth:]): _samples(_validation_records(folder, options), options, residues, layers)
         for parts, folder in zip(ends, folders, strict=True)
     }
 
@@ -115,5 +126,7 @@ def _records(folder: Path, options: PictureOptions) -> list[Record]:
     return found.records
 
 
-def _samples(records: Sequence[Record], options: PictureOptions, residues: bool) -> PictureSamples:
-    return (ResidueSamples if residues else PictureSamples)(records, options.sixteen_bit)
+def _samples(
+    records: Sequence[Record], options: PictureOptions, residues: bool, layers: Sequence[str]
+) -> PictureSamples:
+    return (ResidueSamples if residues else PictureSamples)(records, options.sixteen_bit, layers)

@@ -1,28 +1,56 @@
-"""Figures for a paper, as PNG and PDF: pictures of methods side by side, and PSNR before and after."""
+"""Pictures of the results: sheets of a method's worst and best pictures, and figures for a paper.
 
-from collections.abc import Sequence
+Files of results are given by method, one for each pair in the order of the pairs, None where it failed.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluation.highlight_region import highlight_region
-from evaluation.runner import result_file
-from evaluation.scored_pairs import Pair
-from evaluation.settings import Settings
+from evaluation.datasets import Pair, Sample
+from evaluation.scoring import Row
 from evaluation.statistics import capped
 from evaluation.summary import MethodSummary
 from utils.atomic import atomic_path
-from utils.colour import grey_to_rgb, srgb_encode, to_unit
+from utils.colour import grey_to_rgb, to_unit
 from utils.errors import UserError
-from utils.image_files import read_picture
+from utils.image_files import read_picture, write_rgb
+from utils.sheets import labelled_sheet, shrink
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FORMATS = ("png", "pdf")
-COLUMN = 1.6  # inches, width of a picture
+SIDE = 240  # pixels, longer side of a sheet's panel
+GAIN = 4
+SHEET_COLUMNS = ("input", "result", "ground truth", f"{GAIN} x |result - ground truth|")
+SHOWN = (("whole", "psnr.whole"), ("highlight", "psnr.highlight"), ("rest", "psnr.rest"))
+COLUMN = 1.6  # inches, width of a figure's picture
 TITLE = 0.3  # inches
+
+
+def write_sheet(
+    path: Path, rows: Sequence[Row], pairs: Sequence[Pair], results: Sequence[Path | None], count: int = 4
+) -> None:
+    """Writes the `count` worst and best pictures of a method by PSNR (whole); nothing where none has one."""
+    scored = [(row.values["psnr.whole"], i) for i, row in enumerate(rows) if row.values.get("psnr.whole")]
+    order = [i for _, i in sorted(scored)]
+    half = min(count, (len(order) + 1) // 2)
+    chosen = [*(("worst", i) for i in order[:half]), *(("best", i) for i in order[half:][::-1][:count])]
+    lines = []
+    for title, i in chosen:
+        values = rows[i].values
+        shown = "  ".join(f"{label} {values[key]:.2f}" for label, key in SHOWN if values.get(key) is not None)
+        lines.append((f"{title}: {rows[i].name}, PSNR {shown}", _sheet_panels(pairs[i], results[i])))
+    if lines:
+        write_rgb(path, labelled_sheet(SHEET_COLUMNS, lines))
+
+
+def _sheet_panels(pair: Pair, result: Path | None) -> list[np.ndarray]:
+    layers = [layer for layer in _read(pair, [result])[1] if layer is not None]
+    error = np.clip(GAIN * np.abs(layers[1] - layers[2]), 0, 1)
+    return [shrink(layer.astype(np.float32), SIDE) for layer in (*layers, error)]
 
 
 def check_names(pairs: Sequence[Pair], names: Sequence[str]) -> None:
@@ -37,41 +65,41 @@ def write_figures(
     folder: Path,
     summaries: Sequence[MethodSummary],
     pairs: Sequence[Pair],
-    settings: Settings,
-    out: Path,
+    results: Mapping[str, Sequence[Path | None]],
     names: Sequence[str] = (),
 ) -> None:
     """pictures.{png,pdf}: input, each method, ground truth and highlight region of the pictures `names`
     (default: the first four); psnr.{png,pdf}: PSNR of every picture, input against result, and the gains.
 
-    `out` is the folder of the results. Raises UserError where matplotlib is missing or a name is unknown.
+    Raises UserError where matplotlib is missing.
     """
-    check_names(pairs, names)
-    known = {pair.name: pair for pair in pairs}
+    shown = [summary for summary in summaries if summary.text != "input"]
     readable = [row.name for row in summaries[0].rows if row.error is None]
-    chosen = [known[name] for name in names or readable[:4]]
+    order = [pair.name for pair in pairs]
+    chosen = [order.index(name) for name in names or readable[:4]]
     if not chosen:
         return
-    _save(_pictures(summaries, chosen, settings, out), folder / "pictures")
-    _save(_psnr(summaries), folder / "psnr")
+    lines = [_figure_panels(pairs[i], [results[summary.text][i] for summary in shown]) for i in chosen]
+    titles = ["input", *(summary.label for summary in shown), "ground truth", "highlight region"]
+    figures = {"pictures": _side_by_side(titles, lines), "psnr": _psnr(summaries)}
+    for name, figure in figures.items():
+        for kind in ("png", "pdf"):
+            with atomic_path(folder / f"{name}.{kind}") as temporary:
+                # Without a date, so that the same numbers give the same file.
+                figure.savefig(temporary, dpi=200, metadata={"CreationDate": None} if kind == "pdf" else None)
 
 
-def _pictures(
-    summaries: Sequence[MethodSummary], pairs: Sequence[Pair], settings: Settings, out: Path
-) -> "Figure":
-    methods = [summary for summary in summaries if summary.spec != "input"]
-    titles = ["input", *(summary.label for summary in methods), "ground truth", "highlight region"]
-    samples = [pair.load() for pair in pairs]
-    heights = [sample.image.shape[0] / sample.image.shape[1] for sample in samples]
+def _figure_panels(pair: Pair, results: Sequence[Path | None]) -> list[np.ndarray | None]:
+    sample, layers = _read(pair, results)
+    return [*layers, grey_to_rgb(sample.highlight.astype(np.float32))]
+
+
+def _side_by_side(titles: Sequence[str], lines: Sequence[Sequence[np.ndarray | None]]) -> "Figure":
+    heights = [line[0].shape[0] / line[0].shape[1] for line in lines if line[0] is not None]
     figure = _new_figure(COLUMN * len(titles), COLUMN * sum(heights) + TITLE)
-    axes = figure.subplots(len(pairs), len(titles), squeeze=False, height_ratios=heights)
-    for line, pair, sample in zip(axes, pairs, samples, strict=True):
-        layers: list[np.ndarray | None] = [sample.image]
-        layers += [_result(summary, pair, settings, out) for summary in methods]
-        layers += [sample.ground_truth]
-        shown = [None if layer is None else _display(layer, pair) for layer in layers]
-        shown.append(grey_to_rgb(highlight_region(sample)[0].astype(np.float32)))
-        for ax, layer in zip(line, shown, strict=True):
+    axes = figure.subplots(len(lines), len(titles), squeeze=False, height_ratios=heights)
+    for of_line, layers in zip(axes, lines, strict=True):
+        for ax, layer in zip(of_line, layers, strict=True):
             ax.set_axis_off()
             if layer is not None:
                 ax.imshow(layer, interpolation="none")
@@ -101,16 +129,20 @@ def _psnr(summaries: Sequence[MethodSummary]) -> "Figure":
     return figure
 
 
-def _result(summary: MethodSummary, pair: Pair, settings: Settings, out: Path) -> np.ndarray | None:
-    """A method's picture, None where it failed."""
-    if any(row.name == pair.name for row in summary.failed):
-        return None
-    return grey_to_rgb(read_picture(result_file(out, settings, summary.spec, pair)).pixels)
-
-
-def _display(layer: np.ndarray, pair: Pair) -> np.ndarray:
-    values = to_unit(layer)
-    return srgb_encode(values) if pair.linear and not pair.encode else values
+def _read(pair: Pair, results: Sequence[Path | None]) -> tuple[Sample, list[np.ndarray | None]]:
+    """The pair in memory, and as sRGB values its input, the results and its ground truth; None for None."""
+    to_display, sample = pair.to_display, pair.load()
+    layers: list[np.ndarray | None] = [sample.image]
+    for file in results:
+        if file == pair.input_file:
+            layers.append(sample.image)
+        else:
+            layers.append(None if file is None else grey_to_rgb(read_picture(file).pixels))
+    layers.append(sample.ground_truth)
+    values = [None if layer is None else to_unit(layer) for layer in layers]
+    if to_display is not None:
+        values = [None if layer is None else to_display(layer) for layer in values]
+    return sample, values
 
 
 def _new_figure(width: float, height: float) -> "Figure":
@@ -119,10 +151,3 @@ def _new_figure(width: float, height: float) -> "Figure":
     except ImportError as error:
         raise UserError("figures need matplotlib: pip install matplotlib") from error
     return Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    for kind in FORMATS:
-        with atomic_path(path.with_suffix(f".{kind}")) as temporary:
-            # Without a date, so that the same numbers give the same file.
-            figure.savefig(temporary, dpi=200, metadata={"CreationDate": None} if kind == "pdf" else None)

@@ -1,18 +1,73 @@
-"""The papers' tables: what can be computed here is, beside it the published figure, marked as such."""
+"""The papers' tables: figures that others published (published.yaml) with their sources, beside ours where
+the method exists here, marked as such and never ranked with them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
-from evaluation.published import Published, published
+import yaml
+
 from evaluation.summary import MethodSummary
 from evaluation.tables import Cell, Heading, Line, Table
 
+FILE = Path(__file__).with_name("published.yaml")
 PICTURES = ("animals", "cups", "fruit", "masks")
 NOT_RANKED = (
     "Published figures were not measured here, their protocols differ or are not stated, and they are in no "
     "ranking with the rows above."
 )
 OTHER_PICTURES = "*: not over the same pictures; n of both is given, or that the source states none."
+WITH_CLEAN = (
+    "Ours here: means over all pictures, as published ones are; the tables above leave out the {n} without a "
+    "highlight, so their figures of the same method differ."
+)
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published row, its figures with the digits that were printed.
+
+    `pictures` and `pictures_ssim` are PSNR in dB and SSIM by picture, `ours` our method of the same row, `n`
+    the number of pictures of the mean, where it is stated.
+    """
+
+    method: str
+    source: str
+    protocol: str
+    psnr: str | None = None
+    ssim: str | None = None
+    seconds: str | None = None
+    n: str | None = None
+    ours: str | None = None
+    pictures: dict[str, str] = field(default_factory=dict)
+    pictures_ssim: dict[str, str] = field(default_factory=dict)
+
+
+@cache
+def published() -> dict[str, tuple[Published, ...]]:
+    """Rows by table: "shiq", "psd", "sshr", "laboratory"."""
+    # The base loader keeps numbers as text, and with it a final 0.
+    content = yaml.load(FILE.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    sources = content["sources"]
+    return {
+        table: tuple(
+            Published(
+                **row
+                | {
+                    "source": sources[row["source"]]["text"],
+                    "protocol": sources[row["source"]]["protocol"],
+                }
+            )
+            for row in rows
+        )
+        for table, rows in content["tables"].items()
+    }
+
+
+def computable(table: str) -> list[str]:
+    """Our methods that compute a published row of `table`, `input` first, each once."""
+    return list(dict.fromkeys(["input", *(row.ours for row in published()[table] if row.ours)]))
 
 
 def shipped_weights() -> list[str]:
@@ -50,7 +105,7 @@ def beside_published(name: str, summaries: Sequence[MethodSummary]) -> Table | N
 
     Rows whose n differs, or is not stated, are marked.
     """
-    by_spec = {summary.spec: summary for summary in summaries}
+    by_text = {summary.text: summary for summary in summaries}
     table = Table(
         f"Reported | ours ({name}; PSNR dB, SSIM 11x11)",
         [Heading("PSNR"), Heading("SSIM"), Heading("n")],
@@ -58,10 +113,12 @@ def beside_published(name: str, summaries: Sequence[MethodSummary]) -> Table | N
         notes=[OTHER_PICTURES],
     )
     for row in published()[name]:
-        summary = by_spec.get(row.ours or "")
+        summary = by_text.get(row.ours or "")
         if summary is None or row.psnr is None:
             continue
         n = str(len(summary.scored) + len(summary.clean))
+        note = _difference(row, _mean(summary, "psnr.whole"), n)
+        table.notes += [note] if note else []
         cells = [
             Cell(text=_pair(reported, _mean(summary, key), decimals))
             for reported, key, decimals in ((row.psnr, "psnr.whole", 2), (row.ssim, "ssim.whole", 3))
@@ -69,7 +126,26 @@ def beside_published(name: str, summaries: Sequence[MethodSummary]) -> Table | N
         cells.append(Cell(text=f"{row.n or 'not stated'} | {n}"))
         mark = "" if row.n == n else " *"
         table.rows.append(Line(f"{row.method} ({summary.label}){mark}", cells))
+    clean = len(summaries[0].clean)
+    table.notes += [WITH_CLEAN.format(n=clean)] if clean else []
     return table if table.rows else None
+
+
+def _difference(row: Published, ours: float | None, n: str) -> str | None:
+    """What is known of why a published PSNR and ours differ; None where they are equal as printed."""
+    if row.psnr is None or ours is None:
+        return None
+    decimals = len(row.psnr.partition(".")[2])
+    if round(ours, decimals) == float(row.psnr):
+        return None
+    reasons = [f'the protocol of the source is "{row.protocol}"']
+    if row.n != n:
+        reasons.append(f"the mean is over {row.n or 'an unknown number of'} pictures there, over {n} here")
+    if row.ours != "input":
+        reasons.append("the method was written anew from its paper")
+    return (
+        f"{row.method}: {row.psnr} dB reported, {ours:.2f} dB here. Known differences: {'; '.join(reasons)}."
+    )
 
 
 def laboratory_tables(summaries: Sequence[MethodSummary]) -> list[Table]:
@@ -107,13 +183,13 @@ def _per_picture(
     )
     for summary in summaries:
         values = {row.name: row.values.get(key) for row in (*summary.scored, *summary.clean)}
-        figure = figures(reported[summary.spec]) if summary.spec in reported else {}
+        figure = figures(reported[summary.text]) if summary.text in reported else {}
         cells = [Cell(text=_pair(figure.get(name), values.get(name), decimals)) for name in pictures]
-        label = f"{names[summary.spec]} ({summary.label})" if summary.spec in names else summary.label
+        label = f"{names[summary.text]} ({summary.label})" if summary.text in names else summary.label
         table.rows.append(Line(label, cells))
-    computed = {summary.spec for summary in summaries}
-    for spec, row in reported.items():
-        if spec not in computed:
+    computed = {summary.text for summary in summaries}
+    for text, row in reported.items():
+        if text not in computed:
             cells = [Cell(text=_pair(figures(row).get(name), None, decimals)) for name in pictures]
             table.rows.append(Line(f"{row.method} [published]", cells))
     return table

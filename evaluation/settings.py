@@ -5,23 +5,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evaluation.datasets import DatasetName
+from evaluation.metrics import DETECTION, METRICS
 from utils.errors import UserError
 
 EPILOG = "docs/EVALUATION.md defines every number."
 DEFAULT_METRICS = (
-    "psnr",
-    "ssim",
-    "ssim7",
-    "mse",
-    "rmse",
-    "delta_e",
-    "chroma_error",
-    "greyer",
-    "residual",
-    "contour",
+    *("psnr", "ssim", "ssim7", "mse", "rmse", "delta_e", "chroma_error"),
+    *("greyer", "residual", "contour"),
 )
-METRIC_NAMES = (*DEFAULT_METRICS, "psnr_channels", "ssim3d", "lpips")
-DETECTION_NAMES = ("accuracy", "ber", "iou", "f1")
 REGION_NAMES = ("whole", "highlight", "clipped", "rest", "object")
 PROTOCOLS = {
     "native": "original size; results rounded to the bit depth of the files",
@@ -49,9 +40,7 @@ class PairOptions:
     """the ground truth that belongs to input_glob"""
     list_file: str | None = None
     """pairs from a TSHRNet list file (4 or 7 columns, paths relative to dataroot)"""
-    ground_truth: Literal["diffuse", "tone_corrected"] | None = field(
-        default=None, metadata={"former": ["--truth"]}
-    )
+    ground_truth: Literal["diffuse", "tone_corrected"] | None = None
     """the layer that results are compared with (default: diffuse; with --table sshr tone_corrected)"""
     transfer: Literal["linear", "srgb"] | None = None
     """linear data (MIT Intrinsic, two patterns): score the linear values as stored, or encoded as sRGB"""
@@ -95,7 +84,7 @@ class RemovalOptions:
 
     @property
     def removal(self) -> dict[str, Any]:
-        """These options as keyword arguments, of Settings and of restoration.load_method."""
+        """These options as keyword arguments, of Settings and of HighlightRemover.from_pretrained."""
         return {known.name: getattr(self, known.name) for known in fields(RemovalOptions)}
 
 
@@ -130,9 +119,11 @@ class OutputOptions:
     table: Literal["shiq", "psd", "sshr", "laboratory"] | None = None
     """a paper's table: its methods that exist here are computed and shown beside the published figures"""
     regions: list[str] = field(default_factory=list)
-    """only the tables of these regions: whole, highlight, clipped, rest, object (default: all)"""
+    """only the tables of these regions: whole, highlight, clipped, rest, object (default: all; in table.tex
+    whole)"""
     columns: list[str] = field(default_factory=list)
-    """only these columns of the tables: names of metrics, accuracy, ber, iou, f1 (default: all)"""
+    """only these columns of the tables: names of metrics, accuracy, ber, iou, f1 (default: all; in table.tex
+    psnr, ssim and lpips)"""
     sheets: bool = True
     """write contact sheets of each method's worst and best pictures"""
     figures: bool = False
@@ -150,21 +141,23 @@ class EvaluateOptions(OutputOptions, ScoreOptions, RemovalOptions, MethodOptions
         """The layer that results are compared with, "diffuse" or "tone_corrected"."""
         return self.ground_truth or ("tone_corrected" if self.table == "sshr" else "diffuse")
 
-    def settings(self, mask_results: bool) -> "Settings":
+    def settings(self) -> "Settings":
         """The settings of the scores. Raises UserError for an unknown metric or a threshold out of range."""
         names = [*self.metrics, *(["lpips"] if self.lpips else [])]
-        unknown = [name for name in names if name not in METRIC_NAMES]
+        unknown = [name for name in names if name not in METRICS]
         if unknown:
-            raise UserError(f"`metrics={unknown[0]}` is not known; choose from {' '.join(METRIC_NAMES)}")
+            raise UserError(f"`metrics={unknown[0]}` is not known; choose from {' '.join(METRICS)}")
+        columns = METRICS | DETECTION
         wrong = [name for name in self.regions if name not in REGION_NAMES]
-        wrong += [name for name in self.columns if name not in (*METRIC_NAMES, *DETECTION_NAMES)]
+        wrong += [name for name in self.columns if name not in columns]
         if wrong:
             raise UserError(
-                f"{wrong[0]} is no region ({' '.join(REGION_NAMES)}) and no column "
-                f"({' '.join((*METRIC_NAMES, *DETECTION_NAMES))})"
+                f"{wrong[0]} is no region ({' '.join(REGION_NAMES)}) and no column ({' '.join(columns)})"
             )
         if not _is_threshold(self.map_threshold):
             raise UserError(f"`map_threshold={self.map_threshold}`: a number in (0, 1], otsu or specular")
+        if self.table == "laboratory":
+            names.append("ssim3d")
         return Settings(
             protocol=self.protocol,
             metrics=tuple(dict.fromkeys(names)),
@@ -173,7 +166,7 @@ class EvaluateOptions(OutputOptions, ScoreOptions, RemovalOptions, MethodOptions
             precision=self.precision,
             output=self.output,
             **self.removal,
-            mask_results=mask_results if self.object_mask is None else self.object_mask,
+            mask_results=bool(self.object_mask),
         )
 
 
@@ -199,7 +192,7 @@ class Settings:
 
     @property
     def remover_options(self) -> dict[str, str | int | float | None]:
-        """Keyword arguments of restoration.load_method."""
+        """Keyword arguments of HighlightRemover.from_pretrained."""
         return {
             "device": self.device,
             "precision": self.precision,

@@ -7,10 +7,9 @@ from statistics import median
 
 import numpy as np
 
-from evaluation.detection import DETECTION
-from evaluation.metrics import METRICS, Metric
-from evaluation.rows import Row
-from evaluation.scored_methods import ScoredMethod, labels
+from evaluation.methods import ScoredMethod, labels
+from evaluation.metrics import DETECTION, METRICS, Metric
+from evaluation.scoring import Row
 from evaluation.settings import REGION_NAMES
 from evaluation.statistics import Mean, Paired, mean, paired
 
@@ -30,15 +29,21 @@ CLEAN_COLUMNS = ("psnr.whole", "ssim.whole", "delta_e.whole")
 class MethodSummary:
     """All about one method: means by column key, paired differences by reference and column key."""
 
-    spec: str
+    method: ScoredMethod
     label: str
     weights: str | None
+    """the hash of its weights"""
     rows: list[Row]
     means: dict[str, Mean | None] = field(default_factory=dict)
     """over the pictures that have a highlight"""
     clean_means: dict[str, Mean | None] = field(default_factory=dict)
     """over those that have none"""
     against: dict[str, dict[str, Paired | None]] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The method as the user wrote it."""
+        return self.method.text
 
     @property
     def scored(self) -> list[Row]:
@@ -68,31 +73,24 @@ def metric_of(key: str) -> Metric:
 
 
 def summarise(
-    rows: dict[str, list[Row]],
-    references: Sequence[str] = ("input",),
-    seed: int = 0,
-    methods: Sequence[ScoredMethod] | None = None,
+    rows: dict[str, list[Row]], methods: Sequence[ScoredMethod], references: Sequence[str], seed: int
 ) -> list[MethodSummary]:
-    """Means and paired differences; `rows` by method hold the same pictures in the same order. `methods` in
-    that order, where they have display names."""
-    methods = methods or [ScoredMethod.parse(text) for text in rows]
+    """Means, and paired differences to `references`; `rows` by method hold the same pictures in the same
+    order."""
     label_of = labels(methods)
-    summaries = [
-        MethodSummary(method.text, label_of[method.text], method.weights_hash(), rows[method.text])
-        for method in methods
-    ]
+    summaries = [MethodSummary(m, label_of[m.text], m.weights_hash(), rows[m.text]) for m in methods]
     keys = column_keys(rows)
-    values = {s.spec: {key: _values(s.rows, key) for key in keys} for s in summaries}
+    values = {s.text: {key: _values(s.rows, key) for key in keys} for s in summaries}
     for summary in summaries:
         for key in keys:
-            summary.means[key] = mean(values[summary.spec][key], seed=seed, cap=key.startswith("psnr"))
+            summary.means[key] = mean(values[summary.text][key], seed=seed, cap=key.startswith("psnr"))
         for key in CLEAN_COLUMNS:
             if key in keys:
                 of_clean = _values(summary.rows, key, clean=True)
                 summary.clean_means[key] = mean(of_clean, seed=seed, cap=key.startswith("psnr"))
         for reference in references:
-            if reference != summary.spec and reference in values:
-                summary.against[reference] = _against(values[summary.spec], values[reference], seed)
+            if reference != summary.text and reference in values:
+                summary.against[reference] = _against(values[summary.text], values[reference], seed)
     return summaries
 
 

@@ -1,7 +1,7 @@
 """The losses: tensors in, scalars out. Each states its equation; each is a mean over samples and pixels.
 
-A module is imported when it is first named, as in `losses.content.content(...)`, and torch with it: tables
-of losses must be there for --help, which does not wait for torch.
+A module is imported when it is first named, as in `losses.content.content(...)`, and torch with it: the
+tables of losses are needed for --help, which must not import torch.
 """
 
 import pkgutil

@@ -17,7 +17,7 @@ def squared_error(coarse: Tensor, refined: Tensor, target: Tensor) -> Tensor:
     """L_sq = mean (D_coarse - D)^2 + mean (D_refined - D)^2, what PSNR measures. All (B, 3, H, W).
 
     Most pixels have no highlight, and an absolute error is least at their median: doing nothing. A squared
-    error is least at the mean, so that a network which is not sure yet already takes something away.
+    error is least at the mean, so that an uncertain estimate already removes part of a highlight.
     """
     return F.mse_loss(coarse, target) + F.mse_loss(refined, target)
 

@@ -1,4 +1,4 @@
-"""Terms of the improved dichromatic model, S_hat = I - D_hat = A (I - N): what is known of its parts.
+"""Terms of the improved dichromatic model, S_hat = I - D_hat = A (I - N), on its parts.
 
 All terms are weighted means over every pixel of the batch (masked pixels count as zero), so that the mean
 over the processes of a parallel run is the mean over the joint batch.
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.bounds import SATURATED
 
-# Masks cover about a 25th of the pixels. Unweighted, an empty map is a good answer, and training stays there.
+# Masks cover about a 25th of the pixels. Unweighted, an empty map is a local minimum of training.
 MASK_WEIGHT = 25
 
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from models.mixed_precision import full_precision
+
 STRETCH = 0.1  # how far the stretched sigmoid reaches beyond 0 and 1 before it is clamped
 
 
@@ -77,12 +79,16 @@ class AHAModule(nn.Module):
         fine = self.stage1(image)
         middle = self.stage2(fine)
         deep = self.stage3(middle)
-        t = self.upsample_2x(self.scores1(deep))
-        t = self.upsample_4x(self.scores2(middle) + t)
-        maps = self.upsample_8x(self.scores3(fine) + t)
-        logits = maps.mean(dim=1, keepdim=True)
+        with full_precision(image):
+            fine, middle, deep = (features.to(image.dtype) for features in (fine, middle, deep))
+            t = self.upsample_2x(self.scores1(deep))
+            t = self.upsample_4x(self.scores2(middle) + t)
+            maps = self.upsample_8x(self.scores3(fine) + t)
+            logits = maps.mean(dim=1, keepdim=True)
         if self.sharpen is not None:
-            logits = logits + self.sharpen(torch.cat([image, maps], dim=1))
+            details = self.sharpen[:-1](torch.cat([image, maps], dim=1))
+            with full_precision(image):
+                logits = logits + self.sharpen[-1](details.to(image.dtype))
         return logits
 
     def bound(self, logits: Tensor) -> Tensor:

@@ -32,12 +32,12 @@ class ModelSpec:
     working_size           longer side in pixels to which larger pictures are reduced for the network
                            (restoration/working_scale.py); None: it sees them at full size
     brightest              value in [0, 1] to which the brightest parts of darker pictures are raised for the
-                           network (restoration/exposure.py); 0: it sees them as they are
+                           network (restoration/working_scale.py); 0: it sees them as they are
     copies                 of a picture in test-time augmentation by default
-                           (restoration/test_time_augmentation.py)
+                           (restoration/separator.py)
     composes               True where diffuse = (1 - A) I + A N, so that A = 0 leaves a pixel untouched
-    bf16                   False where that costs accuracy on real pictures (docs/SPEED.md): precision "auto"
-                           is fp32 then
+    bf16                   False where that costs accuracy on real pictures (docs/RESULTS.md):
+                           precision "auto" is fp32 then
     """
 
     name: str
@@ -213,16 +213,6 @@ MODELS: dict[str, _Entry] = {
         ),
     ),
 }
-
-
-# Hyper-parameters younger than some weight files, with what held before them.
-ADDED = {"residual": False, "sharpen": 0, "shoulder": 0.0, "surroundings": False}
-
-
-def with_added(name: str, saved: dict) -> dict:
-    """The hyper-parameters that a weight file says, and those that it is too old to say."""
-    known = MODELS[name].spec.hyperparameters if name in MODELS else {}
-    return {key: value for key, value in ADDED.items() if key in known} | saved
 
 
 def named_lists(values: dict) -> dict:

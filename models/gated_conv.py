@@ -1,9 +1,12 @@
 """Gated convolutions: a convolution weighted, pixel by pixel, by a second one (Yu et al. 2019)."""
 
+import contextlib
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.mixed_precision import COLOURS, full_precision
 from models.spectral_norm import SpectralNormConv2d
 
 BRANCH_START = 0.3  # what a residual branch adds at first: eight of them in a row then double the variance
@@ -40,8 +43,11 @@ class GatedConv2d(nn.Module):
         """(B, in, H, W) -> (B, out, H / stride, W / stride)."""
         # One convolution with twice the output channels reads x once.
         weight, bias = self.joint_weights()
-        both = F.conv2d(x, weight, bias, self.conv.stride, self.conv.padding, self.conv.dilation)
-        return gated(both, self.activation)
+        colours = self.conv.out_channels <= COLOURS
+        with full_precision(x) if colours else contextlib.nullcontext():
+            x = x.to(weight.dtype) if colours else x
+            both = F.conv2d(x, weight, bias, self.conv.stride, self.conv.padding, self.conv.dilation)
+            return gated(both, self.activation)
 
     def joint_weights(self) -> tuple[Tensor, Tensor]:
         """Weight (2 out, in, k, k) and bias (2 out,) of both convolutions, spectral norms divided out."""

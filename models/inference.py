@@ -10,6 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock
 
 from models.gated_conv import SLOPE, GatedConv2d, gated
+from models.mixed_precision import COLOURS
 from models.prepared import MOST_PARTS, PreparedConv2d, PreparedConvTranspose2d, SideBySide
 from models.spectral_norm import SpectralNormConv2d
 from models.unet import DownConv, UpConv
@@ -23,8 +24,6 @@ NORMALISED = {
 
 
 LEAST_CHANNELS = 64  # of a part of a transposed convolution
-COLOURS = 3
-"""Convolutions to no more channels give maps and colours, which stay in fp32: bf16 has 256 of them."""
 
 
 class FusedGatedConv2d(nn.Module):

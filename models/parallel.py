@@ -60,6 +60,10 @@ class Cores:
             helper.result()
         return [results[index] for index in range(len(items))]
 
+    def close(self) -> None:
+        """Ends the threads; those that wait end by themselves when the cores are collected."""
+        self._helpers.shutdown()
+
     def _help(self, work: Callable[[], None], inference: bool) -> None:
         try:
             with torch.inference_mode(inference), self._in_use():

@@ -10,6 +10,8 @@ from models.gated_conv import GatedConv2d, UpsampleGatedConv2d, in_pairs
 
 PROJECTION_SEED = 2024
 ATTENTION_STRIP = 512  # columns of the attention maps alive at once; all of them up to 176x176 pixels
+SCORES_ON_GPU = 2**30
+"""Bytes of attention scores up to which a GPU takes all columns at once: strips are for a core's cache."""
 
 
 class AttentionRefineNet(nn.Module):
@@ -65,6 +67,8 @@ class AttentionRefineNet(nn.Module):
     def attend(self, highlight: Tensor, p1: Tensor, p2: Tensor) -> list[Tensor]:
         """p1 (B, full, H/2, W/2) and p2 (B, quarter, H/4, W/4) with their cells mixed by attention."""
         strength = cell_strength(highlight)
+        cells = strength.shape[2] * strength.shape[3]
+        fits = strength.is_cuda and 24 * len(strength) * cells**2 <= SCORES_ON_GPU
         features = F.interpolate(p2, scale_factor=0.5, mode="bilinear", align_corners=False)  # 1/8
         return attended(
             strength,
@@ -72,7 +76,7 @@ class AttentionRefineNet(nn.Module):
             features,
             self.attention_trans,
             (p1, p2),
-            strip=None if torch.is_grad_enabled() else ATTENTION_STRIP,
+            strip=None if torch.is_grad_enabled() or fits else ATTENTION_STRIP,
         )
 
 

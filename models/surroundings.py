@@ -43,8 +43,8 @@ def with_surrounding_colours(image: Tensor, diffuse: Tensor, highlight: Tensor, 
     """`content` N with the chromaticity of the diffuse layer around it, as far as the image is saturated.
 
     image I, diffuse D and content N (B, 3, H, W), highlight A (B, 1, H, W), all about [0, 1]; any H, W >= 1.
-    The luminance of N stays. Pixels that are darker than SATURATED by HEADROOM keep their colour, unless
-    brighter ones are within 4 (HANDOVER // 2) = 8 pixels.
+    The luminance of N stays. Pixels that are darker than SATURATED by HEADROOM keep their colour unless they
+    are within 8 pixels (twice HANDOVER // 2, twice) of brighter ones.
 
     Both guesses err towards grey, that of the surroundings because the highlight is mixed in at its edge, the
     network's because it hedges: so the more saturated of the two counts more.
@@ -96,7 +96,7 @@ def luminance(colours: Tensor) -> Tensor:
 
 
 def _handed_over(share: Tensor) -> Tensor:
-    """`share` (B, 1, H, W) fading out around where it is large, by at most 1 / HANDOVER a pixel."""
+    """`share` (B, 1, H, W) fading out around where it is large, by steps of at most 1 / HANDOVER a pixel."""
     reach = HANDOVER // 2
     share = F.max_pool2d(share, 4 * reach + 1, stride=1, padding=2 * reach)
     for _ in range(2):

@@ -23,7 +23,7 @@ from recipes.optimisers import build_optimiser
 from recipes.options import layers_of, weights_of
 from recipes.recipe import TrainedNetwork
 from recipes.schedules import LearningRates
-from recipes.scores import has_highlight, restoration_values
+from recipes.scores import Values, has_highlight, restoration_values
 from utils.errors import UserError
 
 SELECTIONS = {"gain": ("gain", "max"), "psnr": ("psnr", "max"), "coarse_loss": ("coarse_loss", "min")}
@@ -39,7 +39,7 @@ class Estimate:
     layers: dict[str, Any]
     result: Separation
     options: AHAOptions
-    perceptual: PerceptualLoss | None = None
+    perceptual: nn.Module | None = None
     discriminator: nn.Module | None = None
 
     @property
@@ -96,12 +96,15 @@ class Estimate:
 class AHARecipe:
     """Content, SSIM, perceptual, adversarial and dichromatic terms. See recipes/recipe.py for its parts."""
 
-    validation_layers = ()
+    @staticmethod
+    def layers(options: AHAOptions, network: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What training and validation of a network of that name need beyond input and diffuse."""
+        return layers_of(AHA_TERMS, options), ()
 
     def __init__(self, model: nn.Module, options: AHAOptions):
         self.options, self.model = options, model
         self.weights = weights_of(AHA_TERMS, options)
-        self.training_layers = layers_of(AHA_TERMS, options)
+        self.training_layers, self.validation_layers = self.layers(options, model.spec.name)
         self.selection = SELECTIONS[options.select_by]
         if options.redraw_attention:
             # Drawn anew at every forward, so nothing is to be learned.
@@ -115,7 +118,9 @@ class AHARecipe:
             self.networks["discriminator"] = TrainedNetwork(self.discriminator)
             parameters = self.discriminator.parameters()
             self.optimisers["discriminator"] = build_optimiser(parameters, options.lr_d, options)
-        self.perceptual = PerceptualLoss(options.perceptual_weights) if self.weights["perceptual"] else None
+        self.frozen = {}
+        if self.weights["perceptual"]:
+            self.frozen["perceptual"] = TrainedNetwork(PerceptualLoss(options.perceptual_weights))
         self.rates = LearningRates(options.lr_schedule, options.warmup_steps)
 
     def phases(self, batch: dict[str, Any]) -> Iterator[tuple[str, Tensor, dict[str, Tensor]]]:
@@ -133,9 +138,8 @@ class AHARecipe:
 
     def generator_terms(self, batch: dict[str, Any], result: Separation) -> dict[str, Tensor]:
         """The unweighted terms of L_G whose weight is not zero."""
-        if self.perceptual is not None:
-            self.perceptual.to(batch["input"].device)
-        estimate = Estimate(batch, result, self.options, self.perceptual, self.discriminator)
+        perceptual = self.frozen["perceptual"].wrapped if self.frozen else None
+        estimate = Estimate(batch, result, self.options, perceptual, self.discriminator)
         return {term.name: term.function(estimate) for term in AHA_TERMS if self.weights[term.name]}
 
     def _separate(self, model: nn.Module, image: Tensor) -> Separation:
@@ -144,14 +148,14 @@ class AHARecipe:
                 _attention_projection(getattr(model, "module", model)).reset_parameters()
         return model(image)
 
-    def set_learning_rates(self, step: int, total: int) -> None:
+    def set_learning_rates(self, step: float, total: float) -> None:
         factor = self.rates.factor(step, total)
         bases = {"generator": self.options.lr_g, "discriminator": self.options.lr_d}
         for name, optimiser in self.optimisers.items():
             for group in optimiser.param_groups:
                 group["lr"] = bases[name] * group.get("relative", 1.0) * factor
 
-    def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Tensor]:
+    def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Values]:
         """Beside `restoration_values`: ssim over pictures with highlights; over all pictures loss, the
         content loss, weighted where it has a weight, and what the authors' validation computes, unweighted:
         coarse_loss = MSE + L1 of the coarse estimate, and loss_plus_ssim, that plus its SSIM."""
@@ -161,7 +165,7 @@ class AHARecipe:
         coarse_loss = _per_image((coarse - target).square()) + _per_image((coarse - target).abs())
         both = _per_image((coarse - target).abs()) + _per_image((result.diffuse - target).abs())
         return restoration_values(result.diffuse, image, target, highlight) | {
-            "ssim": ssim_per_image(result.diffuse.clamp(0, 1), target)[highlight],
+            "ssim": (ssim_per_image(result.diffuse.clamp(0, 1), target), highlight),
             "loss": (self.weights["content"] or 1) * both,
             "coarse_loss": coarse_loss,
             "loss_plus_ssim": coarse_loss + ssim_per_image(coarse, target),

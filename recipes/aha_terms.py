@@ -31,10 +31,10 @@ class AHAOptions(OptimiserOptions):
     alike, as in a mean PSNR"""
     lambda_untouched: float = 0.0
     """weight of the same over the pixels without specular light alone, so that a strong highlight does not
-    excuse errors beside it; needs the specular layer (SHIQ's _S)"""
+    outweigh errors beside it; needs the specular layer (SHIQ's _S)"""
     lambda_highlight: float = 0.0
-    """weight of the same over the highlight alone, so that all else does not hide a highlight that is left;
-    needs the highlight mask (SHIQ's _T)"""
+    """weight of the same over the highlight alone, so that the rest of the picture does not outweigh a
+    remaining highlight; needs the highlight mask (SHIQ's _T)"""
     lambda_direct: float = 0.0
     """weight of |N_coarse - D| + |N_refined - D|: the networks' own outputs, before they are composed. Where
     the map is bounded and zero they get no other gradient"""

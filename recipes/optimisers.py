@@ -3,8 +3,8 @@
 Muon takes steps that are equally strong in every singular direction of a weight (Jordan et al. 2024). A
 convolution's weight (out, in, k, k) is the matrix (out, in k k). Its averaged gradient G = U S V' is replaced
 by about U V' (Newton-Schulz iterations), scaled to the root mean square of an AdamW step, 0.2 sqrt(max(rows,
-columns)) (Liu et al. 2025), so that learning rates carry over. Biases and batch norms take steps of AdamW,
-and so does a pretrained trunk, which is to be changed gently.
+columns)) (Liu et al. 2025), so that learning rates carry over. Biases, batch norms and a pretrained trunk
+take steps of AdamW.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ def build_optimiser(
     options: OptimiserOptions,
     trunk: Iterable[nn.Parameter] = (),
 ) -> torch.optim.Optimizer:
-    """The optimiser `options.optimizer` with its `betas` and `weight_decay`, for those that can learn.
+    """The optimiser `options.optimizer` with its `betas` and `weight_decay`, for trainable parameters.
 
     trunk  parameters that learn at the rate `options.lr_trunk`, by Muon too in steps of AdamW; their group
            says in "relative" what that is of `rate`
@@ -34,12 +34,14 @@ def build_optimiser(
     if slow:
         relative = options.lr_trunk / rate if rate else 1.0
         groups.append({"params": slow, "lr": rate * relative, "relative": relative})
-    how = {"betas": tuple(options.betas), "weight_decay": options.weight_decay}
+    how: dict[str, Any] = {"betas": tuple(options.betas), "weight_decay": options.weight_decay}
+    if options.optimizer != "muon" and all(p.is_cuda for group in groups for p in group["params"]):
+        how["fused"] = True  # one kernel for all weights
     return kinds[options.optimizer](groups, rate, **how)
 
 
 def load_state(optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Takes up the state of another optimiser of its kind, all but `betas` and `weight_decay`: options may be
+    """Loads the state of another optimiser of its kind, except `betas` and `weight_decay`: options may be
     others where a training goes on."""
     names = ("betas", "weight_decay")
     options = [{name: group[name] for name in names if name in group} for group in optimiser.param_groups]
@@ -126,8 +128,8 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     """
 
     @torch.no_grad()
-    def update(averages: list[Tensor], weights: list[Tensor], updates: Tensor) -> None:
-        n = int(updates)
+    def update(averages: list[Tensor], weights: list[Tensor], _: Tensor) -> None:
+        n = int(average.n_averaged)  # a number on the CPU; the argument lies on the device
         torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + n) / (10 + n)))
 
     average = AveragedModel(model, multi_avg_fn=update)

@@ -1,4 +1,4 @@
-"""What a recipe chooses for options that are not given: `resolve` fills them in."""
+"""The presets of each recipe: values of options that are not given, filled in by `resolve`."""
 
 import dataclasses
 import secrets
@@ -61,7 +61,7 @@ CORRECTED = Preset(
         "ema_decay": 0.999,
     },
 )
-"""What the paper means: the authors' training without its deviations. docs/FIDELITY.md lists them."""
+"""The authors' training without its deviations, which docs/FIDELITY.md lists."""
 
 RELEASED = Preset(
     "aha",

@@ -1,4 +1,4 @@
-"""What the training loop asks of a recipe, and the table of networks that both use."""
+"""The interface between the training loop and a recipe, and the table of networks that both use."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from recipes.scores import Values
 
 
 @dataclass
@@ -33,6 +35,8 @@ class Recipe(Protocol):
 
     networks: dict[str, TrainedNetwork]
     """"model": the one that is trained, averaged, evaluated and saved; "discriminator" where there is one"""
+    frozen: dict[str, TrainedNetwork]
+    """networks that losses need and that do not learn; they are in no checkpoint"""
     optimisers: dict[str, Optimizer]
     """name -> optimiser, which the loop steps, clips and saves"""
     training_layers: tuple[str, ...]
@@ -49,12 +53,12 @@ class Recipe(Protocol):
         batch  tensors (B, C, H, W) in [0, 1] on the device; "name": list of str
         """
 
-    def set_learning_rates(self, step: int, total: int) -> None:
+    def set_learning_rates(self, step: float, total: float) -> None:
         """Called before optimiser step `step` (0-based) of `total`."""
 
-    def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Tensor]:
+    def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Values]:
         """Values of the pictures of a batch by `model` (the averaged one, where averaging is on), without
-        gradients: each (B,), or fewer where a value is defined for some of the pictures only."""
+        gradients; a picture's values do not depend on the others of its batch."""
 
     def after_validation(self, values: dict[str, float]) -> None:
         """Called with the means of a whole validation, under the same names."""
@@ -66,4 +70,4 @@ class Recipe(Protocol):
         """What is neither in the networks nor in the optimisers; tensors and plain containers only."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Takes up what `state_dict` returned."""
+        """Restores what `state_dict` returned."""

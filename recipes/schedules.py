@@ -23,7 +23,7 @@ class LearningRates:
         self._factor = torch.optim.SGD([torch.zeros(())], lr=1.0)
         self._plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(self._factor, "min", FACTOR, PATIENCE)
 
-    def factor(self, step: int, total: int) -> float:
+    def factor(self, step: float, total: float) -> float:
         """Factor for optimiser step `step` (0-based) of `total`."""
         warmup = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         if self.schedule == "plateau":
@@ -34,7 +34,7 @@ class LearningRates:
         return warmup
 
     def watch(self, value: float) -> None:
-        """Tells the plateau schedule the outcome of a validation."""
+        """Updates the plateau schedule with a validation value."""
         self._plateau.step(value)
 
     def state_dict(self) -> dict[str, Any]:

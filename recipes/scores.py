@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 
 FLOOR = 1e-10  # of the squared error: two equal pictures count as 100 dB, not infinitely many
+Values = Tensor | tuple[Tensor, Tensor]
+"""(B,) values of the pictures of a batch; or these and (B,) bool, of which pictures they count."""
 CHANGED = 0.5 / 255  # half a level of an 8-bit picture
 
 
@@ -23,7 +25,7 @@ def has_highlight(image: Tensor, diffuse: Tensor) -> Tensor:
 
 def restoration_values(
     estimate: Tensor, image: Tensor, target: Tensor, highlight: Tensor
-) -> dict[str, Tensor]:
+) -> dict[str, Values]:
     """PSNR of a restored batch, and its gain over the input, pictures without a highlight apart.
 
     estimate, image, target  (B, 3, H, W) in [0, 1]
@@ -31,13 +33,13 @@ def restoration_values(
 
     psnr, psnr_input, gain (their difference), for the pictures with a highlight; psnr_clean for the others:
     how well they are left alone, 100 dB at best, which in a common mean would outweigh everything else.
-    share_clean: 1 for those, else 0.
+    share_clean: 1 for those, else 0. Nothing is read from the device.
     """
     psnr, before = psnr_per_image(estimate, target), psnr_per_image(image, target)
     return {
-        "psnr": psnr[highlight],
-        "psnr_input": before[highlight],
-        "gain": (psnr - before)[highlight],
-        "psnr_clean": psnr[~highlight],
+        "psnr": (psnr, highlight),
+        "psnr_input": (before, highlight),
+        "gain": (psnr - before, highlight),
+        "psnr_clean": (psnr, ~highlight),
         "share_clean": (~highlight).float(),
     }

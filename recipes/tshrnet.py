@@ -16,7 +16,7 @@ from recipes.optimisers import build_optimiser
 from recipes.options import weights_of
 from recipes.recipe import TrainedNetwork
 from recipes.schedules import LearningRates
-from recipes.scores import has_highlight, psnr_per_image, restoration_values
+from recipes.scores import Values, has_highlight, psnr_per_image, restoration_values
 from recipes.tshrnet_terms import TSHRNET_TERMS, TSHRNetOptions
 
 DECAY, DECAY_EPOCHS = 0.1, 10
@@ -39,14 +39,21 @@ class TSHRNetRecipe:
 
     selection = ("gain", "max")
 
+    @staticmethod
+    def layers(options: TSHRNetOptions, network: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What training and validation need beyond input and diffuse: all, whatever the weights, since
+        `validate` computes the whole loss."""
+        needs = (layer for term in TSHRNET_TERMS[network] for layer in term.needs)
+        layers = tuple(dict.fromkeys(needs))
+        return layers, layers
+
     def __init__(self, model: nn.Module, options: TSHRNetOptions):
         self.options = options
         self.terms = TSHRNET_TERMS[model.spec.name]
         self.weights = weights_of(self.terms, options)
-        # Every layer is asked for, whatever its weight: `validate` computes the whole loss.
-        self.training_layers = tuple(dict.fromkeys(layer for term in self.terms for layer in term.needs))
-        self.validation_layers = self.training_layers
+        self.training_layers, self.validation_layers = self.layers(options, model.spec.name)
         self.networks = {"model": TrainedNetwork(model)}
+        self.frozen: dict[str, TrainedNetwork] = {}
         self.optimisers = {"generator": build_optimiser(model.parameters(), options.lr_g, options)}
         self.rates = LearningRates(options.lr_schedule, options.warmup_steps)
 
@@ -59,7 +66,7 @@ class TSHRNetRecipe:
     def _terms(self, estimate: Estimate) -> dict[str, Tensor]:
         return {term.name: term.function(estimate) for term in self.terms if self.weights[term.name]}
 
-    def set_learning_rates(self, step: int, total: int) -> None:
+    def set_learning_rates(self, step: float, total: float) -> None:
         rate = self.options.lr_g * self.rates.factor(step, total)
         if self.options.lr_decay == "intended":
             # A run of --max_steps counts as --epochs epochs, too.
@@ -68,7 +75,7 @@ class TSHRNetRecipe:
         for group in self.optimisers["generator"].param_groups:
             group["lr"] = rate
 
-    def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Tensor]:
+    def validate(self, batch: dict[str, Any], model: nn.Module) -> dict[str, Values]:
         """`restoration_values` of d_tc against D_tc; psnr_diffuse, of d against D over pictures with
         highlights; loss, over all. The background counts too, which the authors' tests on SSHR (and
         evaluate.py's) blacken by the object mask."""
@@ -84,7 +91,7 @@ class TSHRNetRecipe:
             loss[i] = sum(self.weights[name] * term for name, term in self._terms(one).items())
         values = restoration_values(corrected, batch["input"], batch["tone_corrected"], highlight)
         return values | {
-            "psnr_diffuse": psnr_per_image(refined, batch["diffuse"])[highlight],
+            "psnr_diffuse": (psnr_per_image(refined, batch["diffuse"]), highlight),
             "loss": loss,
         }
 

@@ -4,19 +4,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from restoration.composition import Restored
-    from restoration.methods import MethodSpec, load_method
-    from restoration.pictures import SeparatedPicture
+    from restoration.methods import MethodSpec
     from restoration.remover import HighlightRemover
 
-_HOMES = {
-    "HighlightRemover": "remover",
-    "MethodSpec": "methods",
-    "Restored": "composition",
-    "SeparatedPicture": "pictures",
-    "load_method": "methods",
-}
+_HOMES = {"HighlightRemover": "remover", "MethodSpec": "methods", "Restored": "composition"}
 
-__all__ = ["HighlightRemover", "MethodSpec", "Restored", "SeparatedPicture", "load_method"]
+__all__ = ["HighlightRemover", "MethodSpec", "Restored"]
 
 
 def __getattr__(name: str) -> object:

@@ -5,6 +5,7 @@ D = I - S on the stored integers, S rounded to whole levels, and only where the 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,23 +21,28 @@ highlight 1) float32 in units of white."""
 
 @dataclass(frozen=True)
 class Restored:
-    """What comes back for a picture (H, W) or (H, W, 3), in the picture's own numbers.
+    """What comes back for a picture, in the picture's own numbers.
 
-    Networks give a `models.Separation` instead: tensors of a batch, in [0, 1], with gradients and stages.
-    Classical methods give a bare diffuse layer, since all else follows from it.
+    Networks give a `models.Separation` instead: tensors of a batch, in [0, 1], with gradients and stages. A
+    `utils.picture.Picture` is a file's content, with its metadata.
     """
 
-    diffuse: np.ndarray
-    """the picture without highlights: same shape and type (with protocol "released": (H, W, 3) uint8)"""
-    highlight: np.ndarray
-    """(H, W) float32, 0 where nothing was removed; the network's map A, at least 0 (with protocol
-    "released": as it comes) but perhaps above 1, or for methods without a map the largest |specular|"""
+    diffuse: Any
+    """the picture without highlights, D: an array of the same shape and type (with protocol "released":
+    (H, W, 3) uint8), or a Pillow image where `HighlightRemover` was called with one"""
+    highlight: Any
+    """the highlight map, 0 where nothing was removed: (H, W) float32; the network's map A, at least 0 (with
+    protocol "released": as it comes) but perhaps above 1, or for methods without a map the largest
+    |specular|. For a Pillow image one of mode L, clipped to [0, 1]"""
     notes: tuple[str, ...] = ()
     """what the user should know about how it was made, one clause each"""
+    specular: Any = None
+    """the layer that was removed, I - D, 0 where the result became brighter: as `diffuse`, without alpha.
+    None where it was not asked for (`HighlightRemover.restore`)"""
 
 
 def check_strength(strength: float, protocol: str) -> None:
-    """Raises UserError for a strength that `compose` cannot take, or the protocol does not know."""
+    """Raises UserError for a strength that `subtract_layers` cannot take, or the protocol does not know."""
     if not 0 <= strength <= MAX_STRENGTH:
         raise UserError(f"the strength must be between 0 and {MAX_STRENGTH}, not {strength}")
     if protocol == "released" and strength != 1:
@@ -45,7 +51,7 @@ def check_strength(strength: float, protocol: str) -> None:
         )
 
 
-def compose(image: np.ndarray, strips: Iterable[Strip], strength: float = 1.0) -> Restored:
+def subtract_layers(image: np.ndarray, strips: Iterable[Strip], strength: float = 1.0) -> Restored:
     """The result for a picture (H, W) or (H, W, 3) from the separation of its strips, top to bottom.
 
     strength  k of D = I - k S. With another k than 1, D is kept within [0, I]: nothing is added

@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from restoration.composition import Restored, describe_change
 from restoration.jobs import Job
-from restoration.memory import is_out_of_memory
 from restoration.methods import INPUT
+from restoration.pictures import write_results
 from restoration.remover import HighlightRemover
-from restoration.results import write_results
 from restoration.separator import FunctionNetwork
+from restoration.tiling import is_out_of_memory
 from utils.errors import UserError
 from utils.guarded_decoding import decode_guarded
 from utils.image_files import MAX_PIXELS, Picture, read_bytes

@@ -1,11 +1,11 @@
 """What infer.py does: pictures and clips of a folder, a glob or a single file, restored into another one."""
 
+import os
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from restoration.clip_options import without_unusable_clips
 from restoration.jobs import (
     Job,
     check_folders,
@@ -13,9 +13,9 @@ from restoration.jobs import (
     find_pictures,
     plan_jobs,
     prepare_output,
+    without_unusable_clips,
 )
 from restoration.options import InferOptions, validate_options
-from restoration.processes import Processes
 from utils.errors import reason
 from utils.guarded_decoding import start_helper
 from utils.image_files import Listing
@@ -40,8 +40,9 @@ def infer(options: InferOptions) -> int:
     if not all(job.is_clip for job in todo):
         start_helper()
     # torch is imported here, after all that can be refused without it.
-    remover, method = load(options, processes)
-    with interruptible():
+    device = processes.device(options.device)
+    remover, method = load(options, device)
+    with interruptible(), remover:
         prepare_output(Path(options.output_dir), own)
         processes.connect(remover.separator.device)
         start = time.perf_counter()
@@ -98,16 +99,17 @@ def restore(jobs: list[Job], remover: "HighlightRemover", options: InferOptions,
     return counts
 
 
-def load(options: InferOptions, processes: Processes) -> tuple["HighlightRemover", str]:
-    """The remover for `options`, and the method with its weights in words. Raises UserError."""
-    from restoration.methods import MethodSpec, load_method
+def load(options: InferOptions, device: str) -> tuple["HighlightRemover", str]:
+    """The remover for `options` on `device`, and the method with its weights in words. Raises UserError."""
+    from restoration.methods import MethodSpec
+    from restoration.remover import HighlightRemover
 
     method = MethodSpec.choose(options.method, options.infer_model, options.tta)
-    remover = load_method(
+    remover = HighlightRemover.from_pretrained(
         method,
         output=options.output,
         backend=options.backend,
-        device=processes.device(options.device),
+        device=device,
         precision=options.precision,
         tile=options.tile,
         tile_overlap=options.tile_overlap,
@@ -147,3 +149,63 @@ def show(jobs: list[Job], skip_existing: bool) -> int:
 def printable(text: object) -> str:
     """Text that any terminal can show: bytes of file names that are no characters become \\xNN."""
     return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Processes:
+    """This process among those that torchrun started; alone without torchrun.
+
+    rank, count   which of how many
+    local_rank    which on this machine: its GPU
+    """
+
+    def __init__(self) -> None:
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.count = int(os.environ.get("WORLD_SIZE", "1"))
+        self.local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+
+    def device(self, name: str) -> str:
+        """The device option for this process: each its own GPU where several are asked to use "cuda"."""
+        import torch  # late, as in all of this class: sharing out needs none of it
+
+        gpus = torch.cuda.device_count() if name in ("auto", "cuda") else 0
+        return f"cuda:{self.local_rank % gpus}" if gpus and self.count > 1 else name
+
+    def share(self, items: list) -> list:
+        """Every `count`-th item, so that each is done by one process."""
+        return items[self.rank :: self.count]
+
+    def connect(self, device: "torch.device") -> None:
+        """Joins the others; they may still be reading their weights."""
+        if self.count == 1:
+            return
+        import torch
+        import torch.distributed as dist
+
+        # Two processes of one GPU cannot talk through nccl.
+        own_gpu = device.type == "cuda" and torch.cuda.device_count() >= int(
+            os.environ.get("LOCAL_WORLD_SIZE", self.count)
+        )
+        self._on = device if own_gpu else torch.device("cpu")
+        dist.init_process_group("nccl" if own_gpu else "gloo", device_id=device if own_gpu else None)
+
+    def add_up(self, values: list[float]) -> list[float]:
+        """Element-wise sum over all processes."""
+        if self.count == 1:
+            return values
+        import torch
+        import torch.distributed as dist
+
+        total = torch.tensor(values, dtype=torch.float64, device=self._on)
+        dist.all_reduce(total)
+        return total.tolist()
+
+    def leave(self) -> None:
+        """Ends what `connect` began."""
+        if self.count > 1:
+            import torch.distributed as dist
+
+            dist.destroy_process_group()

@@ -39,9 +39,7 @@ class InferOptions:
     """where to compute: auto, cpu, cuda, cuda:1, mps"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 where the GPU or processor computes in it and a probe picture proves it close, else fp32"""
-    tta: int | None = field(
-        default=None, metadata={"flags": ["--test_time_augmentation"], "former": ["--views"]}
-    )
+    tta: int | None = field(default=None, metadata={"flags": ["--test_time_augmentation"]})
     """test-time augmentation: remove only what the network also finds in the mirrored picture (2) and at
     half its size (4); fewer mistakes on painted things, less removal, 2 or 2.5 times the network's time.
     1: without. Default: by the network (aha-lite 2, others 1)"""

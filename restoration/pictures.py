@@ -1,43 +1,32 @@
-"""Pictures as they come (paths, Pillow images, arrays) as the pixels that are separated, and back."""
+"""Pictures as they come (paths, Pillow images, arrays) as pixels, and results as they are wanted: in the same
+type, or as files."""
 
 import os
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from restoration.composition import Restored, removed_layer
-from restoration.released_protocol import to_bytes
-from restoration.results import map_levels
-from utils.colour import FULL_SCALE, grey_to_rgb
+from restoration.jobs import Job
+from restoration.released_protocol import to_bytes, truncate
+from utils.atomic import write_bytes
+from utils.colour import FULL_SCALE, grey_to_rgb, quantise
 from utils.errors import UserError
 from utils.image_decoding import cmyk_to_rgb, layers_of
-from utils.image_files import read_picture
+from utils.image_encoding import encode
+from utils.image_files import WRITERS, Picture, read_picture, write_picture, write_rgb
+from utils.image_metadata import add_png_metadata
+from utils.sheets import labelled_sheet, shrink
 
 AnyPicture: TypeAlias = str | os.PathLike | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True)
-class SeparatedPicture:
-    """The layers of a picture in the type in which it came: arrays for arrays and paths, Pillow images for
-    Pillow images."""
-
-    diffuse: Any
-    """the picture without highlights, D: shape, type and alpha of the picture (with protocol "released":
-    8-bit RGB)"""
-    specular: Any
-    """the layer that was removed, I - D, 0 where the result became brighter: as `diffuse`, without alpha"""
-    highlight: Any
-    """the highlight map, 0 where nothing was removed: (H, W) float32 (`Restored.highlight`), or a Pillow
-    image of mode L, clipped to [0, 1]"""
-    notes: tuple[str, ...] = ()
-    """what the user should know about how it was made, one clause each"""
-
-
-@dataclass(frozen=True)
-class OpenedPicture:
-    """A picture ready to be separated, with what is needed to give the result in its type."""
+class _Opened:
+    """A picture ready to be restored, with what is needed to give the result in its type."""
 
     pixels: np.ndarray
     """(H, W) or (H, W, 3) uint8, uint16 or float32 in [0, 1]"""
@@ -52,8 +41,8 @@ class OpenedPicture:
     notes: tuple[str, ...] = ()
     """what was converted, one clause each"""
 
-    def separated(self, restored: Restored, protocol: str = "native") -> SeparatedPicture:
-        """The layers of the result for `pixels`, in the type of the picture."""
+    def in_its_type(self, restored: Restored, protocol: str) -> Restored:
+        """The result for `pixels` and its specular layer, in the type of the picture."""
         diffuse, own, alpha = restored.diffuse, self.own, self.alpha
         if protocol == "released":
             own, alpha = grey_to_rgb(to_bytes(self.pixels)), None
@@ -66,7 +55,7 @@ class OpenedPicture:
         if alpha is not None:
             diffuse = np.concatenate([diffuse, alpha[..., None]], axis=2)
         if self.image is None:
-            return SeparatedPicture(diffuse, specular, restored.highlight, self.notes + restored.notes)
+            return Restored(diffuse, restored.highlight, self.notes + restored.notes, specular)
         images = [
             Image.fromarray(layer.squeeze(-1) if layer.shape[2:] == (1,) else layer)
             for layer in (diffuse, specular)
@@ -75,26 +64,34 @@ class OpenedPicture:
             # A transparent colour is in the alpha now, and would be holes in the specular layer.
             image.info |= {key: value for key, value in self.image.info.items() if key != "transparency"}
         highlight = Image.fromarray(map_levels(restored.highlight))
-        return SeparatedPicture(images[0], images[1], highlight, self.notes + restored.notes)
+        return Restored(images[0], highlight, self.notes + restored.notes, images[1])
 
 
-def open_picture(picture: AnyPicture) -> OpenedPicture:
-    """What can be separated of a picture.
+def restore_picture(
+    picture: AnyPicture, restore: Callable[[np.ndarray], Restored], protocol: str = "native"
+) -> Restored:
+    """What `restore` makes of the pixels of a picture, in the type in which the picture came: arrays for
+    arrays and paths, Pillow images for Pillow images; with the specular layer.
 
     picture  path of a file; Pillow image of any mode; or array (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4)
              RGBA of uint8 [0, 255], uint16 [0, 65535] or floats in [0, 1]
 
     Raises UserError for anything else, and for files that cannot be read.
     """
+    opened = _open(picture)
+    return opened.in_its_type(restore(opened.pixels), protocol)
+
+
+def _open(picture: AnyPicture) -> _Opened:
     if isinstance(picture, np.ndarray):
         return _of_array(picture)
     if isinstance(picture, Image.Image):
         picture, notes = _in_rgb(picture)
         pixels, alpha = layers_of(picture)
-        return OpenedPicture(_in_range(pixels), pixels, alpha, image=picture, notes=notes)
+        return _Opened(_in_range(pixels), pixels, alpha, image=picture, notes=notes)
     if isinstance(picture, str | os.PathLike):
         read = read_picture(picture)
-        return OpenedPicture(read.pixels, read.pixels, read.alpha)
+        return _Opened(read.pixels, read.pixels, read.alpha)
     hint = "; tensor.permute(1, 2, 0).numpy() is an array" if hasattr(picture, "permute") else ""
     raise UserError(f"a picture is a path, a Pillow image or an array, not {type(picture).__name__}{hint}")
 
@@ -110,7 +107,7 @@ def _in_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
     return converted, (how,)
 
 
-def _of_array(array: np.ndarray) -> OpenedPicture:
+def _of_array(array: np.ndarray) -> _Opened:
     shape = array.shape
     if array.ndim not in (2, 3) or 0 in shape or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
         hint = "; move the channels to the end" if array.ndim == 3 and shape[0] in (1, 3, 4) else ""
@@ -122,7 +119,7 @@ def _of_array(array: np.ndarray) -> OpenedPicture:
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     alpha = array[..., 3] if shape[2:] == (4,) else None
     own = array[..., 0] if shape[2:] == (1,) else array[..., :3] if array.ndim == 3 else array
-    return OpenedPicture(_in_range(own), own, alpha, one_channel=shape[2:] == (1,))
+    return _Opened(_in_range(own), own, alpha, one_channel=shape[2:] == (1,))
 
 
 def _in_range(pixels: np.ndarray) -> np.ndarray:
@@ -146,3 +143,63 @@ def check_picture(image: np.ndarray) -> None:
         raise UserError(f"a picture is uint8, uint16 or float32, not {image.dtype}")
     if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or 0 in image.shape:
         raise UserError(f"a picture has the shape (H, W) or (H, W, 3), not {image.shape}")
+
+
+PANEL = 1024  # pixels, longest side of a picture in a comparison sheet
+MAP_DESCRIPTION = (
+    "Highlight map A clipped to [0, 1]: 255 is 1 and above; 0 marks the pixels that were left as they were"
+)
+
+
+def write_results(job: Job, picture: Picture, restored: Restored, protocol: str) -> tuple[str, ...]:
+    """Writes the files of one job; returns what the user should know, one clause each. Raises UserError."""
+    result, source = replace(picture, pixels=restored.diffuse), picture.pixels
+    notes = picture.notes + restored.notes
+    released = protocol == "released"
+    if released:
+        # The authors' script knows 8-bit RGB only.
+        result, source = replace(result, alpha=None), grey_to_rgb(to_bytes(source))
+        if picture.alpha is not None or picture.pixels.dtype != np.uint8:
+            notes += ("the released protocol writes 8-bit RGB without alpha",)
+    path = job.result(picture.format)
+    if path.suffix != job.outputs["result"].suffix and WRITERS[path.suffix.lower()] != picture.format:
+        notes += (f"written as {WRITERS[path.suffix.lower()]}, not {picture.format}",)
+    if "highlight" in job.outputs:
+        highlight = truncate(restored.highlight) if released else map_levels(restored.highlight)
+        write_bytes(job.outputs["highlight"], encode_map(highlight))
+    if job.outputs.keys() & {"specular", "comparison"}:
+        specular = removed_layer(source, result.pixels)
+        if "specular" in job.outputs:
+            write_picture(job.outputs["specular"], Picture(specular, icc=picture.icc))
+        if "comparison" in job.outputs:
+            write_rgb(job.outputs["comparison"], comparison_sheet(source, restored, specular))
+    # The result last: where it exists the picture is finished.
+    return notes + write_picture(path, result)
+
+
+def comparison_sheet(pixels: np.ndarray, restored: Restored, specular: np.ndarray) -> np.ndarray:
+    """(H', W', 3) uint8: four labelled panels, of a picture, its result and the layer between them.
+
+    pixels, restored.diffuse and specular have one shape, (H, W) or (H, W, 3), and one type.
+    """
+    layers = {
+        "input": pixels,
+        "highlight map": restored.highlight,
+        "specular (removed)": specular,
+        "result": restored.diffuse,
+    }
+    # Made small before anything is turned into floats: the copies of a large picture would be larger.
+    return labelled_sheet(list(layers), [("", [shrink(layer, PANEL) for layer in layers.values()])])
+
+
+def map_levels(highlight: np.ndarray) -> np.ndarray:
+    """(H, W) float32 map, unbounded -> uint8: clipped to [0, 1] and rounded, but 0 for 0 only, so that the
+    file shows every pixel that the map lets change."""
+    levels = quantise(highlight, np.uint8)
+    levels[(levels == 0) & (highlight != 0)] = 1
+    return levels
+
+
+def encode_map(levels: np.ndarray) -> bytes:
+    """(H, W) uint8 -> the bytes of a PNG file that says what its levels mean."""
+    return add_png_metadata(encode(Picture(levels), "PNG"), text={"Description": MAP_DESCRIPTION})

@@ -11,18 +11,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from restoration.composition import Restored, Strip, check_strength, compose
-from restoration.exposure import Separate, brightened, exposure_gain
-from restoration.memory import check_tile_memory, is_out_of_memory, smaller_tiles
-from restoration.pictures import AnyPicture, SeparatedPicture, check_picture, open_picture
-from restoration.pretrained import find_method, push_network, save_network
+from restoration.composition import Restored, Strip, check_strength, subtract_layers
+from restoration.methods import Method, MethodSpec, find_method, push_network, save_network
+from restoration.pictures import AnyPicture, check_picture, restore_picture
 from restoration.released_protocol import restore_as_released
-from restoration.separator import FunctionNetwork, Separator
-from restoration.test_time_augmentation import AugmentedNetwork, check_augmentation
-from restoration.tiling import Tile, TileSize, blend
-from restoration.working_scale import STRIP_ROWS, separate_at
+from restoration.separator import AugmentedNetwork, FunctionNetwork, Separator, check_augmentation
+from restoration.tiling import Tile, TileSize, blend, check_tile_memory, is_out_of_memory, smaller_tiles
+from restoration.working_scale import STRIP_ROWS, Separate, brightened, exposure_gain, separate_at
 from utils.colour import FULL_SCALE
 from utils.errors import UserError
+from weights.backends import choose_output
 
 PROTOCOLS = ("native", "released")
 
@@ -38,7 +36,7 @@ class HighlightRemover:
                   (H, W, 3) float32 in [0, 1] to its diffuse layer of the same shape (`classical.METHODS`)
     device        "auto", "cpu", "cuda", "cuda:1", "mps"
     precision     "fp32", "bf16", "fp16", or "auto": bf16 where the device computes in it and a probe picture
-                  proves it close, else fp32 (restoration/precision.py)
+                  proves it close, else fp32 (separator.py)
     tile          side in pixels up to which a picture goes in whole; None: the network's own, 0: no tiles.
                   Functions always see the whole picture
     tile_overlap  pixels shared by neighbouring tiles; None: a quarter of the tile
@@ -47,13 +45,13 @@ class HighlightRemover:
     batch_size    tiles or same-sized pictures in one forward on an accelerator
     test_time_augmentation
                   2 or 4: only what is found in as many copies of the picture is removed
-                  (restoration/test_time_augmentation.py); 1: all that is found; None: the
+                  (separator.py); 1: all that is found; None: the
                   network's own `spec.copies` (with "released" always 1)
     working_size  longer side in pixels to which larger pictures are reduced for the network
                   (restoration/working_scale.py); None: the network's own `spec.working_size`, where it has
                   one; 0: full size. Nothing is reduced with "released", nor for functions
     exposure      what a picture is multiplied by for the network, >= 1; its layers are divided by it again
-                  (restoration/exposure.py). None: what brings dark pictures to the network's own
+                  (working_scale.py). None: what brings dark pictures to the network's own
                   `spec.brightest`; 1: nothing. Always 1 with "released"
     strength      k in [0, MAX_STRENGTH]: D = I - k S, kept within [0, I] unless k is 1
     workers       tiles at once on the CPU, and the cores that they use; None: all cores, but no more tiles
@@ -62,12 +60,13 @@ class HighlightRemover:
                   the result is the same
 
     A copy of the network is prepared for inference: later changes of its weights have no effect. Raises
-    UserError for options that do not fit the method or the machine. Thread-safe.
+    UserError for options that do not fit the method or the machine. Thread-safe. Its threads end with
+    `close`, at the end of a `with` block, or when it is collected.
     """
 
     def __init__(
         self,
-        method: nn.Module | Callable[[np.ndarray], np.ndarray],
+        method: Method,
         *,
         device: str | torch.device = "cpu",
         precision: str = "auto",
@@ -95,6 +94,7 @@ class HighlightRemover:
             raise UserError(f"the exposure must be a factor of at least 1, not {exposure}")
         check_strength(strength, protocol)
         self.protocol = protocol
+        self.copies = copies
         usual = self.network.spec.working_size or 0
         self.working_size: int = usual if working_size is None else working_size
         self.exposure = exposure
@@ -109,32 +109,38 @@ class HighlightRemover:
             skip_tiles=skip_tiles,
         )
         prepared = self.separator.network
-        self.runs = AugmentedNetwork(prepared, copies) if copies > 1 else prepared
+        self.inference_network = AugmentedNetwork(prepared, copies) if copies > 1 else prepared
 
     @classmethod
     def from_pretrained(
         cls,
-        name: str | os.PathLike,
+        name: MethodSpec | str | os.PathLike,
         *,
         device: str | torch.device = "auto",
+        output: Literal["diffuse", "tone_corrected"] | None = None,
+        backend: Literal["torch", "onnxruntime"] | None = None,
         revision: str | None = None,
         token: str | None = None,
-        backend: Literal["torch", "onnxruntime"] | None = None,
         **options: Any,
     ) -> Self:
         """A remover with trained weights, or of a classical method.
 
-        name             "aha-lite", the shipped network; "shen2013" or another classical method; a weight
-                         file or run folder; a file of export.py, NAME.onnx; a folder of `save_pretrained`;
-                         "OWNER/NAME" of the Hugging Face Hub
+        name             "aha-lite", the shipped network; "shen2013" or another classical method; "input",
+                         which removes nothing; a weight file or run folder, or NETWORK:PATH of one; a file of
+                         export.py, NAME.onnx; a folder of `save_pretrained`; "OWNER/NAME" of the Hugging
+                         Face Hub. "@2" behind a name or path asks for test-time augmentation
+        output           which stage of TSHRNet is the result
+        backend          what runs a network: "torch", or "onnxruntime", for which other weights than an ONNX
+                         file are exported when first used; None: as the file is
         revision, token  of the repository on the Hub: branch, tag or commit; the right to read a private one
-        backend          what runs a network (restoration/backends.py): "torch", or "onnxruntime", for which
-                         other weights than an ONNX file are exported when first used; None: as the file is
         options          as of the class
 
         Raises UserError where there is no such method and for weights that cannot be read or downloaded.
         """
-        method = find_method(name, revision=revision, token=token, backend=backend)
+        spec = name if isinstance(name, MethodSpec) else MethodSpec.parse(os.fspath(name))
+        if spec.test_time_augmentation is not None:
+            options["test_time_augmentation"] = spec.test_time_augmentation
+        method = find_method(name, output=output, backend=backend, revision=revision, token=token)
         return cls(method, device=device, **options)
 
     def save_pretrained(self, folder: str | os.PathLike, card: str | os.PathLike | None = None) -> None:
@@ -147,16 +153,14 @@ class HighlightRemover:
     def push_to_hub(self, repository: str, **options: Any) -> str:
         """Uploads the same to "OWNER/NAME" of the Hugging Face Hub and returns its URL.
 
-        options  card, private, token, message, as `restoration.pretrained.push_network` takes them
+        options  card, private, token, message, as `restoration.methods.push_network` takes them
 
         Raises UserError where that fails.
         """
         return push_network(self.network, repository, **options)
 
-    def __call__(
-        self, picture: AnyPicture, progress: Callable[[int, int], None] | None = None
-    ) -> SeparatedPicture:
-        """The layers of a picture, in the type of the picture.
+    def __call__(self, picture: AnyPicture, progress: Callable[[int, int], None] | None = None) -> Restored:
+        """The picture without highlights, its specular layer and its highlight map, in the picture's type.
 
         picture   path of a file; Pillow image; array (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, of uint8
                   [0, 255], uint16 [0, 65535] or floats in [0, 1]; alpha is kept
@@ -164,8 +168,7 @@ class HighlightRemover:
 
         Raises UserError for what is no picture, and as `restore`.
         """
-        opened = open_picture(picture)
-        return opened.separated(self.restore(opened.pixels, progress), self.protocol)
+        return restore_picture(picture, lambda pixels: self.restore(pixels, progress), self.protocol)
 
     def restore(self, image: np.ndarray, progress: Callable[[int, int], None] | None = None) -> Restored:
         """The picture without highlights and its highlight map, without what `__call__` does beside.
@@ -179,14 +182,14 @@ class HighlightRemover:
         """
         check_picture(image)
         if self.protocol == "released":
-            return self.separator.run(restore_as_released, image, self.separator, self.runs)
+            return self.separator.run(restore_as_released, image, self.separator, self.inference_network)
         if self.separator.device.type == "cpu" and not self._reduces(image.shape):
             check_tile_memory(self.tile, self.network.spec, image.shape, self.separator.workers)
         size = self.tile
         notes: tuple[str, ...] = ()
         while True:
             try:
-                restored = compose(image, self._separate(image, size, progress), self.strength)
+                restored = subtract_layers(image, self._separate(image, size, progress), self.strength)
                 return replace(restored, notes=notes)
             except (MemoryError, RuntimeError) as error:
                 smaller = smaller_tiles(size, self.network.spec, image.shape)
@@ -219,9 +222,9 @@ class HighlightRemover:
                 for _, image in alike:
                     check_picture(image)
                 faint = self._faintest(alike[0][1])
-                layers = self.separator((image for _, image in alike), self.runs, faint)
+                layers = self.separator((image for _, image in alike), self.inference_network, faint)
                 for (index, image), whole in zip(alike, layers, strict=True):
-                    results[index] = compose(image, [(0, shape[0], whole)], self.strength)
+                    results[index] = subtract_layers(image, [(0, shape[0], whole)], self.strength)
             else:
                 for index, image in alike:
                     results[index] = self.restore(image)
@@ -232,14 +235,22 @@ class HighlightRemover:
 
         Raises UserError for networks with one result.
         """
-        if not hasattr(self.network, "output"):
-            raise UserError(f"only TSHRNet has several results; {self.network.spec.name} has one")
         for network in (self.network, self.separator.network):
-            network.output = name
+            choose_output(network, name)
 
     def cancel(self) -> None:
         """Makes running and later calls raise CancelledError at the next tile."""
         self.separator.cancel()
+
+    def close(self) -> None:
+        """Ends the threads, once they have done what they were given. Later calls raise UserError."""
+        self.separator.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _separate(
         self, image: np.ndarray, size: TileSize, progress: Callable[[int, int], None] | None
@@ -248,12 +259,12 @@ class HighlightRemover:
         if self._reduces(image.shape):
             # The enlargement fits the layers to the picture: nothing is too faint to count.
             # What is as small as that is told as well without copies (docs/RESULTS.md).
-            closer = self._separates(image, network=self.separator.network)
-            strips = separate_at(image, self.working_size, self._separates(image), closer)
+            closer = self._separate_pieces(image, network=self.separator.network)
+            strips = separate_at(image, self.working_size, self._separate_pieces(image), closer)
             return strips if progress is None else _counted(strips, image.shape[0], progress)
         rows, columns = (size.spans(length) for length in image.shape[:2])
         used = [Tile(row, column).used for row in rows for column in columns]
-        separate = self._separates(image, faint=self._faintest(image), used=used)
+        separate = self._separate_pieces(image, faint=self._faintest(image), used=used)
 
         def run(tiles: Iterable[Tile]) -> Iterator[np.ndarray]:
             layers = separate(tile.cut(image) for tile in tiles)
@@ -264,10 +275,10 @@ class HighlightRemover:
 
         return blend(run, rows, columns, channels=4)
 
-    def _separates(self, image: np.ndarray, **options: Any) -> Separate:
+    def _separate_pieces(self, image: np.ndarray, **options: Any) -> Separate:
         """The network, with test-time augmentation unless the separator's `options` name another, for pieces
         of this picture."""
-        options = {"network": self.runs} | options
+        options = {"network": self.inference_network} | options
         return brightened(lambda crops: self.separator(crops, **options), self._gain(image))
 
     def _gain(self, image: np.ndarray) -> float:

@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def _write(options: WriteOptions) -> int:
-    # Imported late: --help and wrong options do not wait for torch.
+    # Imported late: --help and wrong options must not wait for torch.
     from synthetic.generator import SyntheticScenes
     from synthetic.writer import SHEET, claim, contact_sheet, write_lists, write_split
     from utils.devices import choose_device
@@ -70,7 +70,7 @@ def _write(options: WriteOptions) -> int:
     for name in ("out", "num_workers", "device"):
         del facts[name]
     if not options.scene_options:
-        del facts["scene_options"]  # as in the manifests of data sets begun before there was the option
+        del facts["scene_options"]  # absent from older manifests
     scenes = SyntheticScenes(
         options.train + options.test,
         size=facts["size"],

@@ -1,7 +1,7 @@
 """From linear layers to the finished tuple: exposure, display curve, composition, masks, tone correction.
 
 Camera effects (blur, noise, JPEG) are applied to the diffuse layer and the specular layer is added after
-them, because in SHIQ input and diffuse share their noise exactly (A = D + S). So input - diffuse is an honest
+them, because in SHIQ input and diffuse share their noise exactly (A = D + S). So input - diffuse is an exact
 target to the last bit, wherever the sum does not clip.
 """
 
@@ -20,7 +20,7 @@ from synthetic.kinds import SceneKinds
 from synthetic.scene_options import SceneOptions
 from synthetic.subsets import column, maps, power, put, quantile, rows_of, take
 
-UNSEEN = 0.06  # a veil that is nowhere stronger (display values) is no highlight: it would teach to darken
+UNSEEN = 0.06  # display value: a weaker highlight is invisible, and training on it would teach darkening
 
 
 @dataclass

@@ -46,7 +46,7 @@ def _lobe_blur(radiance: np.ndarray, alpha: float) -> np.ndarray:
 def stack(radiance: np.ndarray) -> np.ndarray:
     """Prefiltered stack float16 (1, LEVELS * HEIGHT, WIDTH) of a grey map (H, W), scaled to mean radiance 1.
 
-    Radiance is cut at 200 times its mean: a sun otherwise hides everything else behind one white spot.
+    Radiance is cut at 200 times its mean: a sun would otherwise dominate the map.
     """
     sharp = cv2.resize(radiance.astype(np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     sharp = sharp / max(float(sharp.mean()), 1e-6)

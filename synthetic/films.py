@@ -1,4 +1,4 @@
-"""Plastic film over a scene, as of bags and wrapped goods: its creases gleam whatever lies below."""
+"""Plastic film over a scene, as of bags and wrapped goods: highlights on its creases, whatever is below."""
 
 from dataclasses import dataclass, replace
 
@@ -79,7 +79,7 @@ def cover(plan: FilmPlan, surface: Surface) -> tuple[Surface, Tensor | None]:
     field = Fields(plan.relief, size, device)
     values, (along_x, along_y) = field.value(), field.slopes()
     film = (values[:, SLOPES] > plane(plan.border)).float() * plane(plan.used)
-    # A crease is the absolute value of a field: its slope jumps where the field changes sign.
+    # A crease is the absolute value of a field: its slope is discontinuous where the field changes sign.
     creased = column(plan.creased, device)[..., None, None]
     sign = torch.lerp(torch.ones_like(along_x[:, :SLOPES]), values[:, :SLOPES].sign(), creased)
     weight = sign * column(plan.weight, device)[..., None, None]

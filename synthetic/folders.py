@@ -133,7 +133,7 @@ def cached(kind: str, paths: Sequence[Path], build: Callable[[], np.ndarray]) ->
             warnings.warn(f"scene banks are rebuilt in each process: {error}", stacklevel=2)
             return array
         _remove_unused(file.parent.glob(f"{kind}-{source}-*.npy"))
-    with contextlib.suppress(OSError):  # someone else's cache
+    with contextlib.suppress(OSError):  # the cache of another user
         file.touch()
     return np.load(file, mmap_mode="r")
 
@@ -149,7 +149,7 @@ def _remove_unused(banks: Iterable[Path]) -> None:
 def _read(path: Path, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
     picture = cv2.imread(str(path), flag)
     if picture is None:
-        raise UserError(f"{path} cannot be read as a picture: remove it from the folder or mend it")
+        raise UserError(f"{path} cannot be read as a picture: remove or repair it")
     return picture
 
 

@@ -71,7 +71,7 @@ def render_plan(
     if photo is not None:
         gain = photographs.highlight_gain(plan.photos, photo, from_photo)
         specular = specular * (gain if film is None else torch.lerp(gain, torch.ones_like(gain), film))
-    # A studio's backdrop swallows light.
+    # A studio's backdrop absorbs light.
     level = column(plan.backdrop, device).view(-1, 1, 1)
     backdrop = column(plan.kinds.studio, device).view(-1, 1, 1) * ground
     albedo = surface.albedo * torch.lerp(torch.ones_like(level), level, backdrop).unsqueeze(1)
@@ -90,7 +90,7 @@ def render_plan(
 def _render_parts(
     indices: Sequence[int], size: int, seed: int, options: SceneOptions, device: torch.device, banks: Banks
 ) -> list[dict[str, Tensor]]:
-    """The scenes in as many batches as suits the device; copy before use, a network cannot learn on these."""
+    """The scenes in as many batches as suits the device; inference tensors: clone before training."""
     plan = plan_scenes(indices, seed, options, banks)
     if device.type != "cpu":
         return [render_plan(plan, size, options.mask_passes, device, banks)]

@@ -1,4 +1,4 @@
-"""Composes a background and several objects into per-pixel maps, by the painter's rule."""
+"""Composes a background and several objects into per-pixel maps, by the painter's algorithm."""
 
 from dataclasses import dataclass
 

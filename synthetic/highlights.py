@@ -1,4 +1,4 @@
-"""The specular layer in display values, from the light that the renderer found.
+"""The specular layer in display values, from the renderer's specular reflection.
 
 Two compositions. Display: one grey layer that is added to the finished diffuse picture, as in SHIQ. Linear: a
 tinted highlight added in linear light, and the difference that it makes in display values.
@@ -63,7 +63,7 @@ def draw_highlights(
     burnt = draws.log_uniform("clipped.extent", low=options.clipped_extent[0], high=options.clipped_extent[1])
     wide = draws.chance("wide", share=options.wide_share)
     confined = draws.log_uniform("confined", low=options.extent[0], high=options.extent[1])
-    # Film gleams over more of the picture than a body does.
+    # Highlights on film cover more of the picture than those on a body.
     burnt = np.where(kinds.film, 3 * burnt, burnt)
     confined = np.where(kinds.film, draws.log_uniform("confined.film", low=0.06, high=0.4), confined)
     shoulder = np.minimum(0.4, burnt * draws.uniform("clipped.shoulder", low=3.0, high=10.0))

@@ -1,7 +1,7 @@
 """What kind of scene each one is: its setting, and whether it is a variant beyond the ordinary scenes.
 
 The ordinary scenes have the statistics of SHIQ's pairs. CLIPPED ones have highlights that clip every channel
-over blobs of some size, on vivid surfaces: what the sensor no longer tells must come from the surroundings.
+over blobs of some size, on vivid surfaces: the colour that the sensor lost must come from the surroundings.
 PAINTED ones are white and painted matte things in hard or soft light (hard negatives). SPARKLING ones have
 many highlights of a few pixels, as wet fruit or glitter.
 """

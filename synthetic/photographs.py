@@ -123,8 +123,7 @@ def emboss(plan: PhotoPlan, photo: Tensor, where: Tensor, normal: Vector) -> Vec
 def highlight_gain(plan: PhotoPlan, photo: Tensor, where: Tensor) -> Tensor:
     """Gain (B, H, W) of highlights on a photograph: on what is lit, and often on a single object.
 
-    Crevices and shadows reflect no lamp. An object is told by its colour: pixels of about the colour of a
-    drawn one.
+    Crevices and shadows reflect no lamp. An object is the pixels of similar colour to a randomly drawn one.
     """
     batch, _, height, width = photo.shape
     at = plan.seed

@@ -1,4 +1,4 @@
-"""Tiles made from nothing: albedo (print, wood, marble ...) and relief (scratches, orange peel, grain ...).
+"""Procedural tiles: albedo (print, wood, marble ...) and relief (scratches, orange peel, grain ...).
 
 Made once per process with numpy and OpenCV from a fixed seed. All tiles wrap around.
 """
@@ -149,7 +149,7 @@ def _paint(rng: np.random.Generator) -> np.ndarray:
 
     image = np.tile(paint(), (SIDE, SIDE, 1))
     for _ in range(rng.integers(1, 4)):
-        # Areas from slow noise, spots from its highest places; the border is a brush's edge or a spray's.
+        # Areas from low-frequency noise, spots at its maxima; the border is a brush's edge or a spray's.
         field = noise(rng, rng.uniform(1.6, 2.6), low_cut=rng.uniform(1, 8))
         width = 0.03 if rng.random() < 0.6 else rng.uniform(0.1, 0.8)
         cover = ((field - rng.uniform(-0.2, 1.6)) / width + 0.5).clip(0, 1)[..., None]

@@ -39,7 +39,7 @@ class ColourPlan(Plan):
 def draw_colours(draws: Draws, kinds: SceneKinds, banks: Banks, options: SceneOptions) -> ColourPlan:
     """Tiles and colours of the surfaces of a batch of scenes."""
     n = SLOTS
-    # Of the painted scenes' objects a quarter is plain and vivid, the others wear paint, print or stripes.
+    # Of the painted scenes' objects a quarter is plain and vivid, the others have paint, print or stripes.
     painted = kinds.painted[:, None] & draws.chance("paint.worn", n, share=0.75)
     tile, relief_tile = _tiles(draws, kinds, painted, banks, options)
     mean = banks.albedo_mean[tile]

@@ -1,4 +1,4 @@
-"""What can be chosen about synthetic scenes; the defaults are tuned on real pairs (`synthetic.stats`)."""
+"""Options of synthetic scenes; the defaults are tuned on real pairs (`synthetic.stats`)."""
 
 from dataclasses import dataclass, field, fields
 from typing import Literal
@@ -30,7 +30,7 @@ class SceneOptions:
     """Share of scenes without any highlight: hard negatives."""
     matte_studio_share: float = 0.65
     """Share of the ordinary studio scenes without any highlight, as the objects of MIT Intrinsic Images
-    nearly are: a bright surface before a dark background must not be taken for a highlight."""
+    nearly are: a bright surface before a dark background is not a highlight."""
     pale_share: float = 0.15
     """Share of scenes of near-white materials, whose highlights (if any) are faint."""
     pale_studio_share: float = 0.4
@@ -47,14 +47,13 @@ class SceneOptions:
     figurine_share: float = 0.0
     """Share of objects that are figurines: thin curved limbs before one another, as toy animals have."""
     rim_share: float = 0.0
-    """Share of surfaces with rims and edges of a lighter colour, as of worn or glazed ones: a bright rim must
-    not be taken for a highlight."""
+    """Share of surfaces with rims and edges of a lighter colour, as on worn things: hard negatives."""
     ridged_share: float = 0.0
     """Share of the round bodies that have ridges, as stacked plates and turned wood."""
     film_share: float = 0.0
-    """Share of scenes, but painted ones, under plastic film, whose creases gleam whatever lies below."""
+    """Share of scenes, except painted ones, under plastic film with highlights on its creases."""
     overexposed_share: float = 0.0
-    """Share of the scenes, but clipped ones, whose lightest surfaces are clipped without any highlight, as
+    """Share of the scenes, except clipped ones, whose lightest surfaces are clipped without any highlight, as
     white walls and paper in snapshots: hard negatives."""
     lamp_share: float = 0.04
     """Share of scenes with a glowing lamp in the diffuse layer."""
@@ -67,7 +66,7 @@ class SceneOptions:
     wide_share: float = 0.06
     """Share of scenes whose highlights may be of any extent."""
     extent: tuple[float, float] = (0.02, 0.15)
-    """Range of the share of the picture that the highlights of the others are held to."""
+    """Range of the share of the picture that the highlights of the others may cover."""
     untouched: tuple[float, float] = (0.3, 0.68)
     """Range of the share of pixels whose specular value is exactly zero (display composition)."""
     noise: tuple[float, float] = (0.0, 0.012)
@@ -81,9 +80,8 @@ class SceneOptions:
     jpeg_quality: tuple[int, int] = (60, 97)
     """Range of the JPEG quality."""
     mask_passes: int = 1
-    """Otsu passes of the highlight mask, see `data.regions`; one fits SHIQ's own masks better than the two
-    that are said to have made them (docs/RESULTS.md).
-    """
+    """Otsu passes of the highlight mask, see `data.regions`; one fits SHIQ's own masks better
+    than two (docs/EVALUATION.md)."""
 
     def __post_init__(self) -> None:
         for name in (known for known in self.__dataclass_fields__ if known.endswith("_share")):

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from data.layouts import find
 from synthetic.scene_options import AssetFolders, Composition, SceneOptions
 from utils import cli
+from utils.colour import psnr
 from utils.markdown import markdown_table
 
 STRONG = 20 / 255
@@ -69,7 +70,7 @@ def measure(image: np.ndarray, diffuse: np.ndarray) -> dict[str, float]:
         "brightness": float(grey.mean()),
         "contrast (deviation of luma)": float(grey.std()),
         "sharpness (deviation of the Laplacian, of 255)": 255 * float(cv2.Laplacian(grey, cv2.CV_32F).std()),
-        "PSNR of the input, dB": float(-10 * np.log10(max(np.square(image - diffuse).mean(), 1e-6))),
+        "PSNR of the input, dB": psnr(max(np.square(image - diffuse).mean(), 1e-6)),
     }
     return facts
 
@@ -112,7 +113,7 @@ def _compare(options: StatsOptions) -> str:
 
     records = [record for folder in options.real for record in find(folder).records]
     real = [facts for record in records for facts in _all([PictureSamples([record])[0]])]
-    # A scene is a thousand small operations: threads would only wait for one another.
+    # A scene is a thousand small operations, too small to share among threads.
     torch.set_num_threads(1)
     ordinary = {"clipped_share": 0.0, "painted_share": 0.0, "sparkling_share": 0.0}
     scenes = SyntheticScenes(

@@ -29,7 +29,7 @@ class Surface:
     grain: tuple[Tensor, Tensor]
     """Direction of the grain in the picture, unit vector."""
     gloss: Tensor
-    """Strength of the specular lobe; 0 is matte."""
+    """Strength of the specular lobe; 0: matte."""
     coat: Tensor
     """Strength of a sharper clear-coat lobe beside it."""
     edge: Tensor
@@ -62,7 +62,7 @@ def build(finish: FinishPlan, colour: ColourPlan, geo: Geometry, banks: Banks) -
     if colour.rim_width.any():
         width = of(colour.rim_width)
         worn = ((geo.rim - 1 + width) / width.clamp_min(1e-3)).clamp(0, 1) * (width > 0)
-        # Glaze runs off an edge: what is thinnest is lightest.
+        # Glaze is thin, and so lighter, at edges.
         rim = torch.stack([of(colour.rim[..., row]) for row in range(3)], 1)
         albedo = torch.lerp(albedo, rim, worn.sqrt().unsqueeze(1))
     slope_x, slope_y, rough = ((channel - 128) * RELIEF_STEP for channel in relief)

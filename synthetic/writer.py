@@ -1,7 +1,6 @@
 """Writes scenes as a data set in SHIQ's or SSHR's layout: atomic, resumable, with a contact sheet."""
 
 import json
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -117,8 +116,8 @@ def write_lists(folder: Path, counts: dict[str, int]) -> None:
     """TSHRNet's list files of an SSHR layout: a line `i a s r d d_tc m` a scene, paths from the folder."""
     for split, count in counts.items():
         scenes = (files_of(folder, "sshr", split, number) for number in range(count))
-        lines = [" ".join(str(path.relative_to(folder)) for path in files) for files in scenes]
-        write_text(folder / f"{split}.lst", "".join(line + os.linesep for line in lines))
+        lines = [" ".join(path.relative_to(folder).as_posix() for path in files) for files in scenes]
+        write_text(folder / f"{split}.lst", "".join(f"{line}\n" for line in lines))
 
 
 def contact_sheet(scenes: SyntheticScenes, indices: list[int], columns: int = 2) -> np.ndarray:

@@ -10,7 +10,7 @@ from torch import nn
 from data.picture_options import PictureOptions
 from models import MODELS, build_model
 from models.build import named_lists
-from recipes.build import build_recipe
+from recipes.build import build_recipe, layers_read
 from recipes.optimisers import moving_average
 from training.distributed import Distributed
 from training.options import AugmentOptions, BatchOptions, ModelOptions, TrainingSceneOptions, TrainOptions
@@ -38,6 +38,7 @@ def build_run(options: TrainOptions, distributed: Distributed) -> Run:
         augment=options.group(AugmentOptions),
         batches=options.group(BatchOptions),
         model=options.group(ModelOptions),
+        layers=layers_read(options),
         seed=options.seed,
         joint_batch=joint_batch,
         overfit=options.overfit,
@@ -51,6 +52,8 @@ def build_run(options: TrainOptions, distributed: Distributed) -> Run:
     for trained in recipe.networks.values():
         distributed.place(trained.bare)
         distributed.wrap(trained, compile=options.compile)
+    for frozen in recipe.frozen.values():
+        distributed.wrap(frozen)
     check_samples(recipe, samples, skip_bad=options.skip_bad_files)
     return Run(
         options=options,

@@ -20,7 +20,8 @@ import io
 import math
 import os
 import shutil
-import warnings
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Reads a checkpoint onto the CPU, without unpickling code, and checks its hash.
 
-    Raises UserError naming the file; warns (UserWarning) where it is so old that it has no hash.
+    Raises UserError naming the file.
     """
     if not path.is_file():
         raise UserError(
@@ -69,11 +70,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         )
     state = {name: value for name, value in state.items() if name != "format"}
     stored = state.pop(HASH, None)
-    if stored is None:
-        warnings.warn(
-            f"{path} is older than the hash of later checkpoints: damage would not be noticed", stacklevel=2
-        )
-    elif content_hash(state) != stored:
+    if content_hash(state) != stored:
         raise UserError(
             f"{path} is damaged: its content has another hash than when it was written; "
             "resume from another one"
@@ -88,6 +85,25 @@ class CheckpointManager:
         self.run, self.folder = run, run.folder
         self.last = self.folder / LAST
         self.saved_step = run.progress.step
+        self._saved_at = time.monotonic()
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: tuple[int, Future[None]] | None = None
+
+    def due(self, steps: int | None, minutes: float) -> bool:
+        """Whether a checkpoint is due: every so many steps, None: every so many minutes. Raises what went
+        wrong where the last one was written beside the training."""
+        if self._writing and self._writing[1].done():
+            self.wait()
+        if steps is not None:
+            return self.run.progress.step % steps == 0 and self.saved_step != self.run.progress.step
+        return time.monotonic() - self._saved_at >= 60 * minutes
+
+    def wait(self) -> None:
+        """Until the checkpoint that is being written beside the training is there."""
+        if self._writing:
+            (step, written), self._writing = self._writing, None
+            written.result()
+            self.saved_step = step
 
     def open(self) -> None:
         """Clears what a killed run left, finishes what it began, writes the configuration."""
@@ -114,12 +130,26 @@ class CheckpointManager:
         csv.writer(table).writerows([names(int(index))] for index in stream.order(0))
         write_text(self.folder / "pairs.csv", table.getvalue())
 
-    def save_last(self) -> None:
-        """The checkpoint to resume from; raises UserError where weights are not finite any more."""
-        if self.run.distributed.is_main:
-            self._check_finite()
-            save_checkpoint(self.last, self.run.state_dict())
-        self.saved_step = self.run.progress.step
+    def save_last(self, *, beside_training: bool = False) -> None:
+        """The checkpoint to resume from; raises UserError where weights are not finite any more.
+
+        beside_training  a copy of the state is written while the training goes on; `due` and `wait` tell what
+                         became of it
+        """
+        self.wait()
+        self._saved_at = time.monotonic()
+        step = self.run.progress.step
+        if not self.run.distributed.is_main:
+            self.saved_step = step
+        elif beside_training:
+            self._writing = step, self._writer.submit(self._write_last, _copied(self.run.state_dict()))
+        else:
+            self._write_last(self.run.state_dict())
+            self.saved_step = step
+
+    def _write_last(self, state: dict[str, Any]) -> None:
+        self._check_finite(state)
+        save_checkpoint(self.last, state)
 
     def save_validated(self, value: float) -> None:
         """Ranks the current step by its validation, saves it, and drops what is no more among the best.
@@ -142,15 +172,17 @@ class CheckpointManager:
         progress.best, progress.best_by = kept, run.recipe.selection[0]
         progress.stale = 0 if improved else progress.stale + 1
         if run.distributed.is_main:
+            self.wait()
             self._publish(entry if entry in kept else None, improved, dropped)
-        self.saved_step = progress.step
+        self.saved_step, self._saved_at = progress.step, time.monotonic()
         run.distributed.wait()
 
     def _publish(self, entry: list | None, improved: bool, dropped: list[str]) -> None:
-        self._check_finite()
+        state = self.run.state_dict()
+        self._check_finite(state)
         best = self.folder / entry[2] if entry and self.run.options.keep_checkpoints else None
         if best:
-            save_checkpoint(best, self.run.state_dict())
+            save_checkpoint(best, state)
         if improved:
             self._save_weights("best", self.run.describe())
         if self.run.options.authors_checkpoint:
@@ -158,12 +190,13 @@ class CheckpointManager:
         if best:
             _alias(best, self.last)
         else:
-            save_checkpoint(self.last, self.run.state_dict())
+            save_checkpoint(self.last, state)
         for name in dropped:
             (self.folder / name).unlink(missing_ok=True)
 
     def finish(self) -> None:
         """At the end of the run."""
+        self.wait()
         if self.saved_step != self.run.progress.step:
             self.save_last()
         if self.run.distributed.is_main:
@@ -255,14 +288,23 @@ class CheckpointManager:
         with _room_for(path, content), atomic_path(path) as temporary:
             torch.save(content, temporary)
 
-    def _check_finite(self) -> None:
-        for name, network in self.run.recipe.networks.items():
-            for entry, value in network.bare.state_dict().items():
+    def _check_finite(self, state: dict[str, Any]) -> None:
+        for name, network in state["networks"].items():
+            for entry, value in network.items():
                 if not torch.isfinite(value).all():
                     raise UserError(
-                        f"{entry} of the {name} is not finite after step {self.run.progress.step}; "
+                        f"{entry} of the {name} is not finite after step {state['progress']['step']}; "
                         f"{self.untouched()}: {DIVERGED}"
                     )
+
+
+def _copied(content: Any) -> Any:
+    """Nested dicts and lists with copies of their tensors, on the CPU."""
+    if isinstance(content, Tensor):
+        return content.detach().to("cpu", copy=True)
+    if isinstance(content, dict):
+        return {key: _copied(value) for key, value in content.items()}
+    return [_copied(value) for value in content] if isinstance(content, list) else content
 
 
 def _alias(path: Path, name: Path) -> None:

@@ -6,6 +6,7 @@ after it:    log line, validation, checkpoint, each at its own interval
 
 import contextlib
 import dataclasses
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from training.state import LAST, Run, Start
 from training.stream import batches_of, checked, to_device, training_loader, workers_for
 from training.validation import Interrupted, picture_sheet, ranking, validate
 from utils import seeds
+from utils.devices import out_of_memory
 from utils.errors import UserError, WriteError, reason
 from utils.folder_lock import locked
 from utils.signals import StopSignals
@@ -45,9 +47,11 @@ def train(options: TrainOptions) -> int:
     try:
         with StopSignals() as signals:
             return _train(options, resolved, signals)
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
         raise UserError(
-            f"the GPU's memory does not hold a step ({str(error).partition('.')[0]}): pass a smaller "
+            f"the memory does not hold a step ({str(error).partition('.')[0]}): pass a smaller "
             "`batch_size` (`grad_accumulation` makes up for it), `crop` or `size`, or `precision=bf16`"
         ) from error
     except OSError as error:
@@ -98,6 +102,7 @@ class TrainingLoop:
         self.run, self.signals, self.notes = run, signals, notes or []
         self.options, self.distributed, self.recipe = run.options, run.distributed, run.recipe
         self.checkpoints, self.logger = CheckpointManager(run), RunLogger(run)
+        self.losses = StepLosses(self)
         self.seconds = {"step": 0.0, "data": 0.0}
         self.skipped: set[str] = set()
 
@@ -120,6 +125,7 @@ class TrainingLoop:
                 logger.say(note)
         with contextlib.closing(logger):
             stopped = self._take_steps()
+        self.losses.read()
         if not stopped:
             self.checkpoints.finish()
             logger.write_end()
@@ -140,25 +146,24 @@ class TrainingLoop:
             return self.signals.received
         if self._stops_early():
             return 0
-        loader = training_loader(run.samples, options, self.distributed, progress.step, run.total)
+        steps = run.total - progress.step
+        loader = training_loader(run.samples, options, self.distributed, progress.samples, steps)
         if run.samples.shuffle == "once":
             self.checkpoints.list_pairs(loader.dataset)
         with batches_of(loader) as batches:
             while progress.step < run.total:
-                parts = self.next_batches(batches)
+                parts, received = self.next_batches(batches)
+                if received:
+                    return received
                 self.step(parts)
                 self.log()
-                progress.validation_due = progress.step % run.val_every == 0 or progress.step == run.total
                 if progress.validation_due and not self._validate():
                     return self.signals.received
                 if self._stops_early():
                     return 0
-                received = self.distributed.largest(self.signals.received)
-                if received and progress.step < run.total:
-                    return received
-                due = progress.step % options.checkpoint_every == 0
-                if due and self.checkpoints.saved_step != progress.step:
-                    self.checkpoints.save_last()
+                if self.checkpoints.due(options.checkpoint_every, options.checkpoint_minutes):
+                    self.losses.read()
+                    self.checkpoints.save_last(beside_training=True)
         return 0
 
     def _stops_early(self) -> bool:
@@ -173,9 +178,12 @@ class TrainingLoop:
 
     # ---- one step
 
-    def next_batches(self, batches: Iterator) -> list[dict[str, Any]]:
-        """The batches of one optimiser step, all read before the first is used: where one cannot be had, the
-        weights are those of a whole step, and are saved before the error goes on."""
+    def next_batches(self, batches: Iterator) -> tuple[list[dict[str, Any]], int]:
+        """The batches of one optimiser step, all read before the first is used, and 0 or a signal that any
+        process received. Where a batch cannot be had, the weights are those of a whole step, and are saved
+        before the error goes on."""
+        if self.signals.received and self.distributed.world == 1:
+            return [], self.signals.received
         waiting, parts, error = time.perf_counter(), [], None
         try:
             for _ in range(self.options.grad_accumulation):
@@ -183,7 +191,9 @@ class TrainingLoop:
         except Exception as caught:
             error = caught
         self.seconds["data"] += time.perf_counter() - waiting
-        if self.distributed.largest(int(error is not None)):
+        failed, received = self.distributed.largest(int(error is not None), self.signals.received)
+        if failed:
+            self.losses.read()
             self.checkpoints.save_last()
             where = f"after step {self.run.progress.step}, which is saved in {self.checkpoints.last}"
             if error is None:
@@ -195,7 +205,7 @@ class TrainingLoop:
             raise error
         for batch in parts:
             self._report_skipped(batch)
-        return parts
+        return parts, received
 
     def _report_skipped(self, batch: dict[str, Any]) -> None:
         for message in "\n".join(batch["skipped"]).splitlines():
@@ -208,7 +218,7 @@ class TrainingLoop:
         run, options, recipe, progress = self.run, self.options, self.recipe, self.run.progress
         began = time.perf_counter()
         seeds.seed_torch(options.seed, DRAWS_OF_STEPS, progress.step)
-        recipe.set_learning_rates(progress.step, run.total)
+        recipe.set_learning_rates(*run.schedule())
         for network in recipe.networks.values():
             network.bare.train()
         for optimiser in recipe.optimisers.values():
@@ -218,30 +228,16 @@ class TrainingLoop:
             last = index == len(parts) - 1
             with self.distributed.accumulating(recipe.networks, enabled=not last):
                 for name, loss, terms in recipe.phases(batch):
-                    self._check_finite(loss, batch)
                     self.distributed.backward(loss / len(parts))
-                    self._remember(terms)
+                    self.losses.add(loss, terms, batch["name"])
                     if last:
                         self.distributed.step(recipe.optimisers[name], options.clip_grad)
         self.distributed.end_step()
         if run.average:
             run.average.update_parameters(run.model)
-        progress.step += 1
+        run.took_step()
+        self.losses.end_step()
         self.seconds["step"] += time.perf_counter() - began
-
-    def _check_finite(self, loss: Tensor, batch: dict[str, Any]) -> None:
-        if not torch.isfinite(loss):
-            raise UserError(
-                f"the loss is {loss.item()} at step {self.run.progress.step + 1}, pictures "
-                f"{', '.join(batch['name'])}; {self.checkpoints.untouched()}: {DIVERGED}"
-            )
-
-    def _remember(self, terms: dict[str, Tensor]) -> None:
-        means = self.distributed.mean(torch.stack([term.double() for term in terms.values()]))
-        for name, mean in zip(terms, means.unbind(), strict=True):
-            entry = self.run.progress.window.setdefault(name, [0.0, 0])
-            entry[0] += mean
-            entry[1] += 1
 
     # ---- after a step
 
@@ -251,7 +247,8 @@ class TrainingLoop:
         self.logger.bar.update()
         if progress.step % self.options.log_every and progress.step != run.total:
             return
-        means = {name: float(total) / count for name, (total, count) in progress.window.items()}
+        self.losses.read()
+        means = {name: total / count for name, (total, count) in progress.window.items()}
         rates = {f"lr_{name}": opt.param_groups[0]["lr"] for name, opt in self.recipe.optimisers.items()}
         parts = max(count for _, count in progress.window.values())
         spent = seconds["step"] + seconds["data"]
@@ -265,6 +262,7 @@ class TrainingLoop:
     def _validate(self) -> bool:
         """Validates, logs and saves; False when a signal came first."""
         run, progress, options = self.run, self.run.progress, self.options
+        self.losses.read()
         seeds.seed_torch(options.seed, DRAWS_OF_VALIDATION, progress.step)
         # Several processes would have to agree on where to stop.
         alone = self.distributed.world == 1
@@ -293,3 +291,48 @@ class TrainingLoop:
             self.logger.write_pictures(picture_sheet(self.recipe, run.evaluated, samples, self.distributed))
         self.checkpoints.save_validated(ranking(chosen, self.recipe, run.samples.selection))
         return True
+
+
+class StepLosses:
+    """The losses and terms of the steps, read from the device one step late.
+
+    Reading a number waits for all that the device has still to compute; a step later it lies ready.
+    """
+
+    def __init__(self, loop: TrainingLoop):
+        self.loop = loop
+        self.current: list[tuple[list[str], Tensor, list[str]]] = []
+        """of each phase the names of its terms, (1 + terms,) loss and terms, and the names of its pictures"""
+        self.unread: list[tuple[list[str], Tensor, list[str]]] = []
+        self.step = 0
+
+    def add(self, loss: Tensor, terms: dict[str, Tensor], pictures: list[str]) -> None:
+        """Takes a phase of the step under way."""
+        values = torch.stack([value.detach().double() for value in (loss, *terms.values())])
+        self.current.append((list(terms), values, pictures))
+
+    def end_step(self) -> None:
+        """Reads the step before, and keeps this one until the next."""
+        self.read()
+        if self.loop.distributed.world > 1:
+            joint = self.loop.distributed.mean(torch.cat([values for _, values, _ in self.current]))
+            parts = joint.split([len(values) for _, values, _ in self.current])
+            self.current = [
+                (*phase[:1], part, *phase[2:]) for phase, part in zip(self.current, parts, strict=True)
+            ]
+        self.unread, self.current, self.step = self.current, [], self.loop.run.progress.step
+
+    def read(self) -> None:
+        """Adds what is unread to the window of the log; raises UserError where a loss is not finite."""
+        unread, self.unread = self.unread, []
+        for names, values, pictures in unread:
+            loss, *terms = values.tolist()
+            if not math.isfinite(loss):
+                raise UserError(
+                    f"the loss is {loss} at step {self.step}, pictures {', '.join(pictures)}; "
+                    f"{self.loop.checkpoints.untouched()}: {DIVERGED}"
+                )
+            for name, value in zip(names, terms, strict=True):
+                entry = self.loop.run.progress.window.setdefault(name, [0.0, 0])
+                entry[0] += value
+                entry[1] += 1

@@ -19,16 +19,9 @@ AT_LEAST_ONE = (
 LOSS_WEIGHTS = {term.weight for terms in (AHA_TERMS, *TSHRNET_TERMS.values()) for term in terms}
 NOT_NEGATIVE = (
     *("keep_checkpoints", "early_stop", "overfit", "crop", "size", "val_size", "num_workers", "val_scenes"),
-    *("clip_grad", "warmup_steps", "lr_g", "lr_d", "weight_decay", *sorted(LOSS_WEIGHTS)),
-    *(
-        "noise",
-        "photos_share",
-        "untouched_share",
-        "highlight_scaling",
-        "diffuse_gamma_jitter",
-        "exposure_jitter",
-        "temperature_jitter",
-    ),
+    *("checkpoint_minutes", "clip_grad", "warmup_steps", "lr_g", "lr_d", "weight_decay"),
+    *("noise", "photos_share", "untouched_share", "highlight_scaling"),
+    *("diffuse_gamma_jitter", "exposure_jitter", "temperature_jitter", *sorted(LOSS_WEIGHTS)),
 )
 BELOW_ONE = ("val_share", "ema_decay")
 
@@ -97,18 +90,6 @@ def _check_released(options: TrainOptions) -> None:
             f"`n_class={options.n_class}`: the highlight map is the mean of 3 channels in the paper's figure "
             "and in the authors' weights; leave the option out"
         )
-    if options.gan_type != "hinge":
-        raise UserError(
-            f"`gan_type={options.gan_type}`: the paper's adversarial loss is hinge, the only one here; "
-            "leave the option out, or pass `lambda_gan=0`"
-        )
-    if options.init_type != "default":
-        raise UserError(
-            f"`init_type={options.init_type}`: the released script parses this option and ignores it; "
-            "weights start as PyTorch draws them, or from `init_from`"
-        )
-    if options.mixed_precision:
-        raise UserError("`mixed_precision`: say which one, `precision=bf16` or `precision=fp16`")
 
 
 def _check_numbers(options: TrainOptions) -> None:

@@ -51,8 +51,11 @@ class LoggingOptions:
     """steps between lines of log.jsonl"""
     val_every: int | None = None
     """steps between validations; default: once an epoch"""
-    checkpoint_every: int = 500
-    """steps between checkpoints; validations and the end save one too"""
+    checkpoint_minutes: float = 10.0
+    """minutes between checkpoints, which are written beside the training; validations and the end save one
+    too"""
+    checkpoint_every: int | None = None
+    """steps between checkpoints, in place of --checkpoint_minutes"""
     keep_checkpoints: int = 1
     """how many of the best checkpoints stay, besides the last one"""
     authors_checkpoint: bool | None = None
@@ -167,7 +170,8 @@ class HardwareOptions:
     device: str = "auto"
     """auto, cpu, cuda"""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """arithmetic of the networks' forward passes; weights stay fp32; fp16 needs a GPU"""
+    """arithmetic of the networks' forward passes; weights stay fp32; fp16 needs a GPU, bf16 a GPU
+    or a processor with AVX512-BF16 or AMX"""
     compile: bool = False
     """torch.compile the network"""
     channels_last: bool = False
@@ -175,20 +179,7 @@ class HardwareOptions:
 
 
 @dataclass
-class RefusedOptions:
-    """Options that the released script parses and does not use."""
-
-    gan_type: str = "hinge"
-    """only hinge, as the paper"""
-    init_type: str = "default"
-    """only default: PyTorch's own initialisation"""
-    mixed_precision: bool = False
-    """refused: see --precision"""
-
-
-@dataclass
 class TrainOptions(
-    RefusedOptions,
     HardwareOptions,
     TSHRNetOptions,
     AHAOptions,

@@ -23,7 +23,7 @@ ENDLESS = 2**40  # scenes: more than any run draws
 HELD_OUT = 1_000_003  # added to the seed; scenes of two seeds have nothing in common
 FEW = 8  # pictures below which a mean over them hardly tells two checkpoints apart
 
-WAYS_OUT = {
+HINTS = {
     "specular": "add the files (SHIQ's _S), or set the weight of that loss to 0",
     "mask": "add the files (SHIQ's _T), or set the weight of that loss to 0",
     "albedo": "only SSHR has albedo and shading; without them train `model=tshrnet-mix`",
@@ -77,6 +77,7 @@ class SampleSource:
     """Where samples come from and what is done to them.
 
     pictures     folders and lists; without a dataroot scenes are rendered
+    layers       those beyond input and diffuse that the losses and the validation need
     joint_batch  samples of an optimiser step, of which drop_last makes whole passes
     overfit      train on the first N samples, and validate on them; 0: on all
     """
@@ -86,6 +87,7 @@ class SampleSource:
     augment: AugmentOptions
     batches: BatchOptions
     model: ModelOptions
+    layers: tuple[tuple[str, ...], tuple[str, ...]]
     seed: int
     joint_batch: int
     overfit: int = 0
@@ -136,8 +138,15 @@ class SampleSource:
 
     def _pictures(self) -> tuple[PictureSamples, dict[str, Dataset]]:
         needed = ("albedo", "shading") if self.model.model == "tshrnet" else ()
+        of_losses, of_validation = self.layers
+        # A stored specular layer is scaled as it is; else what input and diffuse differ by.
+        scaled = ("specular",) if self.augment.highlight_scaling else ()
         training, held_out = training_pictures(
-            self.pictures, self.seed, needed=needed, residues=self._residues
+            self.pictures,
+            self.seed,
+            needed=needed,
+            residues=self._residues,
+            layers=((*of_losses, *scaled), of_validation),
         )
         if self.augment.highlight_scaling and not self.overfit:
             _check_specular_layers(training)
@@ -158,7 +167,7 @@ class SampleSource:
 
     def _validation(self, own: dict[str, Dataset]) -> dict[str, Dataset]:
         """The pictures of val_dataroot, which come first and so choose the best checkpoint, and `own`."""
-        folders = validation_folders(self.pictures, residues=self._residues)
+        folders = validation_folders(self.pictures, residues=self._residues, layers=self.layers[1])
         samples = folders | {f"{name} (own)" if name in folders else name: held for name, held in own.items()}
         samples = {name: pictures for name, pictures in samples.items() if len(pictures)}
         if not samples:
@@ -216,7 +225,7 @@ def _check_layers(samples: Dataset, layers: tuple[str, ...], who: str, where: st
     if missing:
         raise UserError(
             f"{who} the layers {', '.join(missing)}, which not every {where} sample has: "
-            + "; ".join(dict.fromkeys(WAYS_OUT[key] for key in missing))
+            + "; ".join(dict.fromkeys(HINTS[key] for key in missing))
         )
 
 

@@ -1,5 +1,6 @@
 """The state of a run: where it starts, its parts, how far it is; and all of it as a checkpoint's content."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,6 @@ from typing import Any
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from models import with_added
 from models.build import named_lists
 from recipes.optimisers import load_state
 from recipes.recipe import Recipe
@@ -31,9 +31,6 @@ RESUMABLE_OPTIONS = {
     "pictures",
 }
 """Options that may change between the parts of a run without a word."""
-
-BEFORE = {"discriminator_output": "normalised", "drop_last": False, "resize": "square", "lambda_stages": 1.0}
-"""Options younger than some checkpoints, with what held before them."""
 
 PARTS = {"network", "hyperparameters", "seed", "networks", "optimisers", "recipe", "progress", "options"}
 """What every checkpoint has held so far."""
@@ -75,6 +72,8 @@ class Progress:
     """How far a run is; all of it goes into checkpoints.
 
     step            optimiser steps taken
+    samples         training samples taken: the position in the stream of samples
+    joint_batch     samples of an optimiser step when the checkpoint was written
     best            [value, step, file name] of the best checkpoints, best first
     best_by         name of the validation value that ranks them
     stale           validations in a row without improvement
@@ -83,6 +82,8 @@ class Progress:
     """
 
     step: int = 0
+    samples: int = 0
+    joint_batch: int = 0
     best: list[list] = field(default_factory=list)
     best_by: str = ""
     stale: int = 0
@@ -131,7 +132,20 @@ class Run:
     @property
     def epoch(self) -> float:
         """Passes over the training samples so far."""
-        return self.progress.step * self.joint_batch / self.samples.epoch
+        return self.progress.samples / self.samples.epoch
+
+    def took_step(self) -> None:
+        """Counts an optimiser step; a validation is due where its samples complete `val_every` steps."""
+        self.progress.step += 1
+        self.progress.samples += self.joint_batch
+        past_interval = self.progress.samples % (self.val_every * self.joint_batch)
+        self.progress.validation_due = past_interval < self.joint_batch or self.progress.step == self.total
+
+    def schedule(self) -> tuple[float, float]:
+        """(step, total) for the learning rates, in steps of today's joint batch: where earlier steps had
+        another one, as many as would have taken their samples."""
+        step = self.progress.samples / self.joint_batch
+        return step, step + self.total - self.progress.step
 
     def describe(self) -> dict[str, Any]:
         """How the weights came about, for the metadata of a weight file."""
@@ -149,8 +163,7 @@ class Run:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that `load_state_dict` needs to go on bit for bit."""
-        progress = asdict(self.progress)
-        progress["window"] = {name: [float(total), n] for name, (total, n) in self.progress.window.items()}
+        progress = asdict(self.progress) | {"joint_batch": self.joint_batch}
         scaler = self.distributed.scaler
         return {
             "network": self.model.spec.name,
@@ -167,7 +180,7 @@ class Run:
         }
 
     def load_state_dict(self, state: dict[str, Any], path: Path) -> list[str]:
-        """Takes up the checkpoint read from `path`, and returns what the user should know, a sentence each.
+        """Loads the checkpoint read from `path`, and returns what the user should know, a sentence each.
 
         Raises UserError where it lacks a part, or is of another network, recipe or optimiser.
         """
@@ -177,16 +190,18 @@ class Run:
         try:
             self._check_same_network(state, path)
             if self.options.resume_state == "weights":
-                return [*self._changed_options(state), *self._load_weights(state)]
-            self._check_same_training(state, path)
-            return [*self._changed_options(state), *self._load_everything(state)]
+                notes = [*self._changed_options(state), *self._load_weights(state)]
+            else:
+                self._check_same_training(state, path)
+                notes = [*self._changed_options(state), *self._load_everything(state)]
+            return [*notes, *self._convert_position(state["progress"])]
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
             raise UserError(f"{path} is damaged ({error}): resume from another checkpoint") from error
 
     def _check_same_network(self, state: dict[str, Any], path: Path) -> None:
         spec = self.model.spec
         name = state["network"]
-        theirs = (name, named_lists(with_added(name, state["hyperparameters"])))
+        theirs = (name, named_lists(state["hyperparameters"]))
         ours = (spec.name, named_lists(spec.hyperparameters))
         if theirs != ours:
             raise UserError(
@@ -201,11 +216,11 @@ class Run:
                 f"{' and '.join(self.recipe.networks)}: resume with the same `recipe` and `lambda_gan`, or "
                 "pass `resume_state=weights`"
             )
-        # Checkpoints older than the option are Adam's or AdamW's, which understand each other.
-        before, now = state["options"].get("optimizer"), self.options.optimizer
+        # Adam and AdamW take each other's moments.
+        before, now = state["options"]["optimizer"], self.options.optimizer
         if before != now and "muon" in (before, now):
             raise UserError(
-                f"{path} was trained with `optimizer={before or 'adamw'}`: resume with that, or pass "
+                f"{path} was trained with `optimizer={before}`: resume with that, or pass "
                 "`resume_state=weights`"
             )
 
@@ -230,9 +245,7 @@ class Run:
         self.progress = Progress(**state["progress"])
         if self.average:
             self.average.module.load_state_dict(state.get("average") or state["networks"]["model"])
-            # Checkpoints of before this entry averaged from the first step on.
-            averaged = state.get("averaged_steps", self.progress.step if state.get("average") else 0)
-            self.average.n_averaged.fill_(averaged)
+            self.average.n_averaged.fill_(state["averaged_steps"])
         if self.distributed.scaler and state.get("scaler"):
             self.distributed.scaler.load_state_dict(state["scaler"])
         ranked_by = self.recipe.selection[0]
@@ -245,8 +258,24 @@ class Run:
             ]
         return []
 
+    def _convert_position(self, saved: dict[str, Any]) -> list[str]:
+        """Goes on behind the samples that were taken, with today's joint batch."""
+        progress, before = self.progress, saved.get("joint_batch") or self.joint_batch
+        progress.samples = saved.get("samples", progress.step * before)
+        progress.joint_batch = self.joint_batch
+        if before == self.joint_batch:
+            return []
+        if self.options.max_steps is None:
+            left = math.ceil(self.options.epochs * self.samples.epoch) - progress.samples
+            self.total = progress.step + max(0, math.ceil(left / self.joint_batch))
+        order = "in another order (`drop_last`)" if self.options.drop_last else "in the same order"
+        return [
+            f"a step takes {self.joint_batch} samples from here on, {before} before: the run goes on after "
+            f"{progress.samples} samples, epoch {self.epoch:.2f}, {order}; {self.total} steps in all"
+        ]
+
     def _changed_options(self, state: dict[str, Any]) -> list[str]:
-        before, now = BEFORE | state["options"], asdict(self.options)
+        before, now = state["options"], asdict(self.options)
         changes = [
             f"{name} {before[name]} -> {now[name]}"
             for name in now.keys() & before.keys() - RESUMABLE_OPTIONS

@@ -1,13 +1,12 @@
 """The endless stream of training samples, where sample p is a pure function of (seed, p).
 
 Order and augmentation follow from the position alone, so the state of the stream is one number: a run can
-stop anywhere and go on bit for bit, with any number of workers. Optimiser step s of a run whose joint batch
-(over processes and accumulated batches) is G takes positions s G ... (s + 1) G - 1; passes over the data
-follow each other without a gap, so every batch is full.
+stop anywhere and go on bit for bit, with any number of workers, and with the same order where the joint batch
+(over processes and accumulated batches) changes. A step takes the positions that follow those of the step
+before; passes over the data follow each other without a gap, so every batch is full.
 """
 
 import contextlib
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,8 +20,9 @@ from training.distributed import Distributed
 from training.options import TrainOptions
 from training.samples import Samples, Untouched
 from utils import seeds
+from utils.cores import usable_cores
 from utils.errors import UserError
-from utils.signals import STOPPING
+from utils.signals import STOPPING, end_with_parent
 
 ORDER, AUGMENTATION, UNTOUCHED = 1, 2, 3  # purposes of random draws
 
@@ -71,7 +71,7 @@ class SampleStream(Dataset):
             return [error]
 
     def __getitem__(self, position: int) -> Sample | UserError:
-        # An exception would lose its words on the way out of a worker process, so it travels as a value.
+        # The message of an exception does not survive the way out of a worker process, so it is returned.
         skipped = []
         for shift in range(len(self.samples)):
             try:
@@ -115,23 +115,23 @@ class SampleStream(Dataset):
 
 
 class StepSampler(Sampler):
-    """Batches of positions for one process, from optimiser step `start` to `stop` (exclusive).
+    """Batches of positions for one process: `steps` optimiser steps, the first from position `first` on.
 
     Of the joint batch of a step, accumulated batch m of process r takes the r-th part of the m-th part.
     """
 
-    def __init__(self, start: int, stop: int, *, batch_size: int, accumulation: int, rank: int, world: int):
-        self.start, self.stop = start, stop
+    def __init__(self, first: int, steps: int, *, batch_size: int, accumulation: int, rank: int, world: int):
+        self.first, self.steps = first, steps
         self.batch_size, self.accumulation = batch_size, accumulation
         self.rank, self.world = rank, world
 
     def __iter__(self) -> Iterator[list[int]]:
-        for part in range(self.start * self.accumulation, self.stop * self.accumulation):
-            first = (part * self.world + self.rank) * self.batch_size
+        for part in range(self.steps * self.accumulation):
+            first = self.first + (part * self.world + self.rank) * self.batch_size
             yield list(range(first, first + self.batch_size))
 
     def __len__(self) -> int:
-        return (self.stop - self.start) * self.accumulation
+        return self.steps * self.accumulation
 
 
 def collate(samples: Sequence[Sample | UserError]) -> Sample | UserError:
@@ -159,9 +159,9 @@ def collate(samples: Sequence[Sample | UserError]) -> Sample | UserError:
 
 
 def training_loader(
-    samples: Samples, options: TrainOptions, distributed: Distributed, first: int, total: int
+    samples: Samples, options: TrainOptions, distributed: Distributed, first: int, steps: int
 ) -> DataLoader:
-    """The batches of this process for the optimiser steps from `first` (0-based) to `total` (exclusive)."""
+    """The batches of this process for `steps` optimiser steps, the joint one starting at position `first`."""
     stream = SampleStream(
         samples.training,
         samples.augmentation,
@@ -173,7 +173,7 @@ def training_loader(
     )
     sampler = StepSampler(
         first,
-        total,
+        steps,
         batch_size=options.batch_size,
         accumulation=options.grad_accumulation,
         rank=distributed.rank,
@@ -193,7 +193,7 @@ def workers_for(wanted: int | None, world: int, samples: int | None = None) -> i
     """How many processes load for one of `world` training processes; fewer where they only pass over
     `samples` samples. `wanted` None: one a core, at most 8."""
     if wanted is None:
-        wanted = min(8, max(1, (os.cpu_count() or 1) // world))
+        wanted = min(8, max(1, usable_cores() // world))
     # A process takes longer to start than a few pictures to read.
     return wanted if samples is None else min(wanted, samples // 16)
 
@@ -206,6 +206,7 @@ def quiet_worker(_: int) -> None:
     """
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
+    end_with_parent()
     torch.set_num_threads(1)
 
 
@@ -217,7 +218,11 @@ def batches_of(loader: DataLoader) -> Iterator[Iterator]:
     Python would then wait for processes that ignore its signals, for ever.
     """
     iterator = iter(loader)
-    if loader.num_workers and threading.current_thread() is threading.main_thread():
+    if (
+        loader.num_workers
+        and hasattr(signal, "SIGCHLD")
+        and threading.current_thread() is threading.main_thread()
+    ):
         # torch raises the death of a worker wherever the program happens to be, even in the middle of an
         # optimiser's step. Without its handler the error comes from next(iterator), a few seconds later.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -1,20 +1,23 @@
-"""Validating a network on whole pictures, at their own size, one at a time."""
+"""Validating a network on whole pictures, at their own size."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate.utils import gather_object
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from recipes.recipe import Recipe
+from recipes.scores import Values
 from training.distributed import Distributed
 from training.stream import batches_of, checked, collate, quiet_worker, to_device
 from utils.errors import UserError
 from utils.sheets import labelled_sheet, shrink
 
+GROUP_PIXELS = 2**20
+"""Of the pictures of one size that a GPU takes together; a CPU takes them one at a time."""
 SHEET_ROWS = 4
 PANEL = 384  # pixels, longer side
 
@@ -42,34 +45,66 @@ def validate(
     Raises UserError at an unreadable picture, Interrupted when `interrupted()` turns true.
     """
     mine = range(distributed.rank, len(samples), distributed.world)
-    sums: dict[str, tuple[float, int]] = {}
+    sums: dict[str, Tensor] = {}
+    limit = GROUP_PIXELS if distributed.device.type == "cuda" else 1
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad(), batches_of(validation_loader(samples, mine, workers)) as batches:
-            for batch in batches:
+            readable = (batch for batch in batches if not (skip_bad and isinstance(batch, UserError)))
+            pictures = (_flipped(checked(batch)) if flips else checked(batch) for batch in readable)
+            for group in grouped(pictures, limit):
                 if interrupted():
                     raise Interrupted
-                if skip_bad and isinstance(batch, UserError):
-                    continue
-                batch = to_device(checked(batch), distributed.device)
-                values = recipe.validate(_flipped(batch) if flips else batch, model)
-                _add_up(sums, {name: (float(x.double().sum()), len(x)) for name, x in values.items()})
+                _add_up(sums, recipe.validate(to_device(group, distributed.device), model))
     finally:
         model.train(was_training)
-    total: dict[str, tuple[float, int]] = {}
-    for part in gather_object([sums]):
-        _add_up(total, part)
+    total: dict[str, tuple[float, float]] = {}
+    for part in gather_object([{name: pair.tolist() for name, pair in sums.items()}]):
+        for name, (value, count) in part.items():
+            before, counted = total.get(name, (0.0, 0.0))
+            total[name] = before + value, counted + count
     if not total:
         raise UserError("none of the validation pictures can be read; pass another `val_dataroot`")
     # A value that none of the pictures has, such as the PSNR of clean ones, is left out.
     return {name: value / count for name, (value, count) in total.items() if count}
 
 
-def _add_up(total: dict[str, tuple[float, int]], part: dict[str, tuple[float, int]]) -> None:
-    for name, (value, count) in part.items():
-        before, counted = total.get(name, (0.0, 0))
-        total[name] = before + value, counted + count
+def grouped(pictures: Iterable[dict[str, Any]], pixels: int) -> Iterator[dict[str, Any]]:
+    """Batches of one picture, in order, those of one size that follow each other together: as many as have
+    up to `pixels` pixels, at least one."""
+    group: list[dict[str, Any]] = []
+    for picture in pictures:
+        shape = picture["input"].shape[-2:]
+        fits = group and shape == group[0]["input"].shape[-2:] and (len(group) + 1) * shape.numel() <= pixels
+        if group and not fits:
+            yield _joined(group)
+            group = []
+        group.append(picture)
+    if group:
+        yield _joined(group)
+
+
+def _joined(group: list[dict[str, Any]]) -> dict[str, Any]:
+    if len(group) == 1:
+        return group[0]
+    joined: dict[str, Any] = {}
+    for key in group[0]:
+        values = [picture[key] for picture in group]
+        joined[key] = (
+            torch.cat(values) if torch.is_tensor(values[0]) else [x for value in values for x in value]
+        )
+    return joined
+
+
+def _add_up(sums: dict[str, Tensor], values: dict[str, Values]) -> None:
+    """Adds to each value's (sum, count), which stay on the device."""
+    for name, value in values.items():
+        numbers, where = (
+            value if isinstance(value, tuple) else (value, torch.ones_like(value, dtype=torch.bool))
+        )
+        pair = torch.stack([torch.where(where, numbers, 0).double().sum(), where.double().sum()])
+        sums[name] = sums[name] + pair if name in sums else pair
 
 
 def validation_loader(samples: Dataset, indices: Iterable[int], workers: int = 0) -> DataLoader:

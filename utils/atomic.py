@@ -7,6 +7,8 @@ import platform
 import re
 import secrets
 import stat
+import sys
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +43,7 @@ def atomic_path(path: str | os.PathLike, size: int | None = None) -> Iterator[Pa
         _flush_to_disk(temporary)
         # Some libraries make files that only their owner may read; results are ordinary files.
         temporary.chmod(mode)
-        os.replace(temporary, path)
+        _replace(temporary, path)
     except OSError as error:
         needed = ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and size is not None:
@@ -80,6 +82,8 @@ def _runs(process: int) -> bool:
     """True for another process that runs; an own file from before this start is that of a killed one."""
     if process == os.getpid():
         return False
+    if sys.platform == "win32":  # where os.kill(process, 0) would send it a Ctrl-C
+        return _runs_on_windows(process)
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -89,9 +93,34 @@ def _runs(process: int) -> bool:
     return True
 
 
+def _runs_on_windows(process: int) -> bool:
+    import ctypes
+
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined, unused-ignore]
+    handle = kernel.OpenProcess(0x1000, False, process)  # PROCESS_QUERY_LIMITED_INFORMATION
+    if not handle:
+        return kernel.GetLastError() == 5  # ERROR_ACCESS_DENIED: it belongs to somebody else
+    code = ctypes.c_ulong()
+    kernel.GetExitCodeProcess(handle, ctypes.byref(code))
+    kernel.CloseHandle(handle)
+    return code.value == 259  # STILL_ACTIVE
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """os.replace. Windows refuses it while another program, mostly a virus scanner, has `path` open: up to a
+    second is waited for that to end."""
+    for _ in range(20 if os.name == "nt" else 0):
+        try:
+            os.replace(temporary, path)
+            return
+        except PermissionError:
+            time.sleep(0.05)
+    os.replace(temporary, path)
+
+
 def _flush_to_disk(path: Path) -> None:
     # Without fsync a power cut after the rename can leave an empty file under the final name.
-    with open(path, "rb") as file:
+    with open(path, "r+b") as file:  # Windows flushes only what is open for writing
         os.fsync(file.fileno())
 
 

@@ -34,15 +34,14 @@ def parse(
     """Parses `argv` (default: the process's own) into an instance of the dataclass `options`.
 
     Each field is an option `--name`; the docstring below the field is its help, `metadata={"flags":
-    ["-n"]}` gives it further names, `"former"` names that are taken but not shown. A bool field is a
-    switch (`--x`, `--x false`, `--no_x`), a list field takes one or more words; hyphens may stand for
-    underscores. Adds `--config FILE` (YAML with the same names) and `--print_config`. An unknown option,
+    ["-n"]}` gives it further names. A bool field is a switch (`--x`, `--x false`, `--no_x`), a list field
+    takes one or more words; hyphens may stand for underscores.
+    Adds `--config FILE` (YAML with the same names) and `--print_config`. An unknown option,
     an unknown key of a config file or a value of a wrong type prints a sentence on stderr and exits with
     code 2.
     """
     parser = build_parser(options, prog=prog, description=description, epilog=epilog)
-    former = {old: f"--{f.name}" for f in dataclasses.fields(options) for old in f.metadata.get("former", ())}
-    words = _known_options(parser, list(sys.argv[1:] if argv is None else argv), former)
+    words = _known_options(parser, list(sys.argv[1:] if argv is None else argv))
     namespace = parser.parse_args(words)
     return options(**{field.name: namespace[field.name] for field in dataclasses.fields(options)})
 
@@ -88,16 +87,14 @@ def build_parser(options: type, *, prog: str, description: str, epilog: str = ""
     return parser
 
 
-def _known_options(parser: Parser, words: list[str], former: dict[str, str]) -> list[str]:
-    """`words` with --input-dir as --input_dir and options by the names of now. Ends the program where an
-    option does not exist."""
+def _known_options(parser: Parser, words: list[str]) -> list[str]:
+    """`words` with --input-dir as --input_dir. Ends the program where an option does not exist."""
     known = [name for action in parser._actions for name in action.option_strings]
     spelled = []
     for word in words:
         name, equals, value = word.partition("=")
         if name.startswith("--") and name != "--" and name not in known:
             name = "--" + name[2:].replace("-", "_")
-            name = former.get(name, name)
             if name not in known:
                 _refuse_unknown(parser, word.partition("=")[0], known)
         spelled.append(name + equals + value)

@@ -3,9 +3,11 @@
 import re
 import typing
 from argparse import SUPPRESS, Action, RawDescriptionHelpFormatter
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 from jsonargparse import ActionYesNo, ArgumentParser, DefaultHelpFormatter
+
+from utils.errors import named_commands
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -39,6 +41,9 @@ class Parser(ArgumentParser):
     kinds: dict[str, type]
     """type of each option, by name"""
 
+    def format_help(self, *args: Any, **options: Any) -> str:
+        return named_commands(super().format_help(*args, **options))
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         key = re.match(r'Parser key "(\w+)"', message)
         given = re.search(r"(?:Given|Got) value: (.*)", message)
@@ -48,7 +53,7 @@ class Parser(ArgumentParser):
             r"argument (--\w+).*: invalid _boolean.*: '(.*)'", r"\1 takes true or false, not \2", message
         )
         message = re.sub(r'^Parser key "(\w+)":', r"--\1:", message)
-        self.exit(2, f"error: {' '.join(message.split())}\n")
+        self.exit(2, f"error: {named_commands(' '.join(message.split()))}\n")
 
 
 def expected(kind: type) -> str:

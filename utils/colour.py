@@ -1,7 +1,9 @@
-"""Pixel values: the full scale of each type, rounding to it, the sRGB transfer curve, grey as RGB.
+"""Pixel values: the full scale of each type, rounding to it, the sRGB transfer curve, grey as RGB, PSNR.
 
 Arrays of numpy only; `data.regions` has the sRGB curve once more in torch, where its speed was measured.
 """
+
+import math
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -39,3 +41,8 @@ def srgb_encode(linear: np.ndarray) -> np.ndarray:
 def srgb_decode(display: np.ndarray) -> np.ndarray:
     """sRGB display values [0, 1] -> linear light [0, 1], in the type of the input."""
     return np.where(display <= 0.04045, display / 12.92, ((np.maximum(display, 0) + 0.055) / 1.055) ** 2.4)
+
+
+def psnr(mse: float) -> float:
+    """Peak signal-to-noise ratio in dB of values in [0, 1]; infinite for a mean squared error of 0."""
+    return math.inf if mse == 0 else float(-10 * np.log10(mse))

@@ -1,4 +1,4 @@
-"""The one exception that is meant for the user's eyes, and how a command ends with it."""
+"""Errors whose message is shown to the user, and how a command ends with one."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ FOR_TRAINING = {
     "tensorboard": "tensorboard",
     "torchmetrics": "torchmetrics",
 }
-"""Module -> package of requirements-train.txt, which infer.py does without."""
+"""Module -> package of the extra `train`, which infer.py does without."""
 
 
 class UserError(Exception):
@@ -37,9 +37,25 @@ def reason(error: OSError) -> str:
     return error.strerror or str(error) or type(error).__name__
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 200 characters, or its type."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
 def with_flags(message: str) -> str:
     """The message for a command line: `crop` becomes --crop, and `crop=0` --crop 0."""
     return re.sub(r"`(\w+)(?:=([^`]*))?`", lambda name: f"--{name[1]} {name[2] or ''}".rstrip(), message)
+
+
+def named_commands(text: str) -> str:
+    """`text` with the commands of the installed package: `python infer.py` is `specular infer` there."""
+    package = __name__.removesuffix("utils.errors")
+    if not package:  # a checkout
+        return text
+    scripts = "(infer|train|evaluate|export|demo)"
+    text = re.sub(rf"\b(torchrun\b[^\n]*?) {scripts}\.py\b", r"\1 -m specular \2", text)
+    text = re.sub(rf"(\bpython )?\b{scripts}\.py\b", r"specular \2", text)
+    return re.sub(r"\bpython -m (data|synthetic|weights)\b", rf"python -m {package}\1", text)
 
 
 def run(main: Callable[[], int]) -> int:
@@ -51,7 +67,7 @@ def run(main: Callable[[], int]) -> int:
         with _warnings_as_lines():
             return main()
     except UserError as error:
-        print(f"error: {with_flags(str(error))}", file=sys.stderr)
+        print(f"error: {named_commands(with_flags(str(error)))}", file=sys.stderr)
         return error.code
     except ModuleNotFoundError as error:
         if error.name not in FOR_TRAINING:

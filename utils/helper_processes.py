@@ -1,4 +1,4 @@
-"""Processes that do what might run away: decoding files that anyone may have made.
+"""Processes that do what might crash or never end: decoding files that anyone may have made, and encoding.
 
 A helper has a limit of its address space, is ended where it takes too long, and may crash: that file is lost
 then, and nothing else.
@@ -13,7 +13,6 @@ import threading
 import time
 import types
 from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -27,9 +26,18 @@ _START_SECONDS = 120.0
 
 
 class HelperProcess:
-    """One helper, as its parent sees it. `serve(connection)` is its side, and calls `begin_serving` first."""
+    """One helper, as its parent sees it. `serve(connection)` is its side, and calls `begin_serving` first.
 
-    def __init__(self, serve: Callable[[Connection], None], name: str):
+    too_slow  what the user is told where it takes longer than it may, before "N s)"
+    """
+
+    def __init__(
+        self,
+        serve: Callable[[Connection], None],
+        name: str,
+        too_slow: str = "the file is damaged (decoding it takes more than",
+    ):
+        self._too_slow = too_slow
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs,), daemon=True, name=name)
@@ -48,7 +56,7 @@ class HelperProcess:
             return
         if not self.connection.poll(_START_SECONDS):
             self.end()
-            raise UserError("no process for decoding could be started")
+            raise UserError(f"no helper process could be started ({self.process.name})")
         self.connection.recv()
         self._ready = True
 
@@ -62,7 +70,7 @@ class HelperProcess:
             used = waited if before is None or now is None else now - before
             if used > seconds or waited > PATIENCE * seconds:
                 self.end()
-                raise UserError(f"the file is damaged (decoding it takes more than {seconds:.0f} s)")
+                raise UserError(f"{self._too_slow} {seconds:.0f} s)")
         return self.connection.recv()
 
     def _processor_seconds(self) -> float | None:
@@ -123,6 +131,8 @@ def _without_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    from multiprocessing import resource_tracker
+
     resource_tracker.ensure_running()  # starting it would end the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -19,7 +19,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from utils.colour import FULL_SCALE
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from utils.image_metadata import (
     EXIF_PREFIX,
     MAX_METADATA,
@@ -77,7 +77,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Picture:
         raise
     except Exception as error:
         # A damaged file can make a decoder raise anything from OSError to IndexError.
-        raise UserError(f"the file is damaged ({_first_line(error)})") from error
+        raise UserError(f"the file is damaged ({first_line(error)})") from error
 
 
 def size_of(data: bytes) -> tuple[int, int]:
@@ -404,8 +404,3 @@ def _checked_float(values: np.ndarray) -> np.ndarray:
     if not (low >= 0 and high <= 1):  # also catches NaN
         raise UserError(f"floating-point values must lie in [0, 1], here {low:g} to {high:g}: scale it")
     return values
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

@@ -23,7 +23,7 @@ class Picture:
     format: str = "PNG"
     """Pillow's name of the file's format: PNG, JPEG, TIFF, WEBP, BMP, GIF, ..."""
     notes: tuple[str, ...] = ()
-    """what reading changed, one clause each, for the user's eyes"""
+    """what reading changed, one clause each, to be shown to the user"""
     xmp: bytes | None = None
     """XMP packet: titles, ratings, edits, as XML; its orientation is reset to 1 where pixels were turned"""
     dpi: tuple[float, float] | None = None

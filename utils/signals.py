@@ -1,11 +1,13 @@
 """Ctrl-C, SIGTERM and SIGHUP: how a running command is asked to end."""
 
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import wait
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -30,6 +32,22 @@ def interruptible() -> Iterator[None]:
     """Here Ctrl-C, SIGTERM (schedulers, torchrun) and SIGHUP (a closed terminal) raise KeyboardInterrupt."""
     with _handlers(dict.fromkeys(STOPPING, signal.default_int_handler)):
         yield
+
+
+def end_with_parent() -> None:
+    """From now on this worker process ends when the process that started it is gone, however that died.
+
+    torch's data loaders watch the process above them, which may be a server of forks that lives as long as
+    its workers do; those of a ProcessPoolExecutor watch nothing.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
 
 
 class StopSignals:

@@ -1,12 +1,9 @@
-"""The methods that can be chosen, loaded when they first are."""
+"""The selectable methods, each loaded on first use."""
 
 import threading
 
-from torch import nn
-
 from classical import METHODS
-from restoration.methods import load_method
-from restoration.pretrained import DEFAULT_NETWORK
+from restoration.methods import DEFAULT_NETWORK, Method, MethodSpec, find_method
 from restoration.remover import HighlightRemover
 from webui.options import DemoOptions
 
@@ -17,14 +14,14 @@ class Methods:
     def __init__(self, options: DemoOptions):
         self.names = [DEFAULT_NETWORK, *options.infer_model, *METHODS]
         self._options = {"device": options.device, "workers": options.workers}
-        self._networks: dict[str, nn.Module] = {}
+        self._networks: dict[str, Method] = {}
         self._lock = threading.Lock()
 
     def remover(self, name: str, strength: float, test_time_augmentation: int | None) -> HighlightRemover:
         """Raises UserError for weights that cannot be read and options that do not fit the method."""
         with self._lock:
             if name not in self._networks:
-                self._networks[name] = load_method(name, **self._options).network
+                self._networks[name] = find_method(MethodSpec.parse(name))
             network = self._networks[name]
         return HighlightRemover(
             network, strength=strength, test_time_augmentation=test_time_augmentation, **self._options

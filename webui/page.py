@@ -114,7 +114,7 @@ class _Actions:
         request: gr.Request,
         progress: gr.Progress = gr.Progress(),  # noqa: B008 (how gradio is asked for one)
     ) -> list:
-        """All pictures, one after the other; whatever is wrong with one is said and the others go on."""
+        """Processes all pictures in turn; an error names its picture, and the others continue."""
         if not uploads:
             raise gr.Error("Choose a picture first.", print_exception=False)
         try:
@@ -134,7 +134,7 @@ class _Actions:
                 done = separate_file(path, remover, session.new_folder(), self.options.max_pixels, report)
                 session.keep(done)
                 messages += [f"{path.name}: {note}" for note in done.notes]
-            except Exception as error:  # the other pictures have nothing to do with it
+            except Exception as error:  # one failure must not stop the other pictures
                 messages.append(f"{path.name} was left out: {_sentence(error, path)}")
         names = list(session.results)
         return [

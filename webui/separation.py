@@ -8,8 +8,8 @@ import numpy as np
 
 from restoration.composition import describe_change, removed_layer
 from restoration.jobs import plan_jobs
+from restoration.pictures import map_levels, write_results
 from restoration.remover import HighlightRemover
-from restoration.results import map_levels, write_results
 from restoration.separator import FunctionNetwork
 from utils.colour import quantise, to_unit
 from utils.errors import UserError
@@ -26,7 +26,7 @@ Progress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Separated:
-    """What became of one picture."""
+    """The result of one picture."""
 
     name: str
     downloads: list[Path]
@@ -34,7 +34,7 @@ class Separated:
     previews: dict[str, Path]
     """ "before", "after", "highlight" and "specular" at 8 bits, at most PREVIEW pixels long"""
     notes: tuple[str, ...]
-    """what the user should know, one clause each"""
+    """notes for the user, one clause each"""
 
 
 def separate_file(

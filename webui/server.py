@@ -1,4 +1,4 @@
-"""The web server of the page: where it listens, what it may send, what is left when it ends."""
+"""The web server of the page: where it listens, what it may load, and how it ends."""
 
 import os
 import tempfile
@@ -11,12 +11,12 @@ from utils.signals import interruptible
 from webui.options import DemoOptions
 from webui.sessions import Sessions
 
-# A page that was loaded from here may load more from here only.
+# The page may load resources from this server only.
 POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:"
 
 
 def serve(options: DemoOptions) -> int:
-    """Serves the page until Ctrl-C or SIGTERM; returns 0. All files of it are gone then.
+    """Serves the page until Ctrl-C or SIGTERM, then removes its files; returns 0.
 
     Raises UserError without gradio and where it cannot listen.
     """
@@ -29,7 +29,7 @@ def serve(options: DemoOptions) -> int:
             while True:
                 time.sleep(3600)
         except KeyboardInterrupt:
-            print("ended; nothing of it is left", flush=True)
+            print("server stopped; its temporary files are removed", flush=True)
         finally:
             page.close(verbose=False)
     return 0
@@ -40,7 +40,7 @@ def launch(options: DemoOptions, folder: Path) -> Any:
 
     folder  for uploads and results
     """
-    # Read by gradio when it is imported: no statistics and no search for newer versions over the network.
+    # Read by gradio when it is imported: no telemetry and no check for newer versions over the network.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(folder)
     try:
@@ -63,7 +63,7 @@ def launch(options: DemoOptions, folder: Path) -> Any:
             ssr_mode=False,
             enable_monitoring=False,
             footer_links=[],
-            # Fonts of the reader's system.
+            # Fonts of the user's system.
             theme=gr.themes.Default(
                 font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
             ),

@@ -1,4 +1,4 @@
-"""What each open page has on disk, until it is closed."""
+"""Temporary files of each open page, removed when it is closed."""
 
 import contextlib
 import itertools
@@ -18,7 +18,7 @@ class Session:
     folder: Path
     uploads: set[Path] = field(default_factory=set)
     results: dict[str, Separated] = field(default_factory=dict)
-    """by the name under which they are offered"""
+    """by download name"""
     counter: itertools.count = field(default_factory=itertools.count)
 
     def new_folder(self) -> Path:
@@ -26,7 +26,7 @@ class Session:
         return self.folder / str(next(self.counter))
 
     def keep(self, separated: Separated) -> str:
-        """Takes a result in; returns the name under which it is offered: its own, or with a number."""
+        """Adds a result; returns its download name, numbered where the name is taken."""
         names = itertools.chain([separated.name], (f"{separated.name} ({n})" for n in itertools.count(2)))
         name = next(name for name in names if name not in self.results)
         self.results[name] = separated

@@ -1,5 +1,17 @@
 """Weight files: ours (.safetensors), the authors' (.mdl, .pth, MindSpore's .ckpt), backbones, averages."""
 
-from weights.model_files import load_model, save_model
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from weights.model_files import load_model, save_model
 
 __all__ = ["load_model", "save_model"]
+
+
+def __getattr__(name: str) -> object:
+    # Imported when first used: --help of `weights.average` does not wait for torch.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from weights import model_files
+
+    return getattr(model_files, name)

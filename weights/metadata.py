@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Mapping
 
-from models import MODELS, with_added
+from models import MODELS
 from utils.errors import UserError
 
 FORMAT = "specular-highlight-removal 1"
@@ -26,9 +26,8 @@ def written_metadata(network: str, hyperparameters: Mapping, training: Mapping) 
 def parsed_metadata(texts: Mapping[str, str], path: str | os.PathLike) -> dict:
     """{"network": name, "hyperparameters": dict, "training": dict} of the texts in a file.
 
-    Hyper-parameters that the file is too old to have are those of its time (`models.with_added`). Raises
-    UserError naming `path` for a file that is not ours, an unknown network, and hyper-parameters of another
-    kind than the network's own.
+    Raises UserError naming `path` for a file that is not ours, an unknown network, and hyper-parameters of
+    another kind than the network's own.
     """
     if texts.get("format") != FORMAT:
         raise UserError(
@@ -45,7 +44,7 @@ def parsed_metadata(texts: Mapping[str, str], path: str | os.PathLike) -> dict:
     chosen = {name: _checked(name, value, known, path) for name, value in saved.items()}
     return {
         "network": network,
-        "hyperparameters": with_added(network, chosen),
+        "hyperparameters": chosen,
         "training": _json_object(texts, "training", path),
     }
 
@@ -55,7 +54,7 @@ def checked_hyperparameters(network: str, saved: object, path: str | os.PathLike
     if network not in MODELS or not isinstance(saved, Mapping):
         raise UserError(f"{path} does not say which network it is of: there are {', '.join(MODELS)}")
     known = MODELS[network].spec.hyperparameters
-    return with_added(network, {str(k): _checked(str(k), v, known, path) for k, v in saved.items()})
+    return {str(k): _checked(str(k), v, known, path) for k, v in saved.items()}
 
 
 def _json_object(texts: Mapping[str, str], key: str, path: str | os.PathLike) -> dict:

@@ -95,9 +95,13 @@ def read_weights(path: str | os.PathLike) -> Weights:
     if path.suffix == ".onnx":
         raise UserError(f"{path} is an exported network, which can only be run; name the weights behind it")
     if path.suffix == ".safetensors":
-        said = read_metadata(path)
+        metadata = read_metadata(path)
         return Weights(
-            read_safetensors(path), said["network"], "aha", said["hyperparameters"], said["training"]
+            read_safetensors(path),
+            metadata["network"],
+            "aha",
+            metadata["hyperparameters"],
+            metadata["training"],
         )
     content = read_pickled(path)
     if isinstance(content, Mapping) and content.keys() >= CHECKPOINT_KEYS:

@@ -80,14 +80,14 @@ def read_facts(texts: Mapping[str, str], path: str | os.PathLike) -> tuple[Model
         network, precision = texts["network"], texts["precision"]
     except (KeyError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: what it says of its network is damaged or missing") from error
-    wrong = [name for name, value in values.items() if not _fits(name, value)]
+    wrong = [name for name, value in values.items() if not _is_possible(name, value)]
     if wrong or precision not in ONNX_PRECISIONS:
         odd = (wrong or ["precision"])[0]
         raise UserError(f"{path}: its {odd} is {str(texts[odd])[:60]}, which no network can have")
     return ModelSpec(network[:80], {}, **values), precision
 
 
-def _fits(name: str, value: object) -> bool:
+def _is_possible(name: str, value: object) -> bool:
     if name == "composes":
         return isinstance(value, bool)
     if name == "brightest":

@@ -2,28 +2,27 @@
 
 fp16  weights and arithmetic in half precision; inputs and outputs stay float32
 int8  weights, channel by channel, and the inputs of the convolutions in 8 bits; all else stays float32.
-      Their ranges are those met on generated scenes (static quantisation). Ranges found anew for every
-      picture (dynamic quantisation) are closer still, but take ONNX Runtime several times as long as float32.
+      Their ranges are those met on pictures that the caller gives (static quantisation). Ranges found anew
+      for every picture (dynamic quantisation) are closer still, but several times as slow as float32.
 """
 
 import logging
-import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-CALIBRATION_SEED, CHECK_SEED = 20001, 20002
-CALIBRATION_SCENES, CHECK_SCENES = 12, 8
+from utils.colour import psnr
+
 LEAST_DECIBELS = 45.0
-"""PSNR of the diffuse layer to that of the float32 file, in every scene: an RMS error of 1.4 8-bit levels."""
+"""PSNR of the diffuse layer to that of the float32 file, on every picture: an RMS error of 1.4 of 255."""
 
 
-def convert(source: Path, target: Path, precision: str, side: int) -> None:
+def convert(source: Path, target: Path, precision: str, pictures: Iterable[np.ndarray]) -> None:
     """Writes the ONNX file `source` in "fp16" or "int8" to `target`, which says so in its metadata.
 
-    side  in pixels, of the scenes that the ranges are measured on
+    pictures  (1, 3, H, W) float32 in [0, 1], on which the ranges of int8 are measured
     """
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -31,43 +30,40 @@ def convert(source: Path, target: Path, precision: str, side: int) -> None:
     if precision == "fp16":
         model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
     else:
-        _quantise(source, target, side)
+        _quantise(source, target, pictures)
         model = onnx.load(target)
-    said = {entry.key: entry.value for entry in model.metadata_props}
+    written = {entry.key: entry.value for entry in model.metadata_props}
     del model.metadata_props[:]
-    onnx.helper.set_model_props(model, said | {"precision": precision})
+    onnx.helper.set_model_props(model, written | {"precision": precision})
     onnx.save(model, target)
 
 
-def decibels(source: Path, target: Path, side: int) -> float:
-    """PSNR of the diffuse layers, clipped to [0, 1], of two ONNX files: of the scene where it is the least.
-
-    The scenes are others than those that the ranges were measured on.
-    """
+def lowest_psnr(source: Path, target: Path, pictures: Iterable[np.ndarray]) -> float:
+    """PSNR in dB of the diffuse layers, clipped to [0, 1], of two ONNX files, on the picture where it is the
+    lowest; `pictures` as for `convert`, and others than those."""
     sessions = _session(source), _session(target)
     errors = []
-    for scene in _scenes(CHECK_SEED, CHECK_SCENES, side):
-        first, second = (session.run(["diffuse"], {"image": scene})[0].clip(0, 1) for session in sessions)
+    for picture in pictures:
+        first, second = (session.run(["diffuse"], {"image": picture})[0].clip(0, 1) for session in sessions)
         errors.append(np.mean((first.astype(np.float64) - second) ** 2))
-    largest = float(np.max(errors))  # NaN stays NaN
-    return -10 * math.log10(largest) if largest else math.inf
+    return psnr(float(np.max(errors)))  # NaN stays NaN
 
 
-def _quantise(source: Path, target: Path, side: int) -> None:
+def _quantise(source: Path, target: Path, pictures: Iterable[np.ndarray]) -> None:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Scenes(CalibrationDataReader):
-        scenes = _scenes(CALIBRATION_SEED, CALIBRATION_SCENES, side)
+    remaining = iter(pictures)
 
+    class Pictures(CalibrationDataReader):
         def get_next(self) -> dict[str, np.ndarray] | None:
-            scene = next(self.scenes, None)
-            return None if scene is None else {"image": scene}
+            picture = next(remaining, None)
+            return None if picture is None else {"image": picture}
 
     with _silent():
         quantize_static(
             source,
             target,
-            Scenes(),
+            Pictures(),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=["Conv"],
             per_channel=True,
@@ -76,14 +72,6 @@ def _quantise(source: Path, target: Path, side: int) -> None:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-
-
-def _scenes(seed: int, count: int, side: int) -> Iterator[np.ndarray]:
-    """Inputs (1, 3, side, side) float32 in [0, 1]."""
-    from synthetic import render_batch
-
-    for index in range(count):
-        yield render_batch([index], size=side, seed=seed)["input"].numpy()
 
 
 def _session(path: Path):

@@ -1,7 +1,6 @@
 """Our weight files: safetensors whose header has the network's name, its hyper-parameters and a hash."""
 
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,8 +36,7 @@ def read_metadata(path: str | os.PathLike) -> dict:
 def read_safetensors(path: str | os.PathLike, *, ours: bool = True) -> dict[str, Tensor]:
     """The tensors of a file, on the CPU. With `ours`, its hash is checked.
 
-    Raises UserError where it is missing, damaged or of another kind; warns (UserWarning) where one of ours is
-    so old that it has no hash.
+    Raises UserError where it is missing, damaged or of another kind.
     """
     with _open(path) as file:
         try:
@@ -53,12 +51,7 @@ def read_safetensors(path: str | os.PathLike, *, ours: bool = True) -> dict[str,
 
 def _check_hash(texts: dict[str, str], state: dict[str, Tensor], path: str | os.PathLike) -> None:
     stored = texts.pop(HASH, None)
-    if stored is None:
-        warnings.warn(
-            f"{path} is older than the hash that newer weight files carry: damage in it would not be noticed",
-            stacklevel=4,
-        )
-    elif content_hash({"metadata": texts, "tensors": state}) != stored:
+    if content_hash({"metadata": texts, "tensors": state}) != stored:
         raise UserError(f"{path} is damaged: its content is not what was written (hash {HASH}); get it again")
 
 

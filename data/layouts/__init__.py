@@ -11,7 +11,7 @@ from data.layouts.patterns import glob_pairs
 from data.layouts.psd import psd, psd_unaligned
 from data.layouts.shiq import shiq
 from data.layouts.sshr import sshr
-from data.records import Found
+from data.records import DatasetScan
 from utils.errors import UserError
 
 
@@ -19,7 +19,7 @@ from utils.errors import UserError
 class Layout:
     """One way in which a data set lies on disk."""
 
-    find: Callable[[Path], Found]
+    find: Callable[[Path], DatasetScan]
     expects: str
     """its files in a few words, for messages"""
     linear: bool = False
@@ -60,7 +60,7 @@ else:
 
 def find(
     folder: str | Path, layout: str = "auto", input_glob: str = "input/*", target_glob: str = "target/*"
-) -> Found:
+) -> DatasetScan:
     """The samples of `folder` in `layout`: a name of LAYOUTS, "pairs", or "auto", the first that finds any.
 
     Where "auto" finds no complete sample, the answer holds the problems of the layout with most of them: it
@@ -75,7 +75,7 @@ def find(
     elif layout != "auto" and layout not in LAYOUTS:
         raise UserError(f"layout {layout} is not known; choose one of auto, {', '.join(LAYOUTS)}, {PATTERNS}")
     else:
-        best = Found()
+        best = DatasetScan()
         for name in LAYOUTS if layout == "auto" else [layout]:
             if layout == "auto" and not LAYOUTS[name].automatic:
                 continue

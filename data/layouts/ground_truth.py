@@ -6,16 +6,16 @@ The ground truth of those was photographed through a polariser; of some pictures
 from pathlib import Path
 
 from data.layouts.layers import Layers
-from data.records import Found
+from data.records import DatasetScan
 from utils.image_files import list_pictures
 
 SUFFIX = "_gt"
 
 
-def ground_truth(folder: Path) -> Found:
+def ground_truth(folder: Path) -> DatasetScan:
     """The pairs right inside `folder`, any picture suffix.
 
-    A picture without a NAME_gt may be anything: it is `unpaired` and no problem.
+    A picture without a NAME_gt is `unpaired`, not a problem: it may be any other picture.
     """
     layers = Layers({"input": "{}", "diffuse": f"{{}}{SUFFIX}"})
     for path in list_pictures(folder):

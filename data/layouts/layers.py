@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from data.records import Found, Record
+from data.records import DatasetScan, Record
 
 REQUIRED = {"input": "input", "diffuse": "diffuse picture"}
-"""Layer without which there is no sample -> what a message calls it."""
+"""Required layers -> their names in messages."""
 
 
 class Layers:
@@ -22,19 +22,19 @@ class Layers:
         self._doubled: dict[str, str] = {}
 
     def add(self, sample: str, layer: str, path: Path) -> None:
-        """Takes a picture in. Two pictures of one layer make the sample a problem: which one is meant?"""
+        """Adds a picture. Two pictures of one layer are a problem, since either could be meant."""
         files = self._files.setdefault(sample, {})
         if layer in files:
             self._doubled[sample] = f"{files[layer]} and {path.name} are one layer of one sample; keep one"
         files[layer] = path
 
-    def found(self, *, scenes: bool = False) -> Found:
+    def found(self, *, scenes: bool = False) -> DatasetScan:
         """The complete samples, in the order in which they were first seen, and what the others lack.
 
         Samples named FOLDER/NAME share the scene FOLDER if `scenes`. An input alone is both a problem and
         `unpaired`; a sample with neither input nor diffuse picture is none.
         """
-        found = Found()
+        found = DatasetScan()
         for sample, files in self._files.items():
             missing = [layer for layer in REQUIRED if layer not in files]
             if not missing and sample in self._doubled:

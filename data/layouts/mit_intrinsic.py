@@ -9,7 +9,7 @@ For measuring: training refuses its 16-bit files, since the networks learn sRGB 
 from pathlib import Path
 
 from data.layouts.layers import Layers
-from data.records import Found
+from data.records import DatasetScan
 from utils.image_files import list_pictures
 
 LAYERS = {
@@ -20,7 +20,7 @@ LAYERS = {
 }
 
 
-def mit_intrinsic(folder: Path) -> Found:
+def mit_intrinsic(folder: Path) -> DatasetScan:
     """The samples in `folder` and below; original and diffuse are required, the other two taken if there."""
     layers = Layers({layer: f"{{}}_{word}" for word, layer in LAYERS.items()})
     for path in list_pictures(folder, recursive=True):

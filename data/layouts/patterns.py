@@ -3,19 +3,19 @@
 import re
 from pathlib import Path
 
-from data.records import Found, Record
+from data.records import DatasetScan, Record
 from utils.errors import UserError
 from utils.image_files import SUFFIXES
 
 
-def glob_pairs(folder: Path, input_glob: str, target_glob: str) -> Found:
+def glob_pairs(folder: Path, input_glob: str, target_glob: str) -> DatasetScan:
     """Pairs the files of two patterns relative to `folder`, such as "input/*.png" and "gt/*_diffuse.png".
 
     What the one * stands for is the name of the sample and pairs the two. Suffixes may differ where a
     pattern ends in *: names are then taken without them, and other files than pictures left aside. Raises
     UserError at a pattern without exactly one *.
     """
-    found = Found()
+    found = DatasetScan()
     inputs, targets = _matches(folder, input_glob, found), _matches(folder, target_glob, found)
     # "*.bmp" also finds what "*_gt.bmp" finds; a target is no input.
     target_files = set(targets.values())
@@ -30,7 +30,7 @@ def glob_pairs(folder: Path, input_glob: str, target_glob: str) -> Found:
     return found
 
 
-def _matches(folder: Path, pattern: str, found: Found) -> dict[str, Path]:
+def _matches(folder: Path, pattern: str, found: DatasetScan) -> dict[str, Path]:
     """The files of a pattern by name; of two files of one name neither is taken, and that is a problem."""
     if pattern.count("*") != 1:
         raise UserError(

@@ -19,7 +19,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from data.layouts.layers import Layers
-from data.records import Found, Record
+from data.records import DatasetScan, Record
 from utils.image_files import list_pictures
 
 NAMED = re.compile(r"(.+)[-_]idx[-_](\d{1,2})")
@@ -32,13 +32,13 @@ UNUSED = "unused"
 TONE_CORRECTED = "_D_tc"  # ends the names that `python -m data.tone_correction` gives, beside the inputs
 
 
-def psd(folder: Path, unaligned: bool = False) -> Found:
+def psd(folder: Path, unaligned: bool = False) -> DatasetScan:
     """The samples in `folder` and below, named GROUP/INDEX; the pictures of a group are one scene.
 
     Whatever is left out is counted in `notes`. Groups in folders named `unaligned` below `folder` are taken
     only if `unaligned`.
     """
-    found = Found()
+    found = DatasetScan()
     by_parent: dict[Path, list[Path]] = defaultdict(list)
     left_out = 0
     for path in list_pictures(folder, recursive=True):
@@ -79,7 +79,7 @@ def psd(folder: Path, unaligned: bool = False) -> Found:
     return found
 
 
-def psd_unaligned(folder: Path) -> Found:
+def psd_unaligned(folder: Path) -> DatasetScan:
     """All samples of `psd`, those of unaligned groups too."""
     return psd(folder, unaligned=True)
 
@@ -115,7 +115,7 @@ def _groups(pictures: list[Path]) -> tuple[dict[str, dict[int, list[Path]]], lis
     return groups, others
 
 
-def _add_group(found: Found, scene: str, angles: dict[int, list[Path]]) -> None:
+def _add_group(found: DatasetScan, scene: str, angles: dict[int, list[Path]]) -> None:
     for paths in angles.values():
         if len(paths) > 1:
             found.problems.append(f"{paths[0]} and {paths[1].name} are one angle of one group; keep one")
@@ -137,7 +137,7 @@ def _add_group(found: Found, scene: str, angles: dict[int, list[Path]]) -> None:
 
 
 def _add_pairs(
-    found: Found, root: Path, inputs: list[Path], targets: list[Path], specular: Path, diffuse: Path
+    found: DatasetScan, root: Path, inputs: list[Path], targets: list[Path], specular: Path, diffuse: Path
 ) -> None:
     layers = Layers({"input": f"{specular.name}/{{}}", "diffuse": f"{diffuse.name}/{{}}"})
     place = specular.parent.relative_to(root)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.layouts.layers import Layers
-from data.records import Found
+from data.records import DatasetScan
 from utils.image_files import list_pictures
 
 LAYERS = {"A": "input", "D": "diffuse", "S": "specular", "T": "mask", "D_tc": "tone_corrected"}
@@ -16,7 +16,7 @@ STEM = re.compile(rf"(.+)_({'|'.join(LAYERS)})")
 OFFICIAL_TEST = range(14001, 15001)
 
 
-def shiq(folder: Path) -> Found:
+def shiq(folder: Path) -> DatasetScan:
     """The samples right inside `folder`: every *_A with its _D; S, T and D_tc where they are.
 
     Any picture suffix. D_tc is what `python -m data.tone_correction` writes.

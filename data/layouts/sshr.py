@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from data.layouts.layers import Layers
-from data.records import Found
+from data.records import DatasetScan
 from utils.image_files import list_pictures
 
 LAYERS = {
@@ -17,7 +17,7 @@ LAYERS = {
 }
 
 
-def sshr(folder: Path) -> Found:
+def sshr(folder: Path) -> DatasetScan:
     """The samples in `folder` (a split of objects, or one object), by name OBJECT/VIEW.
 
     Input and diffuse are required, the other five are taken where they are; a view with neither is none.

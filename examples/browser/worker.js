@@ -46,7 +46,7 @@ async function load() {
 }
 
 // The layers (specular 3, highlight 1, interleaved) of an RGB picture in [0, 1]: what the network finds in it, or
-// with 2 copies in it and in its mirror image, as restoration/test_time_augmentation.py.
+// with 2 copies in it and in its mirror image, as restoration/separator.py.
 async function separate(rgb, width, height, copies) {
   const [rows, columns] = [height, width].map((side) => Math.ceil(side / MULTIPLE) * MULTIPLE);
   const plane = rows * columns;

@@ -1,18 +1,133 @@
-"""A clip in: its frames one after the other, upright, with all that a result must say of them."""
+"""A clip in: its frames one after the other, upright, with all that a result must say of them.
 
+Clips are decoded in a helper process: a file that makes the decoder hang, crash or take all memory costs that
+clip only. Frames become RGB for the network, and the layer S that was removed goes back into the frame's own
+luma and chroma. Only S is converted, never the picture: with M the matrix of R'G'B' -> Y'CbCr (ITU-R BT.601,
+BT.709, BT.2020; SMPTE 240M)
+
+    Y'CbCr_out = Y'CbCr_in - M S
+
+rounded to the frame's levels, chroma averaged over the pixels that share it. Where S is 0 the frame stays as
+it was decoded, bit for bit.
+"""
+
+import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import av
+import cv2
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 
-from restoration.video.yuv import FORMAT, Coding, to_rgb
+from utils.cores import usable_cores
 from utils.errors import UserError
+from utils.helper_processes import HelperProcess, begin_serving, limited_memory, may_have_helpers
+
+FORMAT = re.compile(r"(?:yuvj?(?:410|411|420|422|440|444)p|gray)(?P<bits>9|10|12|14|16)?(?:le)?")
+"""Pixel formats whose planes are taken as they are."""
+
+BT709, UNSPECIFIED, BT470BG, SMPTE170M, SMPTE240M, BT2020, BT2020_CL = 1, 2, 5, 6, 7, 9, 10
+FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+_KR_KB = {
+    BT709: (0.2126, 0.0722),
+    BT470BG: (0.299, 0.114),
+    SMPTE170M: (0.299, 0.114),
+    SMPTE240M: (0.212, 0.087),
+    BT2020: (0.2627, 0.0593),
+    BT2020_CL: (0.2627, 0.0593),
+}
+
+
+@dataclass(frozen=True)
+class Coding:
+    """What the numbers of a frame mean."""
+
+    bits: int
+    """of each sample"""
+    full_range: bool
+    """0 to 2^bits - 1 instead of 16 to 235 (luma) and 16 to 240 (chroma), times 2^(bits - 8)"""
+    matrix: int
+    """coefficients, as ITU-T H.273 counts them"""
+
+    @classmethod
+    def of(cls, pixel_format: str, matrix: int, colour_range: int, height: int) -> "Coding":
+        """matrix and colour_range as a frame says them. Where a frame does not, the matrix is BT.709 from
+        720 lines on and else BT.601, as players take it."""
+        match = FORMAT.fullmatch(pixel_format)
+        if match is None:
+            raise ValueError(f"no planes of {pixel_format}")
+        if matrix not in _KR_KB:
+            matrix = BT709 if height >= 720 else SMPTE170M
+        full = colour_range == FULL_RANGE or pixel_format.startswith("yuvj")
+        return cls(int(match["bits"] or 8), full, matrix)
+
+    @property
+    def white(self) -> int:
+        """Largest value of a sample."""
+        return 2**self.bits - 1
+
+    def luma(self) -> tuple[float, float]:
+        """(black, white - black) of Y' in levels."""
+        return (0, self.white) if self.full_range else (16 * 2 ** (self.bits - 8), 219 * 2 ** (self.bits - 8))
+
+    def chroma(self) -> tuple[float, float]:
+        """(zero, range) of Cb and Cr in levels."""
+        return 2 ** (self.bits - 1), self.white if self.full_range else 224 * 2 ** (self.bits - 8)
+
+    def to_ycbcr(self) -> np.ndarray:
+        """M, (3, 3) float32: R'G'B' in [0, 1] to Y' in [0, 1] and Cb, Cr in [-1/2, 1/2]."""
+        kr, kb = _KR_KB[self.matrix]
+        luma = np.array([kr, 1 - kr - kb, kb])
+        red, blue = np.array([1, 0, 0]), np.array([0, 0, 1])
+        rows = [luma, (blue - luma) / (2 * (1 - kb)), (red - luma) / (2 * (1 - kr))]
+        return np.stack(rows).astype(np.float32)
+
+
+def to_rgb(planes: list[np.ndarray], coding: Coding) -> np.ndarray:
+    """(H, W, 3) float32 in [0, 1] of the planes Y', Cb, Cr; (H, W) of a single plane.
+
+    planes  (H, W) and twice (h, w) uint8 or uint16, chroma of the same or of a smaller size
+    """
+    black, span = coding.luma()
+    luma = (planes[0].astype(np.float32) - np.float32(black)) / np.float32(span)
+    if len(planes) == 1:
+        return luma.clip(0, 1)
+    height, width = luma.shape
+    zero, span = coding.chroma()
+    chroma = [(plane.astype(np.float32) - np.float32(zero)) / np.float32(span) for plane in planes[1:3]]
+    enlarged = [cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in chroma]
+    inverse = np.linalg.inv(coding.to_ycbcr().astype(np.float64)).astype(np.float32)
+    return cv2.transform(np.dstack([luma, *enlarged]), inverse).clip(0, 1)
+
+
+def subtract(planes: list[np.ndarray], specular: np.ndarray, coding: Coding) -> list[np.ndarray]:
+    """The planes without the layer S, in their own type.
+
+    planes    as `to_rgb` takes them
+    specular  (H, W, 3), or (H, W) for a single plane, float32 in units of white
+    """
+    if len(planes) == 1:
+        layers = [specular]
+    else:
+        layers = list(np.moveaxis(cv2.transform(np.ascontiguousarray(specular), coding.to_ycbcr()), 2, 0))
+    spans = [coding.luma()[1], coding.chroma()[1], coding.chroma()[1]]
+    result = []
+    for plane, layer, span in zip(planes, layers, spans, strict=False):
+        height, width = plane.shape
+        if layer.shape != plane.shape:
+            layer = cv2.resize(layer, (width, height), interpolation=cv2.INTER_AREA)
+        levels = np.rint(layer * np.float32(span))
+        result.append(np.clip(plane - levels, 0, coding.white).astype(plane.dtype))
+    return result
+
 
 ONE_THREAD = 1
 """For FFmpeg's conversions of colours: with more, the first small frames come out wrong now and then."""
@@ -74,7 +189,7 @@ class ClipFrame:
         return np.ascontiguousarray(np.rot90(layer, -self.turns))
 
 
-def read_info(path: Path, max_pixels: int) -> ClipInfo:
+def decode_info(path: Path, max_pixels: int) -> ClipInfo:
     """Looks at the first frame of a clip. Raises UserError where there is none that can be read."""
     with opened(path) as container:
         stream = _video(container)
@@ -124,7 +239,7 @@ def _check_size(of: av.VideoStream | av.VideoFrame, max_pixels: int) -> None:
         )
 
 
-def read_frames(path: Path, info: ClipInfo, skip: int = 0) -> Iterator[ClipFrame]:
+def decode_frames(path: Path, info: ClipInfo, skip: int = 0) -> Iterator[ClipFrame]:
     """The frames of a clip from number `skip` on; one of them is in memory at a time.
 
     Time stamps rise from frame to frame: what says no time, or one that does not rise, gets the next tick
@@ -268,3 +383,91 @@ def _notes(
     if len([stream for stream in container.streams.video if not is_cover(stream)]) > 1:
         notes.append("only the first of its moving pictures is kept")
     return tuple(notes)
+
+
+SECONDS, PIXELS_PER_SECOND = 20.0, 1e6
+"""Seconds of processor time that a frame may take: a constant, since a decoder fills its threads before the
+first comes out, and what the slowest codecs need."""
+
+SPARE_BYTES = 2**30
+FRAME_BYTES = 6
+"""Of a pixel, at most: three planes of 16 bits."""
+KEPT = 20
+"""Frames that a decoder keeps to build others from, at most."""
+THREAD_BYTES = 2**27
+"""Address space of each of its threads, which nothing need fill."""
+
+
+def read_info(path: Path, max_pixels: int) -> ClipInfo:
+    """`decode_info` in a helper process. Raises UserError, also where that ends or takes too long."""
+    if not may_have_helpers():
+        return decode_info(path, max_pixels)
+    return next(_answers("decode_info", (path, max_pixels), SECONDS, SECONDS))
+
+
+def read_frames(path: Path, info: ClipInfo, skip: int = 0) -> Iterator[ClipFrame]:
+    """`decode_frames` in a helper process. Raises UserError, also where that ends or takes too long."""
+    if not may_have_helpers():
+        yield from decode_frames(path, info, skip)
+        return
+    seconds = SECONDS + info.width * info.height / PIXELS_PER_SECOND
+    yield from _answers("decode_frames", (path, info, skip), seconds * (1 + skip), seconds)
+
+
+def _answers(function: str, arguments: tuple, first: float, others: float) -> Iterator[Any]:
+    """What `function` of this file returns or yields, from a helper process. Frames come one at a time: the
+    helper waits until the last one is taken, with the next one ready.
+
+    first, others  seconds of processor time for the first of them and for each other one
+    """
+    helper = HelperProcess(_serve, "clip-decoder")
+    number = 0
+    try:
+        helper.await_start()
+        helper.connection.send((function, arguments))
+        while True:
+            try:
+                kind, value = helper.answer(others if number else first)
+            except (EOFError, OSError) as error:
+                place = f" after frame {number}" if number else ""
+                raise UserError(
+                    f"cannot read it{place}: the file is damaged (its decoder crashed)"
+                ) from error
+            if kind == "error":
+                raise UserError(value)
+            if kind == "end":
+                return
+            yield value
+            number += 1
+    finally:
+        with contextlib.suppress(OSError):  # it may have been ended already
+            helper.end()
+
+
+def _serve(connection: Connection) -> None:
+    """The helper's side: one clip."""
+    begin_serving(connection)
+    with contextlib.suppress(EOFError, OSError):  # the parent ended
+        function, arguments = connection.recv()
+        try:
+            with limited_memory(_allowance(arguments[0])):
+                result = globals()[function](*arguments)
+                for value in [result] if isinstance(result, ClipInfo) else result:
+                    connection.send(("value", value))
+            connection.send(("end", None))
+        except UserError as error:
+            connection.send(("error", str(error)))
+        except MemoryError:
+            connection.send(
+                ("error", "cannot read it: decoding takes more memory than frames of this size need")
+            )
+        except (ValueError, TypeError, AttributeError, ArithmeticError) as error:  # of forged fields
+            connection.send(("error", f"cannot read it: {words(error)}"))
+
+
+def _allowance(path: Path) -> int:
+    """Bytes that decoding may take beyond what the process has now."""
+    threads = min(16, usable_cores())  # FFmpeg takes no more
+    with limited_memory(SPARE_BYTES):
+        pixels = declared_pixels(path)
+    return SPARE_BYTES + threads * THREAD_BYTES + (threads + KEPT) * FRAME_BYTES * pixels

@@ -7,9 +7,11 @@ so that packets are stored in the order of their time and segments can be put on
 import heapq
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Self
 
 import av
 import numpy as np
@@ -17,6 +19,7 @@ import numpy as np
 from restoration.video.clip_reader import ONE_THREAD, ClipInfo, is_cover, opened, words
 from utils.atomic import atomic_path
 from utils.errors import UserError
+from utils.helper_processes import HelperProcess, begin_serving, may_have_helpers
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 """FFmpeg's names of what can be written."""
@@ -35,8 +38,17 @@ ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
 os.environ.setdefault("SVT_LOG", "1")  # of the encoder of AV1: errors only
 
 
+SECONDS, PIXELS_PER_SECOND = 60.0, 1e5
+"""Seconds of processor time that a frame may take: a constant, and what the slowest encoders need."""
+HELD = 100
+"""Frames that an encoder holds back, at most, and writes at the end of a segment."""
+
+
 class SegmentWriter:
-    """Encodes frames to one file; a context.
+    """Encodes frames to one file, in a process of its own; a context.
+
+    An encoder may crash, or write beyond its memory (x265 4.2 does in small pictures), which would end
+    whatever else this process does.
 
     path       of the segment
     info       of the clip
@@ -44,14 +56,87 @@ class SegmentWriter:
     """
 
     def __init__(self, path: Path, info: ClipInfo, container: str):
-        self._path = path
-        self._info = info
-        self._container = container
+        self._arguments = path, info, container
+        self._seconds = SECONDS + info.width * info.height / PIXELS_PER_SECOND
+        self._helper: HelperProcess | None = None
+        self._here: Encoder | None = None
 
-    def __enter__(self) -> "SegmentWriter":
-        info = self._info
-        name, options = encoder_for(info, self._container)
-        self._file = av.open(str(self._path), "w", format="nut")
+    def __enter__(self) -> Self:
+        if not may_have_helpers():
+            self._here = Encoder(*self._arguments)
+            return self
+        helper = HelperProcess(_serve, "clip-encoder", "its encoder was stopped (a frame takes more than")
+        self._helper = helper
+        try:
+            helper.await_start()
+            helper.connection.send(self._arguments)
+        except BaseException:
+            helper.end()
+            raise
+        return self
+
+    def write(self, planes: list[np.ndarray], time: int, duration: int) -> None:
+        """planes as `ClipFrame` has them; time and duration in ticks of the clip. Raises UserError, also for
+        the frame before."""
+        if self._here is not None:
+            self._here.write(planes, time, duration)
+        else:
+            self._send((planes, time, duration), self._seconds)
+
+    def _send(self, message: object, seconds: float) -> None:
+        """When the frame before is done: this one is encoded while the next is computed."""
+        assert self._helper is not None
+        try:
+            error = self._helper.answer(seconds)
+            if error is None:
+                self._helper.connection.send(message)
+        except (EOFError, OSError) as ended:
+            raise UserError("its encoder crashed") from ended
+        if error is not None:
+            raise UserError(error)
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._here is not None:
+            self._here.close(flush=kind is None)
+            return
+        assert self._helper is not None
+        try:
+            if kind is None:
+                self._send(None, self._seconds)
+                self._send(None, HELD * self._seconds)
+        finally:
+            with suppress(OSError):  # it may have been ended already
+                self._helper.end()
+
+
+def _serve(connection: Connection) -> None:
+    """The helper's side: before each message, None or what went wrong with the one before."""
+    begin_serving(connection)
+    with suppress(EOFError, OSError):  # the parent ended
+        try:
+            encoder = Encoder(*connection.recv())
+            connection.send(None)
+            while (message := connection.recv()) is not None:
+                encoder.write(*message)
+                connection.send(None)
+            encoder.close(flush=True)
+            connection.send(None)
+        except UserError as error:
+            connection.send(str(error))
+        connection.recv()
+
+
+class Encoder:
+    """Encodes frames to one file in this process; parameters and `write` as those of SegmentWriter. Raises
+    UserError."""
+
+    def __init__(self, path: Path, info: ClipInfo, container: str):
+        self._info = info
+        name, options = encoder_for(info, container)
+        try:
+            self._file = av.open(str(path), "w", format="nut")
+        except (av.FFmpegError, OSError) as error:
+            raise UserError(f"cannot write {path}: {words(error)}") from error
         self._stream = self._file.add_stream(name, rate=info.rate, options=options)
         context = self._stream.codec_context
         context.width, context.height = info.width, info.height
@@ -61,31 +146,32 @@ class SegmentWriter:
         if info.aspect is not None:
             context.sample_aspect_ratio = info.aspect
         _set_colours(context, info)
-        return self
 
     def write(self, planes: list[np.ndarray], time: int, duration: int) -> None:
-        """planes as `ClipFrame` has them; time and duration in ticks of the clip."""
         info = self._info
         frame = _frame_of(planes, info)
         frame.pts, frame.time_base, frame.duration = time, info.time_base, duration
         if frame.format.name != self._stream.codec_context.pix_fmt:
             frame = frame.reformat(format=self._stream.codec_context.pix_fmt, threads=ONE_THREAD)
-        try:
-            packets = self._stream.encode(frame)
-        except av.FFmpegError as error:
-            raise UserError(
-                f"{self._stream.codec_context.name} cannot encode its frames: {words(error)}"
-            ) from error
-        if self._stream.codec_context.name == "libsvtav1":
-            leave_real_time()
-        self._file.mux(packets)
+        self._encode(frame)
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def close(self, flush: bool) -> None:
+        """Closes the file, with the frames that the encoder still holds if they are to be kept."""
         try:
-            if kind is None:
-                self._file.mux(self._stream.encode(None))
+            if flush:
+                self._encode(None)
         finally:
             self._file.close()
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        name = self._stream.codec_context.name
+        try:
+            packets = self._stream.encode(frame)
+            if name == "libsvtav1":
+                leave_real_time()
+            self._file.mux(packets)
+        except (av.FFmpegError, OSError) as error:
+            raise UserError(f"{name} cannot encode its frames: {words(error)}") from error
 
 
 def leave_real_time() -> None:

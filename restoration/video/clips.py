@@ -1,13 +1,24 @@
-"""Clips through one remover, one after the other: frames streamed, smoothed, resumed after a stop."""
+"""Clips through one remover, one after the other: frames streamed, smoothed, resumed after a stop.
 
+What is finished of a clip lies in a folder RESULT.part beside its result: segments, and one file of state
+that says how many they are, how many frames they hold, and the smoother after the last of them. The state is
+written after its segment, both atomically: whatever the state counts is whole, whatever lies beside it is not
+looked at. A run that goes on gives the same file, bit for bit, as one that was never stopped.
+"""
+
+import io
 import os
+import shutil
 import sys
 import time
+import zipfile
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import chain, islice
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,14 +27,14 @@ from tqdm import tqdm
 from restoration.folder import Counts, in_words
 from restoration.jobs import Job
 from restoration.remover import HighlightRemover
-from restoration.video.clip_reader import ClipFrame, ClipInfo
+from restoration.video.clip_reader import ClipFrame, ClipInfo, read_frames, read_info, subtract
 from restoration.video.clip_writer import CONTAINERS, SegmentWriter, join
-from restoration.video.guarded_reader import read_frames, read_info
-from restoration.video.segments import Segments
 from restoration.video.temporal_smoothing import FRAMES, TemporalSmoother
-from restoration.video.yuv import subtract
-from utils.atomic import atomic_path
+from utils.atomic import atomic_path, remove_leftovers, write_bytes
+from utils.folder_lock import NAME as LOCK_NAME
+from utils.folder_lock import locked
 from utils.image_files import MAX_PIXELS
+from weights.backends import HasOutputs, OnnxNetwork
 from weights.hashing import content_hash
 
 SEGMENT_FRAMES = 120
@@ -71,12 +82,14 @@ class _Clip:
         self.smoother = TemporalSmoother(smoothing)
         self.notes: set[str] = set()
         """what the remover says, once for all frames"""
-        self.segments = Segments(job.outputs["result"], fingerprint(job, remover, self.info, smoothing))
+        result = job.outputs["result"]
+        self.folder = result.with_name(result.name + ".part")
+        self.segments = Segments(self.folder, fingerprint(job, remover, self.info, smoothing))
 
     def restore(self) -> None:
         """Restores it from where an earlier run stopped; its notes go to stderr."""
         start = time.perf_counter()
-        with self.segments.locked():
+        with locked(self.folder):
             self.segments.load()
             self.smoother.load_state(self.segments.smoother)
             before = self.segments.frames
@@ -164,13 +177,80 @@ def fingerprint(job: Job, remover: HighlightRemover, info: ClipInfo, smoothing: 
     """A hash of all that the frames of a result depend on."""
     status = os.stat(job.source)
     network, separator = remover.network, remover.separator
-    weights = getattr(network, "identity", None) or network.state_dict()
+    weights = network.identity if isinstance(network, OnnxNetwork) else network.state_dict()
     settings = {
         "clip": [str(job.source.name), status.st_size, status.st_mtime_ns, repr(info)],
-        "network": [network.spec.name, weights, getattr(network, "output", None)],
-        "augmentation": getattr(remover.runs, "copies", 1),
+        "network": [network.spec.name, weights, network.output if isinstance(network, HasOutputs) else None],
+        "augmentation": remover.copies,
         "sizes": [remover.working_size, remover.exposure, repr(remover.tile), remover.strength],
         "machine": [separator.device.type, separator.precision, separator.batch_size, os.cpu_count()],
         "encoding": [job.outputs["result"].suffix, smoothing, SEGMENT_FRAMES, av.__version__],
     }
     return content_hash(settings)
+
+
+STATE = "state.npz"
+NUMBERS = "count", "frames", "changed"
+SMOOTHER = "smoother_"  # before the names of its arrays in the file
+
+
+class Segments:
+    """The finished part of one clip; hold `locked(folder)` while working on it.
+
+    folder       where it lies, beside the result
+    fingerprint  of all that the frames depend on; what was kept under another one is thrown away
+    """
+
+    def __init__(self, folder: Path, fingerprint: str):
+        self.folder = folder
+        self.fingerprint = fingerprint
+        self.count = 0
+        """segments finished"""
+        self.frames = 0
+        """frames in them"""
+        self.changed = False
+        """something was removed from one of them"""
+        self.smoother: dict[str, np.ndarray] = {}
+        """state of the smoother behind them"""
+
+    def load(self) -> None:
+        """Takes up what an earlier run kept; removes all else."""
+        try:
+            with np.load(self.folder / STATE, allow_pickle=False) as arrays:
+                kept = dict(arrays)
+            whole = str(kept.pop("fingerprint")) == self.fingerprint
+            count, frames, changed = (int(kept.pop(name)) for name in NUMBERS)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            whole = False
+        if whole and all(self.path(number).is_file() for number in range(count)):
+            self.count, self.frames, self.changed = count, frames, bool(changed)
+            self.smoother = {name.removeprefix(SMOOTHER): array for name, array in kept.items()}
+        remove_leftovers(self.folder)
+        wanted = {LOCK_NAME, STATE, *(self.path(number).name for number in range(self.count))}
+        for entry in list(os.scandir(self.folder)):
+            if entry.name not in (wanted if self.count else {LOCK_NAME}):
+                os.unlink(entry.path)
+
+    def path(self, number: int) -> Path:
+        """Of one segment."""
+        return self.folder / f"{number:06}.nut"
+
+    def paths(self) -> list[Path]:
+        """Of the finished ones."""
+        return [self.path(number) for number in range(self.count)]
+
+    def finish(self, frames: int, changed: bool, smoother: dict[str, np.ndarray]) -> None:
+        """Counts the next segment, which lies at its path and holds `frames` frames."""
+        self.count += 1
+        self.frames += frames
+        self.changed |= changed
+        self.smoother = smoother
+        content = io.BytesIO()
+        state: dict[str, Any] = dict(zip(NUMBERS, (self.count, self.frames, self.changed), strict=True))
+        state |= {SMOOTHER + name: array for name, array in smoother.items()}
+        np.savez(content, fingerprint=self.fingerprint, **state)
+        write_bytes(self.folder / STATE, content.getvalue())
+
+    def remove(self) -> None:
+        """Removes the folder, when the result is written."""
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -13,8 +13,10 @@ from hypothesis.extra.numpy import arrays
 
 from classical import METHODS
 from tests.classical.two_colours import psnr, two_colours
+from tests.tolerances import ROUNDED, SUMMED
 
-# The untouched picture has 31.2 dB.
+# The untouched picture has 31.2 dB. Above 90 dB is float32 alone (1e-5); iterative and quantised methods give
+# the same figure to 0.01 dB with AVX-512, AVX2 and SSE4.1, and their bounds lie 0.8 to 5 dB below it.
 RECOVERED_DB = {
     "tan2005": 34.5,
     "yoon2006": 100,
@@ -43,7 +45,7 @@ def separate(name: str, image: np.ndarray, methods: dict[str, Callable] = HURRIE
     assert diffuse.shape == image.shape
     assert np.isfinite(diffuse).all()
     assert diffuse.min() >= 0
-    assert (diffuse <= image + 1e-6).all()
+    assert (diffuse <= image + ROUNDED).all()
     np.testing.assert_array_equal(image, before)
     return diffuse
 
@@ -158,12 +160,12 @@ def test_turned_picture_gives_the_turned_result(method, turned_method):
     image = two_colours(40)[0]
     image[:20, :20] += 0.05
     turned = turned_method(np.ascontiguousarray(image.transpose(1, 0, 2))).transpose(1, 0, 2)
-    np.testing.assert_allclose(turned, method(image), atol=1e-5)
+    np.testing.assert_allclose(turned, method(image), atol=SUMMED)
 
 
 def test_stronger_highlight_leaves_the_same_diffuse_layer():
     weak, strong = (METHODS["yoon2006"](two_colours(48, strength)[0]) for strength in (0.1, 0.25))
-    np.testing.assert_allclose(weak, strong, atol=1e-5)
+    np.testing.assert_allclose(weak, strong, atol=SUMMED)
 
 
 def test_thread_count_does_not_matter():

@@ -33,6 +33,7 @@ def test_facts_of_a_pair(tmp_path):
     assert fact.untouched == pytest.approx(0.5)
     assert fact.achromatic == 1
     assert fact.darker == 0
+    # Of 20 dB: 5e-5, float32 means.
     assert fact.psnr == pytest.approx(-20 * np.log10(40 / 255 * np.sqrt(0.5)), abs=1e-3)
     red = _grey() * [1, 0, 0]
     _pair(tmp_path, "2", red)

@@ -3,40 +3,30 @@
 import numpy as np
 import pytest
 
-from evaluation.detection import detect, predicted_mask, threshold
+from evaluation.metrics import detect
+from evaluation.scoring import predicted_mask, threshold
 
 
 def mask(text: str) -> np.ndarray:
     return np.array([[letter == "#" for letter in line] for line in text.split()])
 
 
-def test_hand_made_case() -> None:
-    ground_truth, predicted = mask("##.. .... ...."), mask("#.#. .... ....")
-    scores = detect(predicted, ground_truth)  # TP 1, FN 1, FP 1, TN 9
-    assert scores["accuracy"] == pytest.approx(100 * 10 / 12)
-    assert scores["ber"] == pytest.approx(100 * (1 - (1 / 2 + 9 / 10) / 2))
-    assert scores["iou"] == pytest.approx(100 / 3)
-    assert scores["f1"] == pytest.approx(50)
-
-
-def test_perfect_and_inverted() -> None:
-    ground_truth = mask("##. ...")
-    assert detect(ground_truth, ground_truth) == {"accuracy": 100, "ber": 0, "iou": 100, "f1": 100}
-    assert detect(~ground_truth, ground_truth) == {"accuracy": 0, "ber": 100, "iou": 0, "f1": 0}
-
-
-def test_only_the_available_half_counts() -> None:
-    nothing, everything = mask("... ..."), mask("### ###")
-    assert detect(mask("#.. ..."), nothing)["ber"] == pytest.approx(100 / 6)
-    assert detect(mask("##. ..."), everything)["ber"] == pytest.approx(100 * 4 / 6)
-    empty = detect(nothing, nothing)
-    assert empty["accuracy"] == 100
-    assert empty["ber"] == 0
-    assert empty["iou"] is empty["f1"] is None
-
-
-def test_predicting_nothing_has_half_the_error() -> None:
-    assert detect(mask("... ..."), mask("#.. ..."))["ber"] == pytest.approx(50)
+@pytest.mark.parametrize(
+    ("predicted", "ground_truth", "expected"),
+    [
+        ("#.#. .... ....", "##.. .... ....", (100 * 10 / 12, 100 * (1 - (1 / 2 + 9 / 10) / 2), 100 / 3, 50)),
+        ("##. ...", "##. ...", (100, 0, 100, 100)),
+        ("..# ###", "##. ...", (0, 100, 0, 0)),
+        ("... ...", "#.. ...", (100 * 5 / 6, 50, 0, 0)),
+        # Only the available half counts where there is nothing else.
+        ("#.. ...", "... ...", (100 * 5 / 6, 100 / 6, 0, 0)),
+        ("##. ...", "### ###", (100 * 2 / 6, 100 * 4 / 6, 100 * 2 / 6, 50)),
+        ("... ...", "... ...", (100, 0, None, None)),
+    ],
+)
+def test_hand_made_masks(predicted: str, ground_truth: str, expected: tuple) -> None:
+    scores = detect(mask(predicted), mask(ground_truth))
+    assert scores == pytest.approx(dict(zip(("accuracy", "ber", "iou", "f1"), expected, strict=True)))
 
 
 def test_half_is_mask_at_least_128() -> None:

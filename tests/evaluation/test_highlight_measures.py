@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
-from evaluation.highlight_measures import highlight_measures
-from evaluation.metrics import score
+from evaluation.metrics import highlight_measures, score
 from utils.colour import srgb_encode
 
 RED = np.array([0.6, 0.2, 0.2])
@@ -92,7 +91,8 @@ def test_integers_and_linear_values() -> None:
     assert highlight_measures(*stored, regions) == pytest.approx(highlight_measures(*values, regions))
     encoded = highlight_measures(*values, regions, ("greyer",), display=srgb_encode)
     assert encoded == pytest.approx(
-        highlight_measures(*map(srgb_encode, values), regions, ("greyer",)), abs=0.5
+        highlight_measures(*map(srgb_encode, values), regions, ("greyer",)),
+        abs=0.5,  # the surroundings' mean before or after the encoding
     )
 
 

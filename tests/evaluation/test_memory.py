@@ -9,25 +9,23 @@ import pytest
 SCRIPT = """
 import numpy as np
 import scipy.ndimage, skimage.color, torch  # their size is not the picture's
-from evaluation.adapters import largest_change
-from evaluation.scored_pairs import Pair, Sample
+from evaluation.datasets import Pair, Sample
+from evaluation.methods import largest_change
 from evaluation.scoring import score_result
-from evaluation.settings import Settings
+from evaluation.settings import DEFAULT_METRICS
 from restoration import Restored
-
-def status(name):
-    lines = open("/proc/self/status").read().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
+from tools.memory import peak_mebibytes, reset_peak, resident_mebibytes
 
 y, x = np.mgrid[:1500, :2000].astype(np.float32) / 1000
 ground_truth = np.dstack([80 + 60 * x, 90 + 40 * y, 50 + 20 * x]).astype(np.uint8)
 specular = (60 * np.exp(-((x - 1) ** 2 + (y - 0.7) ** 2) * 20)).astype(np.uint8)
 sample = Sample(ground_truth + specular[..., None], ground_truth)
 result = ground_truth + specular[..., None] // 2
-before = status("VmRSS")
-open("/proc/self/clear_refs", "w").write("5")  # the peak starts anew
-score_result(Pair("a", {}), sample, Restored(result, largest_change(sample.image, result)), Settings())
-print(status("VmHWM") - before)
+before = resident_mebibytes()
+reset_peak()
+restored = Restored(result, largest_change(sample.image, result))
+score_result(Pair("a", {}), sample, restored, DEFAULT_METRICS, "native", "0.5")
+print(peak_mebibytes() - before)
 """
 
 

@@ -15,6 +15,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure as
 
 from evaluation import metrics
 from evaluation.metrics import METRICS, score, ssim7_map, ssim_map
+from tests.tolerances import DOUBLE, ROUNDED
 from utils.colour import srgb_encode
 
 WHOLE = ("psnr", "psnr_channels", "ssim", "ssim7", "ssim3d", "mse", "rmse", "delta_e", "chroma_error")
@@ -58,9 +59,9 @@ def test_equal_to_torchmetrics_and_scikit_image(seed: int, levels: int | None) -
     }
     for name, value in expected.items():
         # torchmetrics rounds its PSNR to float32 on the way.
-        tolerance = 1e-6 if name == "psnr" else 1e-9
+        tolerance = ROUNDED if name == "psnr" else DOUBLE
         assert ours[f"{name}.whole"] == pytest.approx(value, rel=tolerance), name
-    assert ours["psnr.whole"] == pytest.approx(peak_signal_noise_ratio(b, a, data_range=1), rel=1e-9)
+    assert ours["psnr.whole"] == pytest.approx(peak_signal_noise_ratio(b, a, data_range=1), rel=DOUBLE)
 
 
 def matlab_ssim(a: np.ndarray, b: np.ndarray) -> float:
@@ -84,22 +85,22 @@ def test_strips_give_what_the_whole_picture_gives(rows: int, monkeypatch) -> Non
     parts = whole(a) | {"highlight": highlight}
     at_once = score(a, b, parts, WHOLE)
     monkeypatch.setattr(metrics, "STRIP_PIXELS", rows * a.shape[1])
-    assert score(a, b, parts, WHOLE) == pytest.approx(at_once, rel=1e-10)
+    assert score(a, b, parts, WHOLE) == pytest.approx(at_once, rel=DOUBLE)
 
 
 def test_integers_are_scored_as_their_values() -> None:
     a, b = pair(12, levels=255)
     stored = [np.rint(x * 255).astype(np.uint8) for x in (a, b)]
-    assert score(*stored, whole(a), WHOLE) == pytest.approx(score(a, b, whole(a), WHOLE), rel=1e-9)
+    assert score(*stored, whole(a), WHOLE) == pytest.approx(score(a, b, whole(a), WHOLE), rel=DOUBLE)
 
 
 def test_ssim_maps_equal_the_references_pixel_by_pixel() -> None:
     a, b = pair(4)
     reference = torch_ssim(as_tensor(a), as_tensor(b), data_range=1.0, return_full_image=True)[1]
-    assert np.allclose(ssim_map(a, b), reference[0].mean(0).numpy(), atol=1e-12)
+    assert np.allclose(ssim_map(a, b), reference[0].mean(0).numpy(), atol=DOUBLE)
     full = structural_similarity(a, b, channel_axis=2, data_range=1, full=True)[1].mean(2)
     ours = ssim7_map(a, b)
-    assert np.allclose(ours[3:-3, 3:-3], full[3:-3, 3:-3], atol=1e-12)
+    assert np.allclose(ours[3:-3, 3:-3], full[3:-3, 3:-3], atol=DOUBLE)
     assert np.isnan(ours[:3]).all()
     assert np.isnan(ours[:, -3:]).all()
 
@@ -165,7 +166,7 @@ def test_delta_e_equals_scikit_image_on_any_8_bit_colours(colours) -> None:
     a, b = values[:, :, 0], values[:, :, 1]
     expected = deltaE_ciede2000(rgb2lab(a), rgb2lab(b))
     ours = score(a, b, whole(a), ("delta_e",))["delta_e.whole"]
-    assert ours == pytest.approx(expected.mean(), rel=1e-6, abs=1e-9)
+    assert ours == pytest.approx(expected.mean(), rel=ROUNDED, abs=DOUBLE)
 
 
 def test_every_metric_is_described() -> None:

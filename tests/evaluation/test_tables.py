@@ -2,8 +2,7 @@
 
 import math
 
-from evaluation.paper_tables import published_table
-from evaluation.published import computable, published
+from evaluation.paper_tables import computable, published, published_table
 from evaluation.tables import (
     Cell,
     Heading,

@@ -19,6 +19,7 @@ from models.inference import prepare_for_inference
 from models.parallel import Cores
 from models.spectral_norm import SpectralNormConv2d
 from tests.golden_weights import golden_entry, golden_image, golden_state
+from tests.tolerances import NETWORK, SUMMED
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PROJECTION = {"attention_projection.weight": (3, 192, 3, 3), "attention_projection.bias": (192,)}
@@ -57,13 +58,14 @@ def test_parity_with_the_authors_outputs(released, path, monkeypatch):
             with Cores(2).one():
                 result = prepare_for_inference(released)(image)
         scores = discriminator(torch.from_numpy(expected["composite"])[None], result.highlight)
+    # In float32 (AVX-512, AMX) and in float64 they differ from the kept ones by 2e-6 at most.
     found = {
-        "highlight": (result.highlight, 1e-5),
-        "coarse": (result.stages["coarse"], 1e-5),
-        "refined": (result.stages["refined"], 5e-4),
+        "highlight": (result.highlight, SUMMED),
+        "coarse": (result.stages["coarse"], SUMMED),
+        "refined": (result.stages["refined"], NETWORK),
         # The array named composite holds (1 - A) I + A N_refined, whatever its README says.
-        "composite": (result.diffuse, 1e-5),
-        "discriminator": (scores, 1e-3),
+        "composite": (result.diffuse, SUMMED),
+        "discriminator": (scores, NETWORK),
     }
     for name, (value, tolerance) in found.items():
         assert np.abs(value[0].numpy() - expected[name]).max() <= tolerance, name
@@ -100,7 +102,7 @@ def test_any_size_separates(name, size):
         result = model(image)
     assert result.diffuse.shape == image.shape
     assert result.highlight.shape == (2, 1, *size)
-    torch.testing.assert_close(result.diffuse + result.specular, image, atol=1e-5, rtol=0)
+    torch.testing.assert_close(result.diffuse + result.specular, image, atol=SUMMED, rtol=0)
     torch.testing.assert_close(result.diffuse, compose(image, result.highlight, result.stages["refined"]))
 
 
@@ -266,7 +268,7 @@ def test_residual_pairs_start_near_their_input():
             assert len(middle) == 4
             assert 0.9 * x.std() < middle(x).std() < 2 * x.std()
             for pair in middle:
-                assert torch.allclose(pair(x) - x, pair[1](pair[0](x)), atol=1e-5)
+                assert torch.allclose(pair(x) - x, pair[1](pair[0](x)), atol=SUMMED)
     plain = build_model("aha-lite", residual=False)
     assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in network.parameters())
 

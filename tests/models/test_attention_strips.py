@@ -8,6 +8,7 @@ from torch.utils._pytree import tree_leaves
 from models import build_model, refine
 from models.attention import attended
 from models.gated_conv import GatedConv2d
+from tests.tolerances import SUMMED
 
 
 class LargestTensor(TorchDispatchMode):
@@ -35,7 +36,7 @@ def inputs(n_h=6, n_w=10, k=4):
 def test_strips_of_any_width_give_the_same(strip):
     whole = attended(*inputs())
     for found, wanted in zip(attended(*inputs(), strip=strip), whole, strict=True):
-        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+        torch.testing.assert_close(found, wanted, rtol=0, atol=SUMMED)
 
 
 @torch.inference_mode()
@@ -58,6 +59,6 @@ def test_the_network_takes_strips_without_gradients_only(monkeypatch):
     with torch.inference_mode():
         result = model(image)
     scale = with_gradients.highlight.abs().max().clamp_min(1).item()
-    torch.testing.assert_close(result.diffuse, with_gradients.diffuse.detach(), rtol=0, atol=1e-5 * scale)
+    torch.testing.assert_close(result.diffuse, with_gradients.diffuse.detach(), rtol=0, atol=SUMMED * scale)
     with_gradients.diffuse.mean().backward()
     assert model.refine.attention_projection.weight.grad.abs().any()

@@ -8,6 +8,7 @@ from models import MODELS, build_model
 from models.gated_conv import GatedConv2d
 from models.inference import FusedGatedConv2d, prepare_for_inference
 from models.spectral_norm import SpectralNormConv2d
+from tests.tolerances import DOUBLE
 
 SMALL = {
     "aha": {"widths": (6, 6, 12)},
@@ -45,7 +46,7 @@ def test_prepared_networks_compute_the_same(name, channels_last):
     for layer in ("diffuse", "specular", "highlight"):
         a, b = getattr(found, layer), getattr(wanted, layer)
         scale = b.abs().max().clamp_min(1).item()  # of random networks the map is far larger than 1
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-10 * scale)
+        torch.testing.assert_close(a, b, rtol=0, atol=DOUBLE * scale)
     kinds = {type(layer) for layer in prepared.modules()}
     assert not kinds & {nn.BatchNorm2d, GatedConv2d, SpectralNormConv2d}
     assert prepared.spec == model.spec

@@ -11,6 +11,7 @@ from models import build_model, prepared, refine
 from models.inference import prepare_for_inference
 from models.parallel import Cores, current, in_parts
 from models.prepared import PreparedConv2d
+from tests.tolerances import DOUBLE
 
 
 def test_without_cores_the_parts_are_computed_one_after_the_other():
@@ -100,8 +101,8 @@ def test_blocks_of_rows_are_the_convolution(monkeypatch, kernel, stride, dilatio
     with Cores(2).one():
         assert len(layer._edges(x.shape)) > 2
         blocks = layer.then(x, torch.sigmoid)
-    torch.testing.assert_close(blocks, whole, rtol=0, atol=1e-12)
-    torch.testing.assert_close(whole, nn.Conv2d.forward(layer, x).sigmoid(), rtol=0, atol=0)
+    torch.testing.assert_close(blocks, whole, rtol=0, atol=DOUBLE)
+    torch.testing.assert_close(whole, nn.Conv2d.forward(layer, x).sigmoid(), rtol=0, atol=DOUBLE)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -112,7 +113,7 @@ def test_transposed_convolutions_in_parts_are_whole_ones(bias):
     assert [part.out_channels for part in split[0].parts] == [75, 75]
     x = torch.randn(2, 5, 6, 7, dtype=torch.float64)
     with Cores(2).one(), torch.inference_mode():
-        torch.testing.assert_close(split(x), layer(x), rtol=0, atol=1e-12)
+        torch.testing.assert_close(split(x), layer(x), rtol=0, atol=DOUBLE)
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])

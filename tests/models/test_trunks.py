@@ -12,7 +12,7 @@ from models.trunks import EfficientNetLite, FrozenBatchNorm2d, SamePadding
 @pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("side", [8, 34])
 def test_strided_convolutions_see_what_tensorflows_do(kernel: int, side: int) -> None:
-    """Output i is the sum over the window from 2 i - (kernel - 2) // 2 on, as TensorFlow documents it."""
+    """Output i sums the window that starts at 2 i - (kernel - 2) // 2, as TensorFlow documents it."""
     x = torch.rand(1, 1, side, side)
     summed = F.conv2d(SamePadding(kernel, 2)(x), torch.ones(1, 1, kernel, kernel), stride=2)
     assert summed.shape[-1] == side // 2
@@ -26,7 +26,7 @@ def test_strided_convolutions_see_what_tensorflows_do(kernel: int, side: int) ->
 @pytest.mark.parametrize(
     ("width", "depth", "channels", "parameters"),
     [
-        # As published: 4.7, 5.4 and 6.1 million, with the classifier.
+        # As published (4.7, 5.4, 6.1 million) less the classifier's (1280 C + 2 x 1280 + 1281 x 1000).
         (1.0, 1.0, [16, 24, 40, 112, 320], 4_652_008),
         (1.0, 1.1, [16, 24, 40, 112, 320], 5_416_680),
         (1.1, 1.2, [16, 24, 48, 120, 352], 6_092_072),

@@ -12,6 +12,7 @@ from models.inference import prepare_for_inference
 from models.parallel import Cores
 from models.unet import UNet
 from tests.golden_weights import golden_entry, golden_image
+from tests.tolerances import NETWORK
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "tshrnet_seed0_256.npz"
 SHARED = Path(os.environ.get("SPECULAR_SHARED", Path(__file__).parents[3] / "shared"))
@@ -54,7 +55,7 @@ def test_outputs_equal_the_authors(golden_stages):
         assert set(golden.files) == set(golden_stages)
         for name in golden.files:
             ours = golden_stages[name][:, 3::8, 3::8]
-            np.testing.assert_allclose(ours, golden[name], rtol=0, atol=1e-4, err_msg=name)
+            np.testing.assert_allclose(ours, golden[name], rtol=0, atol=NETWORK, err_msg=name)
 
 
 def test_whole_outputs_equal_the_authors(golden_stages):
@@ -63,7 +64,7 @@ def test_whole_outputs_equal_the_authors(golden_stages):
         pytest.skip(f"no {file}")
     with np.load(file) as golden:
         for name, ours in golden_stages.items():
-            np.testing.assert_allclose(ours, golden[name], rtol=0, atol=1e-4, err_msg=name)
+            np.testing.assert_allclose(ours, golden[name], rtol=0, atol=NETWORK, err_msg=name)
 
 
 def test_size_and_names_are_the_authors():

@@ -1,8 +1,11 @@
 """What is imported is declared, and what is declared is imported."""
 
 import ast
+import itertools
 import re
 import sys
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -19,16 +22,25 @@ PROJECTS = {  # module -> its project, where the names differ
     "onnx_ir": "onnxscript",  # likewise
 }
 TOOLS = {"ruff", "mypy", "types-PyYAML", "hatchling", "build", "mkdocs-material", "playwright"}
-TOOLS |= {"pytest-xdist"}
+TOOLS |= {"pytest-xdist", "pytest-timeout"}
 """Run as commands, or imported by tests where they are there."""
 BY_TORCH = {"tensorboard", "onnx", "onnxscript"}
 """Imported by torch when it writes logs or ONNX files."""
 
 
-def declared(*patterns: str) -> set[str]:
-    files = [file for pattern in patterns for file in ROOT.glob(pattern)]
-    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
-    return {re.split(r"[\[<>=~! ]", line)[0] for line in lines if line and line[0] not in "#-"}
+def names(requirements: Iterable[str]) -> set[str]:
+    return {re.split(r"[\[<>=~! ]", line)[0] for line in requirements if line and line[0] != "#"}
+
+
+def declared() -> set[str]:
+    """The projects of requirements.txt and of all extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = itertools.chain.from_iterable(project["optional-dependencies"].values())
+    return names((*lines("requirements.txt"), *extras)) - {project["name"]}
+
+
+def lines(file: str) -> list[str]:
+    return (ROOT / file).read_text(encoding="utf-8").splitlines()
 
 
 def imported() -> set[str]:
@@ -44,15 +56,15 @@ def imported() -> set[str]:
 
 
 def test_what_is_imported_is_declared() -> None:
-    undeclared = imported() - declared("requirements*.txt")
+    undeclared = imported() - declared()
     assert not undeclared
 
 
 def test_what_is_declared_is_imported() -> None:
-    unused = declared("requirements*.txt") - imported() - TOOLS - BY_TORCH
+    unused = declared() - imported() - TOOLS - BY_TORCH
     assert not unused
 
 
 def test_tested_versions_are_pinned() -> None:
-    unpinned = declared("requirements*.txt") - declared("constraints.txt")
+    unpinned = declared() - names(lines("constraints.txt"))
     assert not unpinned

@@ -80,7 +80,7 @@ def test_only_what_running_needs_is_required(site):
 
 def test_extras_are_what_people_ask_for(site):
     metadata = email.message_from_string((next(site.glob("*.dist-info")) / "METADATA").read_text())
-    extras = {"train", "demo", "video", "heic", "hub", "onnx"}
+    extras = {"train", "demo", "video", "heic", "hub", "onnx", "docs", "dev"}
     assert set(metadata.get_all("Provides-Extra")) == extras
     for extra in extras:
         of_it = [line for line in metadata.get_all("Requires-Dist") if f"extra == '{extra}'" in line]
@@ -126,8 +126,8 @@ def test_the_import_name_and_the_command_agree(python, tmp_path):
     python(
         "-c",
         "import numpy as np, specular\n"
-        "from specular import HighlightRemover, load_method\n"
-        "remover = load_method('aha-lite')\n"
+        "from specular import HighlightRemover, UserError\n"
+        "remover = HighlightRemover.from_pretrained('aha-lite')\n"
         "assert isinstance(remover, HighlightRemover)\n"
         "from specular.utils.image_files import read_picture\n"
         "np.save('result.npy', remover(read_picture('in/a.png').pixels).diffuse)",
@@ -143,6 +143,10 @@ def test_help_names_the_installed_commands(python):
     text = python("-m", "specular", "train", "--help")
     assert "specular train" in text
     assert "train.py" not in text
+    errors = "import specular.utils.errors as e; print(e.named_commands("
+    texts = "'python infer.py; torchrun --nproc 2 train.py --x; python -m data.check'))"
+    wanted = "specular infer; torchrun --nproc 2 -m specular train --x; python -m specular.data.check"
+    assert python("-c", errors + texts).strip() == wanted
 
 
 @pytest.mark.slow
@@ -151,18 +155,16 @@ def test_a_training_run_starts(python):
     assert "aha-lite" in python("-m", "specular", "train", "--dry_run", *options)
 
 
-def test_imports_and_commands_get_the_prefix():
+def test_imports_get_the_prefix():
     source = (
         "from utils.errors import UserError  # utils\nfrom models import build_model as b\n"
         "import numpy\nimport weights.average as average\n"
-        "TEXT = 'python infer.py; torchrun --nproc 2 train.py --x; python -m data.check'\n"
     )
     assert prefixed(source, "f.py") == (
         "from specular.utils.errors import UserError  # utils\nfrom specular.models import build_model as b\n"
         "import numpy\nimport specular.weights.average as average\n"
-        "TEXT = 'specular infer; torchrun --nproc 2 -m specular train --x; python -m specular.data.check'\n"
     )
-    with pytest.raises(ValueError, match=r"f\.py, line 1: experiments\.ablation is not installed"):
-        prefixed("from experiments.ablation import run\n", "f.py")
+    with pytest.raises(ValueError, match=r"f\.py, line 1: tools\.scoreboard is not installed"):
+        prefixed("from tools.scoreboard import run\n", "f.py")
     with pytest.raises(ValueError, match="write `from PACKAGE import NAME`"):
         prefixed("import utils.errors\n", "f.py")

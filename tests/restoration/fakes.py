@@ -1,10 +1,16 @@
 """A small network whose result is known in closed form, for tests that need no real one."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from models import ModelSpec, Separation
+from utils.devices import computes_in_bf16
+
+needs_bf16 = pytest.mark.skipif(
+    not computes_in_bf16(torch.device("cpu")), reason="this processor does not compute in bf16"
+)
 
 
 class Dimmer(nn.Module):

@@ -1,16 +1,21 @@
 """Test-time augmentation: what a copy of a picture does not show is not removed."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from evaluation.scored_methods import ScoredMethod, labels
+from evaluation.methods import ScoredMethod, labels
 from models import Separation, build_model
-from restoration import HighlightRemover, load_method
+from restoration import HighlightRemover
 from tests.restoration.fakes import Dimmer
+from tests.tolerances import ROUNDED
 from utils.errors import UserError
 from weights.model_files import save_model
+
+_load = partial(HighlightRemover.from_pretrained, device="cpu")
 
 
 class Finds(nn.Module):
@@ -68,8 +73,10 @@ def test_the_geometric_mean_of_the_picture_and_its_mirror_image_is_removed():
     turned = HighlightRemover(network, test_time_augmentation=1)(image[:, ::-1].copy())
     mirrored = (image - turned.diffuse[:, ::-1]).clip(0)
     expected = np.sqrt((image - one.diffuse).clip(0) * mirrored)
+    # The root of a product of layers that keep 1e-6 and may be zero, where its slope is infinite.
+    map_of_both = np.sqrt(one.highlight * turned.highlight[:, ::-1])
     np.testing.assert_allclose(image - two.diffuse, expected, atol=1e-3)
-    np.testing.assert_allclose(two.highlight, np.sqrt(one.highlight * turned.highlight[:, ::-1]), atol=1e-3)
+    np.testing.assert_allclose(two.highlight, map_of_both, atol=1e-3)  # for the same reason
     for augmented in (two, four):
         assert (augmented.diffuse <= image).all()
         assert not np.array_equal(augmented.diffuse, one.diffuse)
@@ -79,7 +86,7 @@ def test_the_geometric_mean_of_the_picture_and_its_mirror_image_is_removed():
 def test_tiles_of_a_picture_see_the_same():
     image = np.full((200, 260, 3), 0.5, np.float32)
     restored = HighlightRemover(Finds(everywhere), test_time_augmentation=4, tile=96, tile_overlap=32)(image)
-    np.testing.assert_allclose(restored.diffuse, 0.25, atol=1e-6)
+    np.testing.assert_allclose(restored.diffuse, 0.25, atol=ROUNDED)
 
 
 def test_the_network_says_how_many_copies_are_usual():
@@ -109,7 +116,7 @@ def test_refusals(tmp_path):
     with pytest.raises(UserError, match="takes 1, 2, 4 copies, not 3"):
         HighlightRemover(build_model("aha-lite"), test_time_augmentation=3)
     with pytest.raises(UserError, match="needs a highlight map, which shen2013"):
-        load_method("shen2013", test_time_augmentation=2)
+        _load("shen2013", test_time_augmentation=2)
     with pytest.raises(UserError, match="needs a highlight map, which tshrnet lacks"):
         HighlightRemover(build_model("tshrnet", width=2), test_time_augmentation=2)
 
@@ -120,7 +127,7 @@ def test_augmentation_in_the_name_of_a_method(tmp_path):
     save_model(build_model("aha-lite"), path)
     odd.write_bytes(b"no weights")
     image = np.random.default_rng(0).random((32, 32, 3)).astype(np.float32)
-    named, asked = load_method(f"{path}@4")(image), load_method(str(path), test_time_augmentation=4)(image)
+    named, asked = _load(f"{path}@4")(image), _load(str(path), test_time_augmentation=4)(image)
     assert np.array_equal(named.diffuse, asked.diffuse)
     assert ScoredMethod.parse(f"{path}@4").weights == path
     assert ScoredMethod.parse(str(odd)).weights == odd
@@ -129,4 +136,4 @@ def test_augmentation_in_the_name_of_a_method(tmp_path):
         f"{path}@4": "w.safetensors@4",
     }
     with pytest.raises(UserError, match="not 3"):
-        load_method(f"{path}@3")
+        _load(f"{path}@3")

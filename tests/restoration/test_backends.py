@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +11,21 @@ import torch
 
 import infer
 from models import build_model
-from restoration import HighlightRemover, load_method
-from restoration.backends import in_onnxruntime, load_network
-from restoration.onnx_network import OnnxNetwork
-from restoration.pretrained import DEFAULT_WEIGHTS
+from restoration import HighlightRemover
+from restoration.methods import DEFAULT_WEIGHTS
+from tests.tolerances import NETWORK, ONE_LEVEL
 from utils.errors import UserError
 from utils.image_files import Picture, read_picture, write_picture
 from weights import export, load_model
+from weights.backends import OnnxNetwork, in_onnxruntime, load_network
 from weights.export import export_network
 from weights.onnx_metadata import FACTS, seal
 
-onnx = pytest.importorskip("onnx", reason="onnx is not installed (requirements-onnx.txt)")
+_load = partial(HighlightRemover.from_pretrained, device="cpu")
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed (extra onnx)")
 for package in ("onnxscript", "onnxruntime"):
-    pytest.importorskip(package, reason=f"{package} is not installed (requirements-onnx.txt)")
+    pytest.importorskip(package, reason=f"{package} is not installed (extra onnx)")
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -60,9 +63,11 @@ def test_pixels_are_those_of_pytorch(network, lite, picture, options):
     ours, theirs = (HighlightRemover(method, precision="fp32", **options)(picture) for method in methods)
     assert (ours.diffuse != picture).any()
     difference = np.abs(ours.diffuse.astype(int) - theirs.diffuse)
-    assert difference.max() <= 1
-    assert np.count_nonzero(difference) <= 20
-    np.testing.assert_allclose(theirs.highlight, ours.highlight, rtol=0, atol=1e-4)
+    assert difference.max() <= ONE_LEVEL
+    # Values nearer to a half level than the results to each other round otherwise: of 255 levels at 2e-6 (the
+    # shipped network's, on any of three instruction sets) two in a thousand.
+    assert np.count_nonzero(difference) <= 0.002 * difference.size
+    np.testing.assert_allclose(theirs.highlight, ours.highlight, rtol=0, atol=NETWORK)
 
 
 def test_depth_greys_and_sizes_are_those_of_pytorch(network, lite, picture):
@@ -73,7 +78,7 @@ def test_depth_greys_and_sizes_are_those_of_pytorch(network, lite, picture):
         assert theirs.dtype == ours.dtype
         assert theirs.shape == ours.shape
         white = 1 if pixels.dtype.kind == "f" else 65535
-        assert np.abs(ours.astype(float) - theirs).max() <= 1e-4 * white
+        assert np.abs(ours.astype(float) - theirs).max() <= NETWORK * white
 
 
 def test_what_callers_must_know_travels_in_the_file(network, lite):
@@ -84,7 +89,7 @@ def test_what_callers_must_know_travels_in_the_file(network, lite):
     remover = HighlightRemover.from_pretrained(lite, device="auto")
     assert (remover.working_size, remover.separator.described) == (256, "cpu fp32 in ONNX Runtime")
     with pytest.raises(UserError, match="computes in fp32, chosen when it was exported"):
-        load_method(str(lite), precision="bf16")
+        _load(str(lite), precision="bf16")
     with pytest.raises(UserError, match="only networks in PyTorch have weights to save"):
         remover.save_pretrained(lite.parent / "saved")
 
@@ -98,7 +103,7 @@ def test_the_command(lite, picture, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert infer.main([*command, str(tmp_path / "cached"), "--backend", "onnxruntime"]) == 0
     results = [read_picture(tmp_path / name / "a-removed.png").pixels for name in ("torch", "onnx", "cached")]
-    assert np.abs(results[0].astype(int) - results[1]).max() <= 1
+    assert np.abs(results[0].astype(int) - results[1]).max() <= ONE_LEVEL
     assert np.array_equal(results[1], results[2])
     assert len(list((tmp_path / "cache" / "specular").iterdir())) == 1
 
@@ -178,13 +183,13 @@ def test_damage_is_noticed(lite, tmp_path):
 
 def test_what_does_not_go_together_is_refused(lite, network, monkeypatch):
     with pytest.raises(UserError, match="holds aha-lite, not aha"):
-        load_method(f"aha:{lite}")
+        _load(f"aha:{lite}")
     with pytest.raises(UserError, match="runs in ONNX Runtime alone"):
-        load_method(str(lite), backend="torch")
+        _load(str(lite), backend="torch")
     with pytest.raises(UserError, match="has one result"):
-        load_method(str(lite), output="diffuse")
+        _load(str(lite), output="diffuse")
     with pytest.raises(UserError, match="only networks run in ONNX Runtime"):
-        load_method("shen2013", backend="onnxruntime")
+        _load("shen2013", backend="onnxruntime")
     with pytest.raises(UserError, match="only networks run in ONNX Runtime"):
         HighlightRemover.from_pretrained("shen2013", backend="onnxruntime")
     with pytest.raises(UserError, match="no backend 'tvm'"):
@@ -193,7 +198,7 @@ def test_what_does_not_go_together_is_refused(lite, network, monkeypatch):
         load_model(lite)
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="the device cpu always works"):
-            load_method(str(lite), device="cuda")
+            _load(str(lite), device="cuda")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UserError, match="pip install onnx onnxscript onnxruntime"):
         OnnxNetwork(lite)
@@ -208,10 +213,10 @@ def test_attention_fixes_the_size(tmp_path):
             layer.bias.fill_(0.2)
     file = export_network(small, tmp_path / "aha.onnx", "onnx", size=64).path
     pixels = np.random.default_rng(0).integers(0, 256, (100, 90, 3), np.uint8)
-    theirs = load_method(str(file))
+    theirs = _load(str(file))
     assert theirs.tile.side == theirs.network.side == 64
     ours = HighlightRemover(small, tile=64, precision="fp32")
-    assert np.abs(ours(pixels).diffuse.astype(int) - theirs(pixels).diffuse).max() <= 1
+    assert np.abs(ours(pixels).diffuse.astype(int) - theirs(pixels).diffuse).max() <= ONE_LEVEL
     with pytest.raises(UserError, match="pictures and tiles of 64x64 pixels only, not of 64x20"):
         theirs(pixels[:20])
 

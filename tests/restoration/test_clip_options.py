@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from restoration import clip_options
-from restoration.clip_options import without_unusable_clips
-from restoration.jobs import find_pictures, plan_jobs
+from restoration import jobs
+from restoration.jobs import find_pictures, plan_jobs, without_unusable_clips
 from restoration.options import InferOptions
 from utils.errors import UserError
 from utils.image_files import Listing
@@ -16,7 +15,7 @@ CLIP, PICTURE = Path("in/a.mov"), Path("in/a.png")
 
 @pytest.fixture(autouse=True)
 def _with_pyav(monkeypatch):
-    monkeypatch.setattr(clip_options, "find_spec", lambda name: object())
+    monkeypatch.setattr(jobs, "find_spec", lambda name: object())
 
 
 def _options(**given):
@@ -43,7 +42,7 @@ def test_what_clips_need(monkeypatch):
     assert without_unusable_clips(Listing(clips=[CLIP]), _options())[1] == []
     with pytest.raises(UserError, match=r"in/a.mov: --protocol released is defined for pictures only"):
         without_unusable_clips(Listing(clips=[CLIP]), _options(protocol="released"))
-    monkeypatch.setattr(clip_options, "find_spec", lambda name: None)
+    monkeypatch.setattr(jobs, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install av"):
         without_unusable_clips(Listing(clips=[CLIP]), _options())
     listing, remarks = without_unusable_clips(Listing([PICTURE], clips=[CLIP]), _options())

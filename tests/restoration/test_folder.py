@@ -15,7 +15,7 @@ from restoration import HighlightRemover
 from restoration.composition import describe_change
 from restoration.folder import _PixelBudget, restore_folder
 from restoration.jobs import Job, describe_left_out, find_pictures, prepare_output
-from restoration.results import encode_map, map_levels
+from restoration.pictures import encode_map, map_levels
 from tests.restoration.fakes import Dimmer
 from utils.errors import UserError
 from utils.image_files import Picture, write_picture

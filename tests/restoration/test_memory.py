@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from restoration import HighlightRemover, memory
-from restoration.memory import check_tile_memory, is_out_of_memory, smaller_tiles
-from restoration.tiling import TileSize
+from restoration import HighlightRemover, tiling
+from restoration.tiling import TileSize, check_tile_memory, is_out_of_memory, smaller_tiles
 from tests.restoration.fakes import Dimmer
 from utils.errors import UserError
 
@@ -27,7 +26,7 @@ def _limited(most):
 
 @pytest.mark.parametrize(("most", "side"), [(64 * 64, 64), (32 * 32, 32)])
 def test_tiles_are_halved_until_they_fit_and_that_is_said(most, side, monkeypatch):
-    monkeypatch.setattr(memory, "free_memory", lambda: 2**40)  # what this machine has is another matter
+    monkeypatch.setattr(tiling, "free_memory", lambda: 2**40)  # what this machine has is another matter
     image = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
     restored = HighlightRemover(_limited(most))(image)
     assert restored.notes == (f"memory was full: cut into tiles of {side} pixels",)
@@ -58,7 +57,7 @@ def test_other_errors_are_not_taken_for_full_memory():
 
 def test_tiles_too_large_for_the_machine_are_refused_with_what_fits(monkeypatch):
     spec = Dimmer(tile=64).spec
-    monkeypatch.setattr(memory, "free_memory", lambda: 2**33)  # four times what its own tiles take
+    monkeypatch.setattr(tiling, "free_memory", lambda: 2**33)  # four times what its own tiles take
     check_tile_memory(TileSize(128, 32, 8), spec, (1000, 1000), workers=2)
     with pytest.raises(UserError, match="choose at most 128"):
         check_tile_memory(TileSize(256, 32, 8), spec, (1000, 1000), workers=2)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import threading
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -12,10 +13,12 @@ import torch
 import yaml
 
 from models import build_model
-from restoration import HighlightRemover, load_method
-from restoration.pretrained import DEFAULT_WEIGHTS
+from restoration import HighlightRemover
+from restoration.methods import DEFAULT_WEIGHTS
 from utils.errors import UserError
 from weights.model_files import read_metadata, save_model
+
+_load = partial(HighlightRemover.from_pretrained, device="cpu")
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
 
@@ -36,8 +39,8 @@ def _front_matter(text):
 
 
 @pytest.mark.parametrize("name", ["aha-lite", "shen2013"])
-def test_names_are_those_of_load_method(name):
-    expected = load_method(name).restore(PICTURE)
+def test_names_are_those_of__load(name):
+    expected = _load(name).restore(PICTURE)
     assert np.array_equal(HighlightRemover.from_pretrained(name)(PICTURE).diffuse, expected.diffuse)
 
 

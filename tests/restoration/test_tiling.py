@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from restoration.tiling import Tile, blend, check_sizes, spans
+from tests.tolerances import ROUNDED
 from utils.errors import UserError
 
 
@@ -20,7 +21,7 @@ def test_weights_add_up_to_one(length, tiles, share, multiple):
         assert span.stop - span.start <= tile
         assert span.start <= span.first < span.last <= span.stop
         total[span.first : span.last] += span.weight
-    assert np.allclose(total, 1, atol=1e-6)
+    assert np.allclose(total, 1, atol=ROUNDED)
 
 
 @settings(max_examples=100, deadline=None)
@@ -45,7 +46,7 @@ def test_blending_equal_values_gives_them_back(size):
         assert top == bottom
         whole[top:stop], bottom = strip, stop
     assert bottom == size[0]
-    assert np.abs(whole - image).max() < 1e-6
+    assert np.abs(whole - image).max() < ROUNDED
 
 
 def test_disagreeing_tiles_meet_in_a_ramp():

@@ -8,6 +8,7 @@ from torch import nn
 from models import ModelSpec, Separation, build_model
 from restoration import HighlightRemover
 from restoration.working_scale import FAINTEST, STRIP_ROWS, enlarged, reduced
+from tests.tolerances import ROUNDED
 from utils.errors import UserError
 
 
@@ -99,7 +100,7 @@ def test_strips_are_the_whole_picture_enlarged_at_once():
     flat = np.full_like(layers, 0.125)
     dim = np.ones_like(image)
     values = np.concatenate([strip[2] for strip in enlarged(dim, reduced(dim, 64), flat)])
-    np.testing.assert_allclose(values, 0.125, atol=1e-6)
+    np.testing.assert_allclose(values, 0.125, atol=ROUNDED)
 
 
 def test_full_size_on_request_and_for_pictures_within_the_working_size():
@@ -124,9 +125,9 @@ def test_strength():
         for k in (0.0, 0.5, 1.0, 1.5)
     ]
     assert not removed[0].any()
-    np.testing.assert_allclose(removed[1], 0.5 * removed[2], atol=1e-6)
-    assert (removed[3] >= removed[2] - 1e-6).all()
-    assert (removed[3] <= image + 1e-6).all()
+    np.testing.assert_allclose(removed[1], 0.5 * removed[2], atol=ROUNDED)
+    assert (removed[3] >= removed[2] - ROUNDED).all()
+    assert (removed[3] <= image + ROUNDED).all()
     with pytest.raises(UserError, match=r"between 0 and 1\.5, not 2"):
         HighlightRemover(AboveTheFloor(), strength=2)
     with pytest.raises(UserError, match="not -1"):

@@ -1,4 +1,8 @@
-"""Clipped, painted and sparkling scenes are what their names say, and leave the ordinary ones as they are."""
+"""Clipped, painted and sparkling scenes are what their names say, and leave the ordinary ones as they are.
+
+What is drawn comes from numpy's generators, alike everywhere; roundings move single pixels of the thousands
+whose shares and medians are bounded.
+"""
 
 import cv2
 import numpy as np
@@ -72,9 +76,9 @@ def test_variants_follow_their_shares_and_leave_the_ordinary_scenes_alone() -> N
     options = SceneOptions()
     variants = draw_kinds(Draws(3, range(20000)), options, have_photos=False).variant
     shares = np.bincount(variants, minlength=4) / len(variants)
-    assert np.allclose(
-        shares[[CLIPPED, PAINTED, SPARKLING]], [getattr(options, s) for s in SHARES], atol=0.02
-    )
+    wanted = [getattr(options, share) for share in SHARES]
+    # Of 20,000 draws a share strays by 0.0035 at most (one standard deviation); the draws are numpy's.
+    assert np.allclose(shares[[CLIPPED, PAINTED, SPARKLING]], wanted, atol=0.02)
     ordinary = np.flatnonzero(variants[:12] == ORDINARY)
     plain = SceneOptions(**dict.fromkeys(SHARES, 0.0))
     one, other = (render_batch(ordinary, size=48, seed=3, options=chosen) for chosen in (options, plain))

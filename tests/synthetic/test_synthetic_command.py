@@ -42,7 +42,7 @@ def test_shiq_layout_reads_back_as_it_was_drawn(monkeypatch: pytest.MonkeyPatch,
     assert [record.name for record in records] == ["00001", "00002", "00003"]
     read, drawn = PictureSamples(records)[1], SyntheticScenes(4, size=32, seed=4)[1]
     for key in ("input", "diffuse", "specular", "mask"):
-        assert np.abs(read[key].numpy() - drawn[key].numpy()).max() < 1e-3, key
+        assert np.abs(read[key].numpy() - drawn[key].numpy()).max() < 1e-3, key  # of whole levels
     assert [record.name for record in find(out / "test", "shiq").records] == ["14001"]
 
 

@@ -1,8 +1,7 @@
-"""Real processes, killed: a resumed run must equal one that nobody touched, bit for bit."""
+"""Real processes, signalled: a resumed run must equal one that nobody touched. tests/faults kills them."""
 
 import multiprocessing
 import os
-import random
 import signal
 import time
 
@@ -69,32 +68,6 @@ def untouched(context, tiny, _untouched_folder):
         process.join()
         assert process.exitcode == 0
     return _untouched_folder
-
-
-def test_killed_at_random_points_and_while_writing_a_checkpoint(context, tiny, tmp_path, untouched):
-    folder = tmp_path / "run"
-    options = tiny(num_workers=1, **LONG)
-    rng = random.Random(0)
-    # Points in lines of the log, then the next temporary file: a checkpoint in the middle of being written.
-    points = [("line", rng.randint(1, 4)), ("writing", None), ("line", rng.randint(6, 12)), ("writing", None)]
-    kills = 0
-    for kind, line in points:
-        process = _start(context, options)
-        if kind == "line":
-            _wait_for(lambda line=line: _log_lines(folder) >= line, process)
-            time.sleep(rng.random() * 0.05)
-        else:
-            _wait_for(lambda: any(folder.glob(".tmp-*.pt")), process)
-        if process.is_alive():
-            os.kill(process.pid, signal.SIGKILL)
-            kills += 1
-        process.join()
-    assert kills >= 2
-    process = _start(context, options)
-    process.join()
-    assert process.exitcode == 0
-    assert not list(folder.glob(".tmp-*"))
-    assert_same_run(untouched, folder)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -9,7 +9,12 @@ import pytest
 import torch
 import yaml
 
+from recipes.presets import resolve
+from tests.restoration.fakes import needs_bf16
+from tests.tolerances import ROUNDED
 from tests.training.compare import assert_same_run
+from training.build import build_run
+from training.distributed import Distributed
 from training.loop import train
 from utils.errors import UserError, with_flags
 from utils.image_files import read_rgb, write_rgb
@@ -69,7 +74,7 @@ def test_the_average_follows_its_formula(tiny, tmp_path):
         decay = min(0.5, steps / (9 + steps))
         if average is not None:
             expected = decay * average + (1 - decay) * state["networks"]["model"][name]
-            assert torch.allclose(state["average"][name], expected, atol=1e-7)
+            assert torch.allclose(state["average"][name], expected, atol=ROUNDED)
         average = state["average"][name]
 
 
@@ -201,9 +206,6 @@ def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path):
     [
         ({"dataroot": "nowhere"}, "dataroot nowhere: there is no such folder"),
         ({"n_class": 4}, "--n_class 4"),
-        ({"gan_type": "lsgan"}, "--gan_type lsgan"),
-        ({"init_type": "xavier"}, "--init_type xavier"),
-        ({"mixed_precision": True}, "--precision bf16"),
         ({"perceptual_weights": "none", "lambda_perceptual": 1.0}, "--lambda_perceptual 0"),
         ({"lambda_gan": 1.0, "size": 24}, "too small for the discriminator: train at 32"),
         ({"model": "resnet"}, "resnet"),
@@ -221,6 +223,7 @@ def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path):
         ({"hyperparameters": ["depth=3"]}, "depth"),
         ({"init_from": "weights.safetensors"}, "weights.safetensors"),
         ({"precision": "fp16"}, "--precision fp16 needs a GPU"),
+        ({"channels_last": True}, "oneDNN corrupts memory in this layout"),
         ({"device": "tpu"}, "--device tpu"),
         ({"resume": "gone.pt"}, "gone.pt: there is no such checkpoint"),
         ({"batch_size": 0}, "--batch_size must be at least 1"),
@@ -427,9 +430,23 @@ def test_one_flat_folder_is_split_by_the_official_list(tiny, pairs, tmp_path, ca
     assert "validation test: 3 samples" in text
 
 
-@pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"channels_last": True}])
+@pytest.mark.parametrize(
+    "changes", [pytest.param({"precision": "bf16"}, marks=needs_bf16), {"channels_last": True}]
+)
 def test_other_arithmetic_stays_near(tiny, tmp_path, changes):
+    wide = {"hyperparameters": ["widths=[4,4,8]", "trunk_channels=[8,8,8]", "dilations=[2]"]}
     for name, options in (("plain", {}), ("other", changes)):
-        train(tiny(runs_name=str(tmp_path / name), max_steps=2, val_every=2, **options))
+        train(tiny(runs_name=str(tmp_path / name), max_steps=2, val_every=2, **wide, **options))
     plain, other = (_lines(tmp_path / name, "train")[0] for name in ("plain", "other"))
+    # The first loss: a forward pass of 20 layers, each of which bf16 rounds by 4e-3 / 2 at random.
     assert other["loss"] == pytest.approx(plain["loss"], rel=0.02)
+
+
+def test_only_the_layers_that_losses_need_are_read(tiny, monkeypatch):
+    def keys(**options):
+        run = build_run(resolve(tiny(**options)), Distributed("cpu"))
+        return run.samples.training.keys, run.samples.validation["validation"].keys
+
+    assert keys() == (["input", "diffuse"], ["input", "diffuse"])
+    assert keys(lambda_map=1.0) == (["input", "diffuse", "mask"], ["input", "diffuse"])
+    assert keys(highlight_scaling=0.3) == (["input", "diffuse", "specular"], ["input", "diffuse"])

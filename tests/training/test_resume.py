@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.training.compare import assert_same_run
 from tests.training.conftest import write_pair
 from training import loop
 from training.loop import train
+from training.stream import SampleStream
 from training.validation import Interrupted
-from utils.errors import UserError
+from utils.errors import UserError, WriteError
 from weights.model_files import read_metadata
 
 
@@ -138,3 +140,61 @@ def test_bad_pictures_to_validate_on_are_left_out(tiny, pairs, tmp_path):
     shutil.copy(folder / "14009_D.png", folder / "14009_A.png")
     with pytest.raises(UserError, match="has a highlight"):
         train(tiny(**options | {"runs_name": str(tmp_path / "none")}))
+
+
+def test_another_joint_batch_goes_on_after_the_same_samples(tiny, tmp_path, capsys, monkeypatch):
+    """2, then 4, then 2 samples a step: none twice, none left out, as many epochs as the options say."""
+    positions = []
+    real = SampleStream.__getitem__
+    monkeypatch.setattr(SampleStream, "__getitem__", lambda s, p: positions.append(p) or real(s, p))
+    for batch_size, length in (
+        (2, {"max_steps": 3}),
+        (4, {"max_steps": 5}),
+        (2, {"max_steps": None, "epochs": 3}),
+    ):
+        train(tiny(batch_size=batch_size, val_every=100, lr_schedule="cosine", **length))
+    # Seven training pictures three times; the last step takes a whole batch.
+    assert positions == list(range(22))
+    progress = _state(tmp_path / "run")["progress"]
+    assert (progress["step"], progress["samples"], progress["joint_batch"]) == (3 + 2 + 4, 22, 2)
+    said = capsys.readouterr().err
+    assert "a step takes 4 samples from here on, 2 before: the run goes on after 6 samples" in said
+    assert "a step takes 2 samples from here on, 4 before: the run goes on after 14 samples" in said
+    epochs = [line["epoch"] for line in _lines(tmp_path / "run", "train")]
+    assert epochs == sorted(epochs)
+
+
+@pytest.mark.parametrize(
+    "every", [{"checkpoint_every": None, "checkpoint_minutes": 0.0}, {"checkpoint_every": 1}]
+)
+def test_checkpoints_written_beside_the_training_are_whole(tiny, tmp_path, monkeypatch, every):
+    """A run that dies between validations goes on from the checkpoint before, bit for bit."""
+    whole, broken = (
+        tiny(runs_name=str(tmp_path / "whole"), val_every=100, **every),
+        tiny(val_every=100, **every),
+    )
+    train(whole)
+    real, steps = loop.TrainingLoop.step, []
+
+    def step(self, parts):
+        if len(steps) == 4:
+            self.checkpoints.wait()
+            raise KeyboardInterrupt
+        steps.append(real(self, parts))
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop.TrainingLoop, "step", step)
+        train(broken)
+    assert _state(tmp_path / "run")["progress"]["step"] == 4
+    train(broken)
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+
+
+def test_an_error_in_writing_beside_the_training_ends_it(tiny, monkeypatch):
+    def full(path, state):
+        if state["progress"]["step"]:
+            raise WriteError(f"{path}: no space left on device")
+
+    monkeypatch.setattr("training.checkpoints.save_checkpoint", full)
+    with pytest.raises(WriteError, match=r"last\.pt: no space left"):
+        train(tiny(checkpoint_every=1, max_steps=50, val_every=100))

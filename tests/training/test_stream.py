@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from training.samples import Untouched
 from training.stream import SampleStream, StepSampler, collate
+from training.validation import grouped
 from utils.errors import UserError
 
 
@@ -62,7 +63,7 @@ def test_a_sample_depends_on_its_position_alone():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loaders_deliver_the_same_batches_from_any_start(workers):
     def batches(start):
-        sampler = StepSampler(start, 8, batch_size=3, accumulation=2, rank=0, world=1)
+        sampler = StepSampler(6 * start, 8 - start, batch_size=3, accumulation=2, rank=0, world=1)
         loader = DataLoader(_stream(), batch_sampler=sampler, num_workers=workers, collate_fn=collate)
         return [batch["input"] for batch in loader]
 
@@ -76,7 +77,7 @@ def test_loaders_deliver_the_same_batches_from_any_start(workers):
 def test_processes_share_the_positions_of_one_process(start, steps, batch, world, accumulation):
     def positions(rank, world, batch):
         sampler = StepSampler(
-            start, start + steps, batch_size=batch, accumulation=accumulation, rank=rank, world=world
+            start, steps, batch_size=batch, accumulation=accumulation, rank=rank, world=world
         )
         return list(sampler)
 
@@ -120,6 +121,16 @@ def test_orders_of_two_seeds_differ():
     assert not np.array_equal(*orders)
 
 
+def test_pictures_of_one_size_that_follow_each_other_are_validated_together():
+    sides = (4, 4, 4, 4, 6, 6, 4)
+    pictures = [{"input": torch.full((1, 3, s, s), float(i)), "name": [str(i)]} for i, s in enumerate(sides)]
+    groups = list(grouped(iter(pictures), 3 * 16))
+    assert [group["name"] for group in groups] == [["0", "1", "2"], ["3"], ["4"], ["5"], ["6"]]
+    assert groups[0]["input"].shape == (3, 3, 4, 4)
+    assert groups[0]["input"][:, 0, 0, 0].tolist() == [0.0, 1.0, 2.0]
+    assert len(list(grouped(iter(pictures), 1))) == len(pictures)
+
+
 class _Layers(_Numbers):
     """Samples with a highlight."""
 
@@ -135,11 +146,8 @@ def _untouched(samples, count, **shares):
 
 def test_some_samples_are_followed_by_their_own_diffuse_picture():
     samples = _untouched(_Layers(50), 2000, share=0.25)
-    twins = [
-        (a, b)
-        for a, b in zip(samples[::2], samples[1::2], strict=True)
-        if torch.equal(b["input"], b["diffuse"])
-    ]
+    pairs = zip(samples[::2], samples[1::2], strict=True)
+    twins = [(a, b) for a, b in pairs if torch.equal(b["input"], b["diffuse"])]
     assert 400 < len(twins) < 600  # 500
     for first, second in twins:
         assert first["name"] == second["name"]

@@ -105,7 +105,7 @@ class _Words:
     """how fast"""
     save: bool = True
     """a switch"""
-    steps: int = field(default=1, metadata={"former": ["--old_steps"]})
+    steps: int = 1
     """how many"""
 
 
@@ -118,7 +118,7 @@ def test_hyphens_and_short_names():
     assert _words("-i", "a").input_dir == "a"
     assert _words("--input_dir", "a--b").input_dir == "a--b"
     assert _words("--no-save").save is False
-    assert _words("--old-steps", "3").steps == 3
+    assert _words("--steps", "3").steps == 3
 
 
 @pytest.mark.parametrize(

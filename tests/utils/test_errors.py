@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -36,8 +37,8 @@ def test_packages_for_training_are_named_with_the_pip_line(capsys, monkeypatch):
     assert run(main) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: accelerate and perhaps others are missing: pip install ")
-    lines = Path(__file__).parents[2].joinpath("requirements-train.txt").read_text().splitlines()
-    needed = [line.partition(">")[0] for line in lines if ">" in line]
+    project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())["project"]
+    needed = [line.partition(">")[0] for line in project["optional-dependencies"]["train"]]
     assert sorted(said.split("pip install ")[1].split()) == sorted(needed)
     with pytest.raises(ModuleNotFoundError):
         run(lambda: importlib.import_module("no_such_module"))

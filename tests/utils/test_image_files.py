@@ -94,7 +94,7 @@ def test_orientation_is_applied_and_reset(tmp_path, orientation, suffix):
         options = {"lossless": True} if suffix == ".webp" else {}
         Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=_exif(orientation), **options)
     picture = read_picture(path)
-    assert np.abs(read_rgb(path) * 255 - upright).max() < (3 if suffix == ".jpg" else 1e-3)
+    assert np.abs(read_rgb(path) * 255 - upright).max() < (3 if suffix == ".jpg" else 1e-3)  # levels
     write_picture(tmp_path / "again.png", picture)
     assert np.array_equal(read_picture(tmp_path / "again.png").pixels, picture.pixels)
 
@@ -105,7 +105,9 @@ def test_jpeg_is_written_full_chroma(tmp_path):
     picture = Picture(np.dstack([smooth * 2, 255 - smooth[..., :1]]), None, ICC, _exif().tobytes()[6:])
     assert write_picture(path, picture) == ()
     back = read_picture(path)
-    assert np.abs(back.pixels.astype(int) - picture.pixels).max() <= 4
+    assert (
+        np.abs(back.pixels.astype(int) - picture.pixels).max() <= 4
+    )  # levels, by the quantisation of a smooth block
     assert back.icc == ICC
     assert b"Maker of cameras" in back.exif
     with Image.open(path) as image:
@@ -266,7 +268,9 @@ def test_heic(tmp_path):
     rgb = np.dstack([smooth * 2, 255 - smooth[..., :1]])
     heif.from_bytes("RGB", (64, 48), rgb.tobytes()).save(tmp_path / "a.heic", quality=95)
     picture = read_picture(tmp_path / "a.heic")
-    assert np.abs(picture.pixels.astype(int) - rgb).max() < 12
+    assert (
+        np.abs(picture.pixels.astype(int) - rgb).max() < 12
+    )  # levels, by the quantisation and halved chroma
     assert picture.format == "HEIF"
     with pytest.raises(UserError, match="more than"):
         read_picture(tmp_path / "a.heic", max_pixels=100)

@@ -55,7 +55,7 @@ def test_what_is_written_is_read_again(picture, kind):
         assert np.array_equal(back.pixels, picture.pixels)
         assert picture.alpha is None or np.array_equal(back.alpha, picture.alpha)
         assert (back.icc, back.xmp) == (picture.icc, picture.xmp)
-        assert picture.dpi is None or back.dpi == pytest.approx(picture.dpi, rel=1e-3)
+        assert picture.dpi is None or back.dpi == pytest.approx(picture.dpi, rel=1e-3)  # whole pixels a metre
 
 
 @FEW

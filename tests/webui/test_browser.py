@@ -18,7 +18,7 @@ import infer
 from tests.chromium import BROWSER, keep_screenshot, new_page
 from utils.image_files import Picture, read_picture, read_rgb, write_picture
 
-pytest.importorskip("gradio", reason="the browser interface is not installed (requirements-demo.txt)")
+pytest.importorskip("gradio", reason="the browser interface is not installed (extra demo)")
 pytest.importorskip("playwright", reason="playwright is not installed (make demo-test)")
 
 ROOT = Path(__file__).parents[2]

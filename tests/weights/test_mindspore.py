@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from faults.mindspore_files import checkpoint_value, message_field, unet_checkpoint, varint
 from models.unet import UNet
+from tests.faults.mindspore_files import checkpoint_value, message_field, unet_checkpoint, varint
+from tests.tolerances import SUMMED
 from utils.errors import UserError
 from weights.mindspore import read_mindspore
 from weights.model_files import load_model
@@ -51,7 +52,7 @@ def test_what_mindspore_computed():
         ("diffuse", "refined_diffuse"),
         ("tone_corrected", "tone_corrected"),
     ):
-        np.testing.assert_allclose(stages[stage][0].numpy(), expected[name], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(stages[stage][0].numpy(), expected[name], rtol=0, atol=SUMMED)
 
 
 def test_numbers_of_other_types_and_forms(tmp_path):

@@ -5,8 +5,8 @@ import pytest
 
 av = pytest.importorskip("av")
 
-from restoration.video.clip_reader import ONE_THREAD  # noqa: E402
-from restoration.video.yuv import Coding, subtract, to_rgb  # noqa: E402
+from restoration.video.clip_reader import ONE_THREAD, Coding, subtract, to_rgb  # noqa: E402
+from tests.tolerances import ROUNDED  # noqa: E402
 
 MATRICES = {1: "ITU709", 6: "SMPTE170M", 9: "BT2020"}
 
@@ -36,7 +36,7 @@ def test_as_ffmpeg_converts(pixel_format, matrix, colour_range):
     picture = _smooth_picture()
     planes = _planes(picture, pixel_format, matrix, colour_range)
     coding = Coding.of(pixel_format, matrix, colour_range, height=32)
-    # FFmpeg rounds chroma of 8 bits coarsely.
+    # Rounded luma and chroma, which the matrix doubles; FFmpeg rounds chroma of 8 bits coarsely.
     levels = 4 if coding.bits == 8 else 2.5
     assert np.abs(to_rgb(planes, coding) - picture)[2:-2, 2:-2].max() < levels / 255
 
@@ -48,6 +48,7 @@ def test_the_layer_is_what_is_missing_afterwards(pixel_format):
     planes = _planes(picture, pixel_format, 1, 1)
     specular = (0.2 * picture).astype(np.float32)
     result = to_rgb(subtract(planes, specular, coding), coding)
+    # Levels of three planes.
     assert np.abs(result - (to_rgb(planes, coding) - specular))[2:-2, 2:-2].max() < 2.5 / 255
 
 
@@ -65,7 +66,7 @@ def test_grey_is_one_plane():
     coding = Coding.of("gray", 2, 1, height=20)
     picture = to_rgb([grey], coding)
     assert picture.shape == (20, 11)
-    assert np.allclose(picture, (grey - 16.0) / 219, atol=1e-6)
+    assert np.allclose(picture, (grey - 16.0) / 219, atol=ROUNDED)
     assert np.array_equal(subtract([grey], picture, coding)[0], np.full_like(grey, 16))
 
 

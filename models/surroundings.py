@@ -98,7 +98,9 @@ def luminance(colours: Tensor) -> Tensor:
 def _handed_over(share: Tensor) -> Tensor:
     """`share` (B, 1, H, W) fading out around where it is large, by steps of at most 1 / HANDOVER a pixel."""
     reach = HANDOVER // 2
-    share = F.max_pool2d(share, 4 * reach + 1, stride=1, padding=2 * reach)
+    # Columns, then rows: twice as fast as a square window, and the same.
+    share = F.max_pool2d(share, (4 * reach + 1, 1), stride=1, padding=(2 * reach, 0))
+    share = F.max_pool2d(share, (1, 4 * reach + 1), stride=1, padding=(0, 2 * reach))
     for _ in range(2):
         share = F.avg_pool2d(share, HANDOVER, stride=1, padding=reach, count_include_pad=False)
     return share

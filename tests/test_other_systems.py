@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 HIDING = """
 import multiprocessing, os, signal, sys
-import accelerate, cv2, scipy.optimize, skimage.color, torch, torchvision  # they may take what they find
+import accelerate, cv2, filelock, scipy.optimize, skimage.color, torch, torchvision  # libraries may use it
 
 for module in ("fcntl", "resource", "pwd", "grp", "termios"):
     sys.modules[module] = None  # importing it raises ImportError
@@ -23,7 +23,7 @@ for name in ("sched_getaffinity", "sched_getscheduler", "sched_setscheduler", "s
              "fork", "forkpty", "mkfifo", "setsid", "killpg", "getpgid",
              "O_NONBLOCK", "O_DIRECTORY"):
     delattr(os, name)
-for name in ("SIGHUP", "SIGKILL", "SIGCHLD", "SIGALRM", "SIGPIPE", "SIGUSR1", "pthread_sigmask", "alarm"):
+for name in ("SIGHUP", "SIGKILL", "SIGCHLD", "SIGALRM", "SIGPIPE", "SIGUSR1", "alarm"):
     delattr(signal, name)
 os.link = None  # type: ignore
 real_open = open

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from data.picture_options import PictureOptions
-from models import MODELS, build_model
+from models import build_model
 from models.build import named_lists
 from recipes.build import build_recipe, layers_read
 from recipes.optimisers import moving_average
@@ -84,8 +84,6 @@ class NetworkSource:
     def build(self) -> nn.Module:
         """Raises UserError where the name, the sizes or the first weights cannot be had."""
         options = self.options
-        if options.model not in MODELS:
-            raise UserError(f"`model={options.model}` is not known; choose one of {', '.join(MODELS)}")
         hyperparameters = {}
         if options.latent_channels is not None:
             c = options.latent_channels

@@ -148,7 +148,8 @@ class ModelOptions:
     """The network, and the recipe that trains it."""
 
     recipe: str | None = None
-    """corrected (default): what the paper means; released: the authors' code with its deviations; tshrnet"""
+    """corrected: what the paper means; released: the authors' code with its deviations; tshrnet. Default: the
+    one that the network's entry in models/build.py names, corrected but for TSHRNet"""
     model: str = "aha"
     """aha (the authors' code), aha-figure (the paper's figure), aha-lite (small, for CPUs), tshrnet,
     tshrnet-mix"""

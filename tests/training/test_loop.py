@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from torch import nn
 
+from models import MODELS, ModelSpec, Separation
+from models.build import Entry
 from recipes.presets import resolve
+from restoration import HighlightRemover
 from tests.restoration.fakes import needs_bf16
 from tests.tolerances import ROUNDED
 from tests.training.compare import assert_same_run
@@ -450,3 +454,31 @@ def test_only_the_layers_that_losses_need_are_read(tiny, monkeypatch):
     assert keys() == (["input", "diffuse"], ["input", "diffuse"])
     assert keys(lambda_map=1.0) == (["input", "diffuse", "mask"], ["input", "diffuse"])
     assert keys(highlight_scaling=0.3) == (["input", "diffuse", "specular"], ["input", "diffuse"])
+
+
+class Dimmer(nn.Module):
+    """A network as CONTRIBUTING describes them: one estimate, and no stages."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 3, 1))
+
+    def forward(self, image):
+        specular = self.layers(image).sigmoid() * image
+        return Separation(image - specular, specular, specular.abs().amax(1, keepdim=True))
+
+
+def test_a_network_of_ones_own_is_one_entry_in_the_table(tiny, tmp_path, monkeypatch):
+    spec = ModelSpec("dummy", {"width": 4}, multiple=1, tile=256, composes=False)
+    monkeypatch.setitem(MODELS, "dummy", Entry(Dimmer, spec))
+    options = {"model": "dummy", "hyperparameters": [], "lambda_gan": 1.0, "pictures": True}
+    assert train(tiny(max_steps=2, val_every=2, **options)) == 0
+    picture = np.full((20, 30, 3), 90, np.uint8)
+    restored = HighlightRemover.from_pretrained(tmp_path / "run", device="cpu")(picture)
+    assert restored.diffuse.mean() < 90
+    for changes, words in (
+        ({"lambda_direct": 1.0}, "the stage 'coarse'"),
+        ({"recipe": "tshrnet"}, "corrected"),
+    ):
+        with pytest.raises(UserError, match=words):
+            train(tiny(**options | changes, runs_name=str(tmp_path / "other")))

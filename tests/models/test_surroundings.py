@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.build import build_model, with_added
+from models.build import build_model
 from models.surroundings import HEADROOM, fill, luminance, with_surrounding_colours
 
 ORANGE = torch.tensor([0.55, 0.3, 0.1]).view(1, 3, 1, 1)
@@ -92,8 +92,3 @@ def test_aha_lite_takes_light_only_and_leaves_alone_what_its_map_leaves_out() ->
     assert (layers.specular >= 0).all()
     left_out = (layers.highlight == 0).expand_as(image)
     assert torch.equal(layers.diffuse[left_out], image[left_out])
-
-
-def test_weight_files_older_than_the_surroundings_stay_as_they_were() -> None:
-    assert with_added("aha-lite", {"shoulder": 0.2})["surroundings"] is False
-    assert build_model("aha-lite").spec.hyperparameters["surroundings"] is True

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from models.build import build_model
-from models.surroundings import HEADROOM, fill, luminance, with_surrounding_colours
+from models.surroundings import HEADROOM, fill, largest_around, luminance, with_surrounding_colours
 
 ORANGE = torch.tensor([0.55, 0.3, 0.1]).view(1, 3, 1, 1)
 
@@ -29,6 +30,12 @@ def test_fill_prefers_what_is_near() -> None:
     filled = fill(values, weight)
     assert filled[0, 0, 16, 8] < 0.1
     assert filled[0, 0, 16, 56] > 0.9
+
+
+@pytest.mark.parametrize("reach", [1, 2, 4, 7])
+def test_the_largest_value_around_is_that_of_a_pooling(reach: int) -> None:
+    x = torch.rand(2, 1, 19, 30)
+    assert torch.equal(largest_around(x, reach), F.max_pool2d(x, 2 * reach + 1, stride=1, padding=reach))
 
 
 def test_a_clipped_highlight_gets_its_surroundings_colour_and_keeps_its_brightness() -> None:

@@ -5,8 +5,8 @@ in the copies every import of ours gets that prefix: `from utils.errors import r
 `from dehighlight.utils.errors import run`.
 """
 
-import ast
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,11 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
+sys.path.append(str(Path(__file__).with_name("hub")))
+from renamed_imports import PACKAGES, SCRIPTS, prefixed
+
 NAME = "dehighlight"
-PACKAGES = (
-    "classical", "data", "evaluation", "losses", "models", "recipes", "restoration", "synthetic", "training",
-    "utils", "webui", "weights",
-)  # fmt: skip
-SCRIPTS = ("infer", "train", "evaluate", "export", "demo")
 DATA = ("savedmodel",)
-LEFT_OUT = ("benchmark", "tests", "tools")
-"""Ours too, but not installed; nothing that is may import them."""
 
 
 class Requirements(MetadataHookInterface):
@@ -58,32 +54,6 @@ def write_package(root: Path, target: Path) -> None:
             shutil.copyfile(root / f"{name}.py", target / f"{name}.py")
     shutil.copyfile(root / f"{NAME}.py", target / "__init__.py")
     for file in target.rglob("*.py"):
-        file.write_text(prefixed(file.read_text(encoding="utf-8"), str(file)), encoding="utf-8")
+        file.write_text(prefixed(file.read_text(encoding="utf-8"), str(file), NAME), encoding="utf-8")
     (target / "__main__.py").write_text(f"from {NAME} import main\n\nmain()\n", encoding="utf-8")
     (target / "py.typed").touch()
-
-
-def prefixed(source: str, file: str) -> str:
-    """`source` with the prefix `dehighlight` at its imports of ours.
-
-    Raises ValueError at an import that cannot be rewritten so, or of something that is not installed.
-    """
-    lines = source.splitlines(keepends=True)
-    for node in ast.walk(ast.parse(source, file)):
-        if isinstance(node, ast.ImportFrom) and not node.level:
-            modules, bound = [node.module or ""], True
-        elif isinstance(node, ast.Import):
-            modules, bound = [alias.name for alias in node.names], bool(node.names[0].asname)
-        else:
-            continue
-        roots = {module.partition(".")[0] for module in modules}
-        if roots & set(LEFT_OUT):
-            raise ValueError(f"{file}, line {node.lineno}: {modules[0]} is not installed")
-        if not roots & {*PACKAGES, *SCRIPTS}:
-            continue
-        if len(modules) > 1 or not bound:
-            raise ValueError(f"{file}, line {node.lineno}: write `from PACKAGE import NAME`")
-        line = lines[node.lineno - 1]
-        start = line.index(modules[0], node.col_offset)
-        lines[node.lineno - 1] = f"{line[:start]}{NAME}.{line[start:]}"
-    return "".join(lines)

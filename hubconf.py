@@ -6,6 +6,8 @@ network = torch.hub.load("OWNER/REPOSITORY", "aha", weights="Nature.mdl")
 network = torch.hub.load(".", "aha_lite", source="local")               # in a checkout
 """
 
+import sys as _sys
+from importlib import import_module as _import_module
 from pathlib import Path as _Path  # every public callable is an entry point
 
 dependencies = ["torch", "torchvision", "numpy", "scipy", "cv2", "skimage", "safetensors", "PIL", "tifffile"]
@@ -19,9 +21,9 @@ def highlight_remover(weights: str | None = None, device: str = "cpu", **options
     weights  a file or folder with a network's weights; None: those of aha-lite in the repository
     options  of HighlightRemover: precision, strength, ...
     """
-    from restoration import HighlightRemover
-
-    return HighlightRemover.from_pretrained(weights or _SHIPPED, device=device, **options)
+    return _ours("restoration").HighlightRemover.from_pretrained(
+        weights or _SHIPPED, device=device, **options
+    )
 
 
 def aha_lite(pretrained: bool = True, weights: str | None = None, **hyperparameters):
@@ -55,11 +57,16 @@ def tshrnet(weights: str | None = None, mix: bool = False, **hyperparameters):
 
 
 def _network(name: str, weights, hyperparameters: dict):
-    from models import build_model
-    from weights import load_model
-
     if weights is None:
-        return build_model(name, **hyperparameters)
+        return _ours("models").build_model(name, **hyperparameters)
     if hyperparameters:
         raise ValueError(f"the weights say what the network is like: leave {', '.join(hyperparameters)} out")
-    return load_model(weights, name)
+    return _ours("weights").load_model(weights, name)
+
+
+def _ours(package: str):
+    """A package of the repository under a private name: the user may have one of that name."""
+    folder = str(_Path(__file__).resolve().parent / "hub")
+    if folder not in _sys.path:
+        _sys.path.append(folder)
+    return _import_module(f"_dehighlight.{package}")

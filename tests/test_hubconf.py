@@ -8,11 +8,40 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 import hubconf
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+OWN = "raise RuntimeError('the user has a module of this name')\n"
+USERS = """
+import sys, torch
+import data, utils  # the user's
+assert 'mine' in (utils.NAME, data.NAME)
+remover = torch.hub.load({root!r}, "highlight_remover", source="local")
+network = torch.hub.load({root!r}, "tshrnet", source="local", width=2)
+remover("a.tif")
+torch.hub.load({root!r}, "highlight_remover", "shen2013", source="local")("a.tif")
+assert utils.NAME == "mine" and sys.modules["utils"] is utils
+print(sorted(name for name in sys.modules if name.split(".")[0] in ("models", "restoration", "weights")))
+"""
+
+
+def test_beside_modules_of_the_users_own(tmp_path):
+    """Also where they are read only later, in a helper process that decodes a picture, for example."""
+    (tmp_path / "utils.py").write_text("NAME = 'mine'\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "__init__.py").write_text("NAME = 'mine'\n")
+    for name in ("models", "classical", "weights", "restoration"):
+        (tmp_path / f"{name}.py").write_text(OWN)
+    tifffile.imwrite(tmp_path / "a.tif", np.full((40, 50, 3), 90, np.uint8), compression="zlib")
+    (tmp_path / "main.py").write_text(USERS.format(root=str(ROOT)))
+    done = subprocess.run([sys.executable, "main.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
 
 
 def hub(entry, **options):
@@ -40,7 +69,9 @@ def test_the_dependencies_are_all_that_is_imported():
                 imported |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 imported.add(node.module.split(".")[0])
-    others = {name for name in imported if not (ROOT / name).exists() and not (ROOT / f"{name}.py").exists()}
+    folders = (ROOT, ROOT / "hub")
+    files = {path.stem for folder in folders for path in folder.iterdir()}
+    others = imported - files
     assert others - sys.stdlib_module_names <= set(hubconf.dependencies)
 
 

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 FOR_TRAINING = {
     "accelerate": "accelerate",
@@ -50,7 +51,7 @@ def with_flags(message: str) -> str:
 def named_commands(text: str) -> str:
     """`text` with the commands of the installed package: `python infer.py` is `dehighlight infer` there."""
     package = __name__.removesuffix("utils.errors")
-    if not package:  # a checkout
+    if package != "dehighlight.":  # a checkout, also by torch.hub
         return text
     scripts = "(infer|train|evaluate|export|demo)"
     text = re.sub(rf"\b(torchrun\b[^\n]*?) {scripts}\.py\b", r"\1 -m dehighlight \2", text)
@@ -61,7 +62,7 @@ def named_commands(text: str) -> str:
 def run(main: Callable[[], int]) -> int:
     """Calls `main` and returns its exit code; UserError becomes a line on stderr and its code, Ctrl-C 130.
 
-    So does a missing package of those that only training and some scores need.
+    So does a package that is not installed.
     """
     try:
         with _warnings_as_lines():
@@ -70,14 +71,46 @@ def run(main: Callable[[], int]) -> int:
         print(f"error: {named_commands(with_flags(str(error)))}", file=sys.stderr)
         return error.code
     except ModuleNotFoundError as error:
-        if error.name not in FOR_TRAINING:
+        if is_ours(error.name):
             raise
-        wanted = " ".join(FOR_TRAINING.values())
-        print(f"error: {error.name} and perhaps others are missing: pip install {wanted}", file=sys.stderr)
+        print(f"error: {missing_package(error.name)}", file=sys.stderr)
         return UserError.code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def is_ours(module: str | None) -> bool:
+    """Whether a module that cannot be found would be one of this project: a mistake in it."""
+    top = (module or "").partition(".")[0]
+    root = Path(__file__).resolve().parents[1]
+    return top in ("", __name__.partition(".")[0]) or any(root.glob(f"{top}*"))
+
+
+def missing_package(module: str | None) -> str:
+    """What the user is told where a package cannot be imported."""
+    if module in FOR_TRAINING:
+        return f"{module} and perhaps others are missing: pip install {' '.join(FOR_TRAINING.values())}"
+    return (
+        f"the package {module} is missing in {sys.executable}: run the virtual environment's Python, "
+        ".venv/bin/python, which `make install` sets up, or pip install -r requirements.txt"
+    )
+
+
+def explain_missing_packages() -> None:
+    """Under `python -m`: a package that is missing when a command's module is imported ends it with a
+    sentence. Called by the packages that hold commands."""
+    if sys.argv[0] != "-m":
+        return
+    usual = sys.excepthook
+
+    def shown(kind, error, trace) -> None:
+        if isinstance(error, ModuleNotFoundError) and not is_ours(error.name):
+            print(f"error: {missing_package(error.name)}", file=sys.stderr)
+        else:
+            usual(kind, error, trace)
+
+    sys.excepthook = shown
 
 
 @contextmanager

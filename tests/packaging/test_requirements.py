@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 OURS = {"tests"} | {path.parent.name for path in ROOT.glob("*/*.py")}
-OURS |= {path.stem for path in ROOT.glob("*.py")}
+OURS |= {path.stem for path in (*ROOT.glob("*.py"), *ROOT.glob("hub/*"))}
 PROJECTS = {  # module -> its project, where the names differ
     "cv2": "opencv-python-headless",
     "skimage": "scikit-image",

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hatch_build import prefixed
+from hatch_build import NAME, prefixed
 from utils.image_files import read_picture, write_rgb
 
 ROOT = Path(__file__).parents[2]
@@ -161,15 +161,15 @@ def test_imports_get_the_prefix():
         "from utils.errors import UserError  # utils\nfrom models import build_model as b\n"
         "import numpy\nimport weights.average as average\n"
     )
-    assert prefixed(source, "f.py") == (
+    assert prefixed(source, "f.py", NAME) == (
         "from dehighlight.utils.errors import UserError  # utils\n"
         "from dehighlight.models import build_model as b\n"
         "import numpy\nimport dehighlight.weights.average as average\n"
     )
     with pytest.raises(ValueError, match=r"f\.py, line 1: tools\.scoreboard is not installed"):
-        prefixed("from tools.scoreboard import run\n", "f.py")
+        prefixed("from tools.scoreboard import run\n", "f.py", NAME)
     with pytest.raises(ValueError, match="write `from PACKAGE import NAME`"):
-        prefixed("import utils.errors\n", "f.py")
+        prefixed("import utils.errors\n", "f.py", NAME)
 
 
 def test_the_old_import_name_warns_in_a_checkout_only(site):

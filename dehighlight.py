@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from models.build import build_model
     from restoration import HighlightRemover, Restored
     from utils.errors import UserError
+    from utils.release import VERSION as __version__
     from weights import load_model, save_model
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "HighlightRemover",
     "Restored",
     "UserError",
+    "__version__",
     "build_model",
     "load_model",
     "save_model",
@@ -55,6 +57,8 @@ COMMANDS = {  # command -> (module, what it does)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module(_INSIDE + "utils.release").VERSION
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_INSIDE + _MODULES[name]), name)
@@ -63,6 +67,9 @@ def __getattr__(name: str) -> Any:
 def main() -> None:
     """Runs `dehighlight COMMAND OPTIONS`; exits with the command's exit code."""
     command, *options = sys.argv[1:] or ["--help"]
+    if command == "--version":
+        print(import_module(_INSIDE + "utils.release").version_line())
+        sys.exit(0)
     if command in ("-h", "--help"):
         width = max(map(len, COMMANDS))
         print("usage: dehighlight COMMAND [options]; dehighlight COMMAND --help lists the options\n")

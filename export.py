@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from utils.cli import parse, run
-from utils.errors import UserError
+from utils.errors import UserError, run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +40,8 @@ class ExportOptions:
 
 def main() -> int:
     """Entry point; returns the exit code."""
+    from utils.cli import parse
+
     options = parse(ExportOptions, prog="export.py", description=__doc__)
     kind = options.format or {".onnx": "onnx", ".pt": "torchscript"}.get(Path(options.output).suffix)
     if kind is None:
@@ -51,8 +52,11 @@ def main() -> int:
     from restoration.methods import default_weights
     from weights import load_model
     from weights.export import export_network
+    from weights.missing import check_weights
 
-    network = load_model(options.infer_model or default_weights(), options.method)
+    path = Path(options.infer_model or default_weights())
+    check_weights(path)
+    network = load_model(path, options.method)
     done = export_network(
         network,
         options.output,

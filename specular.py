@@ -1,4 +1,4 @@
-"""The import name and command of a checkout until release 0.1: `dehighlight` replaces it.
+"""The import name and command of a checkout before `dehighlight`.
 
 On PyPI other distributions own `specular`; the installed package never had this file. To be deleted after the
 next release.

@@ -19,7 +19,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 import cv2
@@ -32,6 +31,7 @@ from evaluation.settings import Settings
 from utils.cores import usable_cores
 from utils.errors import UserError, WriteError, reason
 from utils.image_files import write_rgb
+from utils.release import VERSION
 from utils.runs import git_commit
 from utils.signals import end_with_parent
 
@@ -39,7 +39,6 @@ WORKER_START = 6.0
 """Seconds of work from which on starting processes pays: each first imports torch for some seconds."""
 LONGEST = 100
 """Letters of a folder's name that come from a method's: file systems take 255 bytes."""
-PACKAGE = "specular-highlight-removal"
 
 
 def run(
@@ -139,12 +138,8 @@ class ScoreCache:
 
 @cache
 def code_version() -> str:
-    """Our release, "checkout" where it is not installed, and the commit of the checkout, where it is one."""
-    try:
-        release = metadata.version(PACKAGE)
-    except metadata.PackageNotFoundError:
-        release = "checkout"
-    return f"{release} {git_commit()}"
+    """Our release, and the commit of the checkout, where it is one."""
+    return f"{VERSION} {git_commit()}"
 
 
 def slug(text: str) -> str:

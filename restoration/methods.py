@@ -16,6 +16,7 @@ from models import MODELS
 from utils.errors import UserError
 from weights.backends import check_backend, load_network
 from weights.hub import CARD, WEIGHTS, download, upload, write_card
+from weights.missing import check_weights
 from weights.model_files import save_model
 
 INPUT = "input"
@@ -104,6 +105,7 @@ def find_method(
     spec = method if isinstance(method, MethodSpec) else MethodSpec.parse(os.fspath(method))
     check_backend(backend)
     if spec.weights is not None:
+        check_weights(spec.weights)
         return load_network(spec.weights, spec.name, backend=backend, output=output)
     functions = {INPUT: _unchanged} | _classical()
     name = spec.name or ""

@@ -1,11 +1,11 @@
 """The options of infer.py."""
 
-import os
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from utils.errors import UserError
 from utils.image_files import MAX_PIXELS, WRITERS
+from weights.missing import check_weights
 
 EPILOG = """exit codes: 0 all pictures and clips done or skipped; 1 some failed (each is named); 2 nothing
 to do or a wrong option; 130 interrupted"""
@@ -115,8 +115,8 @@ def validate_options(options: InferOptions) -> InferOptions:
         raise UserError(f"--ext {ext} cannot be written: choose auto, {known}")
     if set(options.suffix) & set("/\\\0"):
         raise UserError(f"--suffix {options.suffix!r} must not name a folder")
-    if options.infer_model and not os.path.exists(options.infer_model):
-        raise UserError(f"no such weight file: {options.infer_model}")
+    if options.infer_model:
+        check_weights(options.infer_model)
     if options.working_size not in (None, "full") and not options.working_size.isdecimal():
         raise UserError(f"--working_size {options.working_size} is neither a number of pixels nor full")
     for name in ("limit", "batch_size", "workers", "max_pixels", "smoothing_frames"):

@@ -6,20 +6,23 @@ what can be chosen, `AssetFolders` a user's own textures, photographs, materials
 real pairs.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from synthetic.scene_options import AssetFolders, SceneOptions
+from utils.errors import explain_missing_packages
 
 if TYPE_CHECKING:
     from synthetic.generator import SyntheticScenes, render_batch
+    from synthetic.scene_options import AssetFolders, SceneOptions
+
+explain_missing_packages()
 
 __all__ = ["AssetFolders", "SceneOptions", "SyntheticScenes", "render_batch"]
 
 
 def __getattr__(name: str) -> object:
     # Imported when first used: commands check their options before torch is imported.
-    if name not in ("SyntheticScenes", "render_batch"):
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from synthetic import generator
-
-    return getattr(generator, name)
+    home = "scene_options" if name in ("AssetFolders", "SceneOptions") else "generator"
+    return getattr(import_module(f"{__name__}.{home}"), name)

@@ -383,3 +383,11 @@ def test_interrupted_leaves_no_half_file(tmp_path, weights):
     assert all(name.endswith(".png") and not name.startswith(".") for name in names)
     for path in out.iterdir():
         read_picture(path)
+
+
+def test_the_authors_weights_that_are_not_there(tmp_path, capsys):
+    _save(tmp_path / "in" / "a.png")
+    assert _infer(tmp_path / "in", tmp_path / "out", "--infer_model", tmp_path / "Nature.mdl") == 2
+    said = capsys.readouterr().err
+    assert "github.com/LittleFocus2201/ICASSP2024" in said
+    assert "leave --infer_model out to use the shipped network" in said

@@ -7,3 +7,7 @@
 
 results/ holds what benchmark.py and tools.classical_methods measured, by machine.
 """
+
+from utils.errors import explain_missing_packages
+
+explain_missing_packages()

@@ -14,6 +14,7 @@ from jsonargparse import ActionConfigFile, ActionYesNo
 
 from utils.cli_help import HelpFormatter, Parser
 from utils.errors import UserError, run
+from utils.release import version_line
 
 __all__ = ["build_parser", "parse", "run"]
 
@@ -36,7 +37,7 @@ def parse(
     Each field is an option `--name`; the docstring below the field is its help, `metadata={"flags":
     ["-n"]}` gives it further names. A bool field is a switch (`--x`, `--x false`, `--no_x`), a list field
     takes one or more words; hyphens may stand for underscores.
-    Adds `--config FILE` (YAML with the same names) and `--print_config`. An unknown option,
+    Adds `--config FILE` (YAML with the same names), `--print_config` and `--version`. An unknown option,
     an unknown key of a config file or a value of a wrong type prints a sentence on stderr and exits with
     code 2.
     """
@@ -75,6 +76,7 @@ def build_parser(options: type, *, prog: str, description: str, epilog: str = ""
     parser.add_argument(
         "--config", action=ActionConfigFile, help="YAML file of options; those given after it win"
     )
+    parser.add_argument("--version", action="version", version=version_line())
     types, helps = typing.get_type_hints(options), _field_docstrings(options)
     parser.kinds = types
     groups: dict[type, Any] = {}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from utils.errors import UserError
 from utils.image_files import MAX_PIXELS
+from weights.missing import check_weights
 
 
 @dataclass
@@ -36,6 +37,6 @@ def validate_options(options: DemoOptions) -> DemoOptions:
     if not 0 < options.port < 65536:
         raise UserError(f"--port must be between 1 and 65535, not {options.port}")
     for weights in options.infer_model:
-        if not os.path.exists(weights) and not os.path.exists(weights.partition(":")[2]):
-            raise UserError(f"no such weight file: {weights}")
+        if not os.path.exists(weights.partition(":")[2]):
+            check_weights(weights)
     return options

@@ -2,8 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from utils.errors import explain_missing_packages
+
 if TYPE_CHECKING:
     from weights.model_files import load_model, save_model
+
+explain_missing_packages()
 
 __all__ = ["load_model", "save_model"]
 

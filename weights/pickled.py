@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from utils.errors import UserError, reason
+from weights.missing import no_such_file
 
 ZIP_START = b"PK\x03\x04"
 LEGACY_PICKLES = 5  # magic number, protocol, system, the object, the keys of its storages
@@ -81,7 +82,7 @@ def require_file(path: str | os.PathLike) -> Path:
     """`path`, where it is an ordinary file. Raises UserError where it is missing, a folder or a pipe."""
     path = Path(path)
     if not path.exists():
-        raise UserError(f"no such weight file: {path}")
+        raise UserError(no_such_file(path))
     if not path.is_file():
         raise UserError(f"{path} is no ordinary file")
     return path

@@ -12,6 +12,7 @@ import pytest
 
 from utils.cli import parse, run
 from utils.errors import UserError
+from utils.release import VERSION
 
 
 @dataclass
@@ -178,3 +179,13 @@ def test_interruptible_by_three_signals():
         with pytest.raises(KeyboardInterrupt), interruptible():
             signal.raise_signal(number)
         assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("command", ["infer.py", "train.py", "dehighlight.py", "-m synthetic"])
+def test_version(command):
+    root = Path(__file__).parents[2]
+    words = [sys.executable, *command.split(), "--version"]
+    said = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True).stdout
+    assert said.startswith(f"dehighlight {VERSION}, torch ")
+    for file in ("CITATION.cff", "CHANGELOG.md"):
+        assert VERSION in (root / file).read_text(encoding="utf-8")

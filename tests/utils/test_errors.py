@@ -1,6 +1,7 @@
 """How a command ends, and what a warning looks like to its user."""
 
 import importlib
+import subprocess
 import sys
 import tomllib
 import warnings
@@ -41,7 +42,43 @@ def test_packages_for_training_are_named_with_the_pip_line(capsys, monkeypatch):
     needed = [line.partition(">")[0] for line in project["optional-dependencies"]["train"]]
     assert sorted(said.split("pip install ")[1].split()) == sorted(needed)
     with pytest.raises(ModuleNotFoundError):
-        run(lambda: importlib.import_module("no_such_module"))
+        run(lambda: importlib.import_module("utils.no_such_module"))
+
+
+COMMANDS = [
+    "infer.py",
+    "train.py",
+    "evaluate.py",
+    "demo.py",
+    "export.py",
+    "benchmark.py",
+    "dehighlight.py infer",
+]
+COMMANDS += [
+    "-m data.check",
+    "-m data.lists",
+    "-m data.tone_correction",
+    "-m synthetic",
+    "-m synthetic.stats",
+]
+COMMANDS += [
+    "-m weights.average a.safetensors b.pt",
+    "-m tools.scoreboard",
+    "-m tools.scene_scores",
+    "-m tools.classical_methods",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_without_the_virtual_environment_is_a_sentence(command):
+    """A Python that has none of the packages."""
+    root = Path(__file__).parents[2]
+    words = [sys.executable, "-S", *command.split()]
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: the package ")
+    assert ".venv/bin/python" in line
+    assert done.returncode in (1, 2)
 
 
 def test_other_errors_keep_their_traceback():

@@ -92,6 +92,8 @@ def test_broken_files(lite, released_state, tmp_path):
                 load_model(tmp_path / name)
     with pytest.raises(UserError, match="no such weight file"):
         load_model(tmp_path / "missing.safetensors")
+    with pytest.raises(UserError, match=r"Pre-trained Models at https://\S+\)$"):
+        load_model(tmp_path / "Nature.mdl")
     with pytest.raises(UserError, match="UNet1_60"):
         load_model(tmp_path)
 

@@ -62,7 +62,7 @@ COMMANDS += [
     "-m synthetic.stats",
 ]
 COMMANDS += [
-    "-m weights.average a.safetensors b.pt",
+    "-m weights.average a.pt b.safetensors",
     "-m tools.scoreboard",
     "-m tools.scene_scores",
     "-m tools.classical_methods",

@@ -3,14 +3,18 @@
 D = I - S on the stored integers, S rounded to whole levels, and only where the highlight map A is not 0.
 """
 
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from utils.colour import FULL_SCALE, to_unit
 from utils.errors import UserError
+from utils.image_files import write_picture
+from utils.picture import Picture
 
 MAX_STRENGTH = 1.5
 
@@ -39,6 +43,26 @@ class Restored:
     specular: Any = None
     """the layer that was removed, I - D, 0 where the result became brighter: as `diffuse`, without alpha.
     None where it was not asked for (`HighlightRemover.restore`)"""
+    source: Picture | None = field(default=None, repr=False, compare=False)
+    """what `save` keeps of the picture that came in: its profile and metadata"""
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes `diffuse` as a picture file in the format of the suffix: PNG, JPEG, TIFF, WebP or BMP.
+
+        Colour profile and EXIF of a file or Pillow image that came in are kept, of a file XMP and resolution.
+
+        Raises UserError for other suffixes and where the file cannot be written.
+        """
+        pixels = np.asarray(self.diffuse)
+        alpha = pixels[..., 3] if pixels.shape[2:] == (4,) else None
+        colours = (
+            pixels[..., 0] if pixels.shape[2:] == (1,) else pixels[..., :3] if pixels.ndim == 3 else pixels
+        )
+        if pixels.dtype.kind == "f":
+            alpha = None if alpha is None else alpha.astype(np.float32)
+            colours = colours.astype(np.float32)
+        source = self.source or Picture(colours)
+        write_picture(Path(path), replace(source, pixels=colours, alpha=alpha))
 
 
 def check_strength(strength: float, protocol: str) -> None:

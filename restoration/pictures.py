@@ -2,9 +2,9 @@
 type, or as files."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -15,13 +15,13 @@ from restoration.released_protocol import to_bytes, truncate
 from utils.atomic import write_bytes
 from utils.colour import FULL_SCALE, grey_to_rgb, quantise
 from utils.errors import UserError
-from utils.image_decoding import cmyk_to_rgb, layers_of
+from utils.image_decoding import cmyk_to_rgb, decode, layers_of
 from utils.image_encoding import encode
-from utils.image_files import WRITERS, Picture, read_picture, write_picture, write_rgb
-from utils.image_metadata import add_png_metadata
+from utils.image_files import MAX_PIXELS, WRITERS, Picture, read_picture, write_picture, write_rgb
+from utils.image_metadata import EXIF_PREFIX, add_png_metadata
 from utils.sheets import labelled_sheet, shrink
 
-AnyPicture: TypeAlias = str | os.PathLike | Image.Image | np.ndarray
+AnyPicture: TypeAlias = str | os.PathLike | Image.Image | np.ndarray | bytes | BinaryIO
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class _Opened:
     """(H, W) in the picture's own type"""
     image: Image.Image | None = None
     """the Pillow image that came in"""
+    source: Picture | None = None
+    """the file that came in, or its metadata"""
     one_channel: bool = False
     """an array (H, W, 1) came in"""
     notes: tuple[str, ...] = ()
@@ -55,7 +57,8 @@ class _Opened:
         if alpha is not None:
             diffuse = np.concatenate([diffuse, alpha[..., None]], axis=2)
         if self.image is None:
-            return Restored(diffuse, restored.highlight, self.notes + restored.notes, specular)
+            notes = self.notes + restored.notes
+            return Restored(diffuse, restored.highlight, notes, specular, self.source)
         images = [
             Image.fromarray(layer.squeeze(-1) if layer.shape[2:] == (1,) else layer)
             for layer in (diffuse, specular)
@@ -64,36 +67,53 @@ class _Opened:
             # A transparent colour is in the alpha now, and would be holes in the specular layer.
             image.info |= {key: value for key, value in self.image.info.items() if key != "transparency"}
         highlight = Image.fromarray(map_levels(restored.highlight))
-        return Restored(images[0], highlight, self.notes + restored.notes, images[1])
+        return Restored(images[0], highlight, self.notes + restored.notes, images[1], self.source)
 
 
-def restore_picture(
-    picture: AnyPicture, restore: Callable[[np.ndarray], Restored], protocol: str = "native"
-) -> Restored:
-    """What `restore` makes of the pixels of a picture, in the type in which the picture came: arrays for
-    arrays and paths, Pillow images for Pillow images; with the specular layer.
+def restore_pictures(
+    pictures: Sequence[AnyPicture],
+    restore: Callable[[list[np.ndarray]], list[Restored]],
+    protocol: str = "native",
+) -> list[Restored]:
+    """What `restore` makes of the pixels of pictures, in the type in which each came: Pillow images for
+    Pillow images, arrays for all others; with the specular layer.
 
-    picture  path of a file; Pillow image of any mode; or array (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4)
-             RGBA of uint8 [0, 255], uint16 [0, 65535] or floats in [0, 1]
+    pictures  path of a file; its content as bytes, or a file open for reading them; Pillow image of any mode;
+              or array (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA of uint8 [0, 255], uint16
+              [0, 65535] or floats in [0, 1]
 
     Raises UserError for anything else, and for files that cannot be read.
     """
-    opened = _open(picture)
-    return opened.in_its_type(restore(opened.pixels), protocol)
+    opened = [open_picture(picture) for picture in pictures]
+    results = restore([one.pixels for one in opened])
+    return [one.in_its_type(result, protocol) for one, result in zip(opened, results, strict=True)]
 
 
-def _open(picture: AnyPicture) -> _Opened:
+def open_picture(picture: AnyPicture) -> _Opened:
+    """A picture of any kind as the networks take it. Raises UserError."""
     if isinstance(picture, np.ndarray):
         return _of_array(picture)
     if isinstance(picture, Image.Image):
         picture, notes = _in_rgb(picture)
         pixels, alpha = layers_of(picture)
-        return _Opened(_in_range(pixels), pixels, alpha, image=picture, notes=notes)
+        info = picture.info
+        source = Picture(
+            pixels,
+            icc=info.get("icc_profile"),
+            exif=(info.get("exif") or b"").removeprefix(EXIF_PREFIX) or None,
+        )
+        return _Opened(_in_range(pixels), pixels, alpha, image=picture, notes=notes, source=source)
     if isinstance(picture, str | os.PathLike):
         read = read_picture(picture)
-        return _Opened(read.pixels, read.pixels, read.alpha)
+        return _Opened(read.pixels, read.pixels, read.alpha, source=read, notes=read.notes)
+    if hasattr(picture, "read"):
+        picture = picture.read()
+    if isinstance(picture, bytes | bytearray | memoryview):
+        read = decode(bytes(picture), MAX_PIXELS)
+        return _Opened(read.pixels, read.pixels, read.alpha, source=read, notes=read.notes)
     hint = "; tensor.permute(1, 2, 0).numpy() is an array" if hasattr(picture, "permute") else ""
-    raise UserError(f"a picture is a path, a Pillow image or an array, not {type(picture).__name__}{hint}")
+    kind = type(picture).__name__
+    raise UserError(f"a picture is a path, an array, a Pillow image, bytes or an open file, not {kind}{hint}")
 
 
 def _in_rgb(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:

@@ -1,11 +1,13 @@
 """HighlightRemover: a network or a classical method, applied to pictures of any size, depth and kind."""
 
+import difflib
+import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import groupby
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeAlias, overload
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from torch import nn
 
 from restoration.composition import Restored, Strip, check_strength, subtract_layers
 from restoration.methods import Method, MethodSpec, find_method, push_network, save_network
-from restoration.pictures import AnyPicture, check_picture, restore_picture
+from restoration.pictures import AnyPicture, check_picture, restore_pictures
 from restoration.released_protocol import restore_as_released
 from restoration.separator import AugmentedNetwork, FunctionNetwork, Separator, check_augmentation
 from restoration.tiling import Tile, TileSize, blend, check_tile_memory, is_out_of_memory, smaller_tiles
@@ -23,6 +25,7 @@ from utils.errors import UserError
 from weights.backends import choose_output
 
 PROTOCOLS = ("native", "released")
+Progress: TypeAlias = Callable[[int, int], None]
 
 
 class HighlightRemover:
@@ -81,6 +84,7 @@ class HighlightRemover:
         workers: int | None = None,
         skip_tiles: bool = True,
     ):
+        self._options = {name: value for name, value in locals().items() if name in _option_names()}
         if protocol not in PROTOCOLS:
             raise UserError(f"no protocol {protocol!r}: choose {' or '.join(PROTOCOLS)}")
         self.network = method if isinstance(method, nn.Module) else FunctionNetwork(method)
@@ -110,6 +114,21 @@ class HighlightRemover:
         )
         prepared = self.separator.network
         self.inference_network = AugmentedNetwork(prepared, copies) if copies > 1 else prepared
+        self.weights: str | None = None
+        """the file or repository that the weights came from, where `from_pretrained` read them"""
+
+    @property
+    def device(self) -> torch.device:
+        """What the network runs on."""
+        return self.separator.device
+
+    def __repr__(self) -> str:
+        weights = f", weights {self.weights}" if self.weights else ""
+        return f"{type(self).__name__}({self.network.spec.name}{weights}, {self.separator.described})"
+
+    def __reduce__(self) -> tuple:
+        """For pools of processes: the network and the options, from which the copy is prepared anew."""
+        return _rebuild, (type(self), self.network, self._options, self.weights)
 
     @classmethod
     def from_pretrained(
@@ -135,13 +154,23 @@ class HighlightRemover:
         revision, token  of the repository on the Hub: branch, tag or commit; the right to read a private one
         options          as of the class
 
-        Raises UserError where there is no such method and for weights that cannot be read or downloaded.
+        Raises UserError where there is no such method and for weights that cannot be read or downloaded,
+        TypeError for an option that does not exist.
         """
+        for option in options.keys() - _option_names():
+            similar = difflib.get_close_matches(
+                option, [*_option_names(), "output", "backend", "revision"], n=1
+            )
+            hint = f"did you mean {similar[0]}?" if similar else f"there are {', '.join(_option_names())}"
+            raise TypeError(f"HighlightRemover has no option {option!r}: {hint}")
         spec = name if isinstance(name, MethodSpec) else MethodSpec.parse(os.fspath(name))
         if spec.test_time_augmentation is not None:
             options["test_time_augmentation"] = spec.test_time_augmentation
         method = find_method(name, output=output, backend=backend, revision=revision, token=token)
-        return cls(method, device=device, **options)
+        remover = cls(method, device=device, **options)
+        if isinstance(method, nn.Module):
+            remover.weights = os.fspath(spec.weights or spec.name or "")
+        return remover
 
     def save_pretrained(self, folder: str | os.PathLike, card: str | os.PathLike | None = None) -> None:
         """Writes `model.safetensors` and a model card, README.md, into a folder; `card`: the file of one.
@@ -159,28 +188,64 @@ class HighlightRemover:
         """
         return push_network(self.network, repository, **options)
 
-    def __call__(self, picture: AnyPicture, progress: Callable[[int, int], None] | None = None) -> Restored:
+    @overload
+    def __call__(
+        self, picture: AnyPicture, progress: Progress | None = None, *, strength: float | None = None
+    ) -> Restored: ...
+
+    @overload
+    def __call__(
+        self,
+        picture: list[Any] | tuple[Any, ...],
+        progress: Progress | None = None,
+        *,
+        strength: float | None = None,
+    ) -> list[Restored]: ...
+
+    def __call__(
+        self,
+        picture: AnyPicture | list[Any] | tuple[Any, ...],
+        progress: Progress | None = None,
+        *,
+        strength: float | None = None,
+    ) -> Restored | list[Restored]:
         """The picture without highlights, its specular layer and its highlight map, in the picture's type.
 
-        picture   path of a file; Pillow image; array (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, of uint8
-                  [0, 255], uint16 [0, 65535] or floats in [0, 1]; alpha is kept
-        progress  called after each tile, or strip of a reduced picture, with the number done and of all
+        picture   path of a file; its content as bytes, or a file open for reading them; Pillow image;
+                  array (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, of uint8 [0, 255], uint16 [0, 65535]
+                  or floats in [0, 1]; alpha is kept. A list or tuple of these gives a list: side by side on
+                  the CPU, on an accelerator those of one size together, `batch_size` at a time
+        progress  called after each tile, or strip of a reduced picture, with the number done and of all; not
+                  of a list
+        strength  for this call
 
         Raises UserError for what is no picture, and as `restore`.
         """
-        return restore_picture(picture, lambda pixels: self.restore(pixels, progress), self.protocol)
+        if isinstance(picture, list | tuple):
+            return restore_pictures(
+                picture, lambda arrays: self.restore_all(arrays, strength=strength), self.protocol
+            )
 
-    def restore(self, image: np.ndarray, progress: Callable[[int, int], None] | None = None) -> Restored:
+        def restore(arrays: list[np.ndarray]) -> list[Restored]:
+            return [self.restore(array, progress, strength=strength) for array in arrays]
+
+        return restore_pictures([picture], restore, self.protocol)[0]
+
+    def restore(
+        self, image: np.ndarray, progress: Progress | None = None, *, strength: float | None = None
+    ) -> Restored:
         """The picture without highlights and its highlight map, without what `__call__` does beside.
 
         image     (H, W) or (H, W, 3) uint8, uint16 or float32 in [0, 1], H, W >= 1
         progress  called after each tile, or strip of a reduced picture, with the number done and of all
+        strength  for this call
 
         Where memory does not suffice, on an accelerator above all, tiles of half the side are tried. Raises
         UserError for what is no picture, for tiles larger than the machine's memory, and where a value of
         the result is not finite.
         """
         check_picture(image)
+        strength = self._strength(strength)
         if self.protocol == "released":
             return self.separator.run(restore_as_released, image, self.separator, self.inference_network)
         if self.separator.device.type == "cpu" and not self._reduces(image.shape):
@@ -189,7 +254,7 @@ class HighlightRemover:
         notes: tuple[str, ...] = ()
         while True:
             try:
-                restored = subtract_layers(image, self._separate(image, size, progress), self.strength)
+                restored = subtract_layers(image, self._separate(image, size, progress, strength), strength)
                 return replace(restored, notes=notes)
             except (MemoryError, RuntimeError) as error:
                 smaller = smaller_tiles(size, self.network.spec, image.shape)
@@ -197,13 +262,14 @@ class HighlightRemover:
                     raise
                 size, notes = smaller, (f"memory was full: cut into tiles of {smaller.side} pixels",)
 
-    def restore_all(self, images: Sequence[np.ndarray]) -> list[Restored]:
+    def restore_all(self, images: Sequence[np.ndarray], *, strength: float | None = None) -> list[Restored]:
         """The same as `restore` of each image, side by side on the CPU; on an accelerator equal sizes share a
         forward."""
+        strength = self._strength(strength)
         at_once = min(len(images), self.separator.workers)
         if at_once > 1 and self.separator.batch_size == 1:
             with ThreadPoolExecutor(at_once, "restore") as pool:
-                futures = [pool.submit(self.restore, image) for image in images]
+                futures = [pool.submit(self.restore, image, strength=strength) for image in images]
                 try:
                     return [future.result() for future in futures]
                 except BaseException:
@@ -221,13 +287,13 @@ class HighlightRemover:
             if together and max(shape[:2]) <= self.tile.side and not self._reduces(shape):
                 for _, image in alike:
                     check_picture(image)
-                faint = self._faintest(alike[0][1])
+                faint = self._faintest(alike[0][1], strength)
                 layers = self.separator((image for _, image in alike), self.inference_network, faint)
                 for (index, image), whole in zip(alike, layers, strict=True):
-                    results[index] = subtract_layers(image, [(0, shape[0], whole)], self.strength)
+                    results[index] = subtract_layers(image, [(0, shape[0], whole)], strength)
             else:
                 for index, image in alike:
-                    results[index] = self.restore(image)
+                    results[index] = self.restore(image, strength=strength)
         return [results[index] for index in range(len(images))]
 
     def choose_output(self, name: str) -> None:
@@ -253,7 +319,7 @@ class HighlightRemover:
         self.close()
 
     def _separate(
-        self, image: np.ndarray, size: TileSize, progress: Callable[[int, int], None] | None
+        self, image: np.ndarray, size: TileSize, progress: Progress | None, strength: float
     ) -> Iterator[Strip]:
         """The layers of the picture, strip by strip from top to bottom."""
         if self._reduces(image.shape):
@@ -264,7 +330,7 @@ class HighlightRemover:
             return strips if progress is None else _counted(strips, image.shape[0], progress)
         rows, columns = (size.spans(length) for length in image.shape[:2])
         used = [Tile(row, column).used for row in rows for column in columns]
-        separate = self._separate_pieces(image, faint=self._faintest(image), used=used)
+        separate = self._separate_pieces(image, faint=self._faintest(image, strength), used=used)
 
         def run(tiles: Iterable[Tile]) -> Iterator[np.ndarray]:
             layers = separate(tile.cut(image) for tile in tiles)
@@ -287,22 +353,46 @@ class HighlightRemover:
         brightest = self.network.spec.brightest
         return exposure_gain(image, brightest) if brightest else 1.0
 
-    def _faintest(self, image: np.ndarray) -> float:
+    def _strength(self, strength: float | None) -> float:
+        if strength is None:
+            return self.strength
+        check_strength(strength, self.protocol)
+        return strength
+
+    def _faintest(self, image: np.ndarray, strength: float) -> float:
         """The highlight map A up to which no pixel of an integer picture changes.
 
         |S| = A |I - N| <= A: half a level rounds to none. A little less, for the rounding of the products.
         """
         if image.dtype.kind == "f":
             return 0.0
-        return 0.499 / FULL_SCALE[image.dtype] / max(self.strength, 1)
+        return 0.499 / FULL_SCALE[image.dtype] / max(strength, 1)
 
     def _reduces(self, shape: tuple[int, ...]) -> bool:
         return bool(self.working_size) and max(shape[:2]) > self.working_size
 
 
-def _counted(strips: Iterator[Strip], height: int, progress: Callable[[int, int], None]) -> Iterator[Strip]:
+def _counted(strips: Iterator[Strip], height: int, progress: Progress) -> Iterator[Strip]:
     """The strips of a picture of so many rows; `progress` is called when the next one is asked for."""
     of_all = -(-height // STRIP_ROWS)
     for done, strip in enumerate(strips, 1):
         yield strip
         progress(done, of_all)
+
+
+def _option_names() -> list[str]:
+    return [
+        name
+        for name in inspect.signature(HighlightRemover.__init__).parameters
+        if name not in ("self", "method")
+    ]
+
+
+def _rebuild(
+    kind: type[HighlightRemover], network: nn.Module, options: dict[str, Any], weights: str | None
+) -> HighlightRemover:
+    """What pickle calls in another process."""
+    method = network.function if isinstance(network, FunctionNetwork) else network
+    remover = kind(method, **options)
+    remover.weights = weights
+    return remover

@@ -50,6 +50,10 @@ class OnnxNetwork(nn.Module):
         self.side = shape[2] if isinstance(shape[2], int) else None
         """the one side of square pictures that a network with attention takes; None: any multiple"""
 
+    def __reduce__(self) -> tuple:
+        """Sessions of ONNX Runtime cannot be pickled: the file is read again."""
+        return type(self), (self.path,)
+
     def forward(self, image: Tensor) -> Separation:
         """image (B, 3, H, W) in [0, 1], H, W >= 1 -> its layers, on the device of `image`.
 

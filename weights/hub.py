@@ -3,7 +3,13 @@
 Needs the package huggingface_hub, which is imported when something is up- or downloaded.
 """
 
+import contextlib
 import os
+import socket
+import threading
+import urllib.parse
+import urllib.request
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +18,7 @@ from torch import nn
 from utils.atomic import write_bytes
 from utils.errors import UserError, first_line, reason
 
+PATIENCE = 2.0  # seconds for a connection
 WEIGHTS, CARD = "model.safetensors", "README.md"
 
 _CARD = """---
@@ -42,9 +49,18 @@ def download(repository: str, *, revision: str | None = None, token: str | None 
     Raises UserError where there is no such repository or file, and without a network.
     """
     hub = _hub()
+    endpoint = import_module("huggingface_hub.constants").ENDPOINT
+    # The Hub's own client tries for 40 seconds.
+    offline = not _reachable(endpoint)
     try:
-        return Path(hub.HfApi(token=token).hf_hub_download(repository, WEIGHTS, revision=revision))
+        api = hub.HfApi(token=token)
+        return Path(api.hf_hub_download(repository, WEIGHTS, revision=revision, local_files_only=offline))
     except _errors(hub) as error:
+        if offline:
+            raise UserError(
+                f"cannot download {WEIGHTS} of {repository}: {endpoint} cannot be reached, and "
+                "the file is not in the local cache"
+            ) from error
         raise UserError(f"cannot download {WEIGHTS} of {repository}: {first_line(error)}") from error
 
 
@@ -89,6 +105,25 @@ def _hub() -> Any:
     except ImportError as error:
         raise UserError("the Hugging Face Hub needs another package: pip install huggingface_hub") from error
     return huggingface_hub
+
+
+def _reachable(url: str) -> bool:
+    """Whether a server answers within PATIENCE; behind a proxy that is left to the client."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme in urllib.request.getproxies():
+        return True
+    answered = threading.Event()
+
+    def connect() -> None:
+        address = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        with contextlib.suppress(OSError), socket.create_connection(address, timeout=PATIENCE):
+            answered.set()
+
+    # In a thread, since looking a name up has no time limit of its own.
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return answered.is_set()
 
 
 def _errors(hub: Any) -> tuple[type[Exception], ...]:

@@ -75,7 +75,7 @@ def test_pixels_and_map_are_the_same_with_skipping_on_and_off(dtype, options):
 def test_no_map_below_the_threshold_can_change_a_pixel(dtype, strength):
     remover = HighlightRemover(network(), strength=strength)
     image = ramp(dtype)
-    faintest = np.float32(remover._faintest(image))
+    faintest = np.float32(remover._faintest(image, strength))
     # The most that a network can take away is A |I - N|, with I and N in [0, 1].
     for specular in (faintest, -faintest):
         layer = np.full((*image.shape[:2], 3), specular, np.float32) * np.float32(strength)

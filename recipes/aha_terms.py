@@ -39,8 +39,8 @@ class AHAOptions(OptimiserOptions):
     """weight of |N_coarse - D| + |N_refined - D|: the networks' own outputs, before they are composed. Where
     the map is bounded and zero they get no other gradient"""
     lambda_beneath: float = 0.0
-    """weight of the same over the highlight alone, which says what lies beneath it and leaves to the map where
-    it is; needs the highlight mask (SHIQ's _T)"""
+    """weight of the same over the highlight alone: what lies beneath it, apart from where it is, which the
+    map learns; needs the highlight mask (SHIQ's _T)"""
     lambda_specular: float = 0.0
     """weight of |S_hat - S|; needs the specular layer (SHIQ's _S)"""
     lambda_map: float = 0.0

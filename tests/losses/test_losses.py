@@ -187,7 +187,7 @@ def test_perceptual_weights_are_never_random_unasked(tmp_path, monkeypatch):
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    with pytest.raises(UserError, match="models/vgg16-.*`imagenet=false`"):
+    with pytest.raises(UserError, match=r"models/vgg16-.*`imagenet=false`"):
         PerceptualLoss("imagenet")
     with pytest.raises(UserError, match=r"missing.pth.*set `perceptual_weights` to a file"):
         PerceptualLoss("missing.pth")

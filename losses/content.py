@@ -39,6 +39,17 @@ def log_error(
     return sum(torch.log10(error + floor).mean() for error in errors)
 
 
+def beneath(coarse: Tensor, refined: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """L_T = mean over samples of |N_coarse - D|_1 + |N_refined - D|_1 over the highlight mask T alone.
+
+    Elsewhere N may be anything, for the map leaves those pixels out: so samples without highlights teach the
+    map, and not that N is the input. A highlight of less than 16 pixels counts by its share of 16. Images
+    (B, 3, H, W), T (B, 1, H, W).
+    """
+    errors = sum((network - target).abs().mean(dim=1, keepdim=True) for network in (coarse, refined))
+    return ((errors * mask).sum(dim=(1, 2, 3)) / mask.sum(dim=(1, 2, 3)).clamp_min(16)).mean()
+
+
 def untouched_pixels(specular: Tensor) -> Tensor:
     """1 where a specular layer (B, 3, H, W) is exactly zero in all channels, else 0: (B, 1, H, W)."""
     return (specular.amax(dim=1, keepdim=True) <= 0).to(specular.dtype)

@@ -38,6 +38,9 @@ class AHAOptions(OptimiserOptions):
     lambda_direct: float = 0.0
     """weight of |N_coarse - D| + |N_refined - D|: the networks' own outputs, before they are composed. Where
     the map is bounded and zero they get no other gradient"""
+    lambda_beneath: float = 0.0
+    """weight of the same over the highlight alone: what lies beneath it, apart from where it is, which the
+    map learns; needs the highlight mask (SHIQ's _T)"""
     lambda_specular: float = 0.0
     """weight of |S_hat - S|; needs the specular layer (SHIQ's _S)"""
     lambda_map: float = 0.0
@@ -99,6 +102,12 @@ AHA_TERMS = (
         "direct",
         "lambda_direct",
         lambda e: loss.content.content(e.coarse_network, e.refine_network, e.target),
+    ),
+    Term(
+        "beneath",
+        "lambda_beneath",
+        lambda e: loss.content.beneath(e.coarse_network, e.refine_network, e.target, e.layers["mask"]),
+        needs=("mask",),
     ),
     Term(
         "map",

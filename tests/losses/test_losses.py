@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 
 from losses.adversarial import discriminator_hinge, generator_corrected, generator_released
-from losses.content import content, log_error, squared_error, untouched_pixels
+from losses.content import beneath, content, log_error, squared_error, untouched_pixels
 from losses.dichromatic import (
     achromaticity,
     highlight_chroma,
@@ -41,6 +41,18 @@ def test_content_is_the_sum_of_two_mean_absolute_differences():
     truth = torch.full((2, 3, 4, 5), 0.5)
     assert content(truth + 0.1, truth - 0.3, truth).item() == pytest.approx(0.4)
     assert squared_error(truth + 0.1, truth - 0.3, truth).item() == pytest.approx(0.1)
+
+
+def test_what_lies_beneath_counts_in_the_highlight_alone():
+    target, mask = torch.rand(2, 3, 8, 8), torch.zeros(2, 1, 8, 8)
+    mask[0, :, :4] = 1.0  # 32 pixels; the second picture has no highlight
+    coarse, refined = target + 0.2 * mask, target - 0.1 * mask
+    elsewhere = 5 * (1 - mask)
+    found = beneath(coarse + elsewhere, refined + elsewhere, target, mask)
+    assert float(found) == pytest.approx((0.2 + 0.1) / 2)
+    few = torch.zeros(1, 1, 8, 8)
+    few[..., 0, :4] = 1.0  # 4 pixels: a quarter of their error
+    assert float(beneath(target[:1] + 1, target[:1], target[:1], few)) == pytest.approx(0.25)
 
 
 def test_log_error_is_a_mean_over_pictures_of_their_logarithms():

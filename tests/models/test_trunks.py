@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from models import build_model
 from models.inference import prepare_for_inference
 from models.trunks import EfficientNetLite, FrozenBatchNorm2d, SamePadding
+from tests.tolerances import NETWORK, SUMMED
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -20,7 +21,7 @@ def test_strided_convolutions_see_what_tensorflows_do(kernel: int, side: int) ->
         first = 2 * i - (kernel - 2) // 2
         rows = x[0, 0, max(first, 0) : first + kernel]
         window = rows[:, max(first, 0) : first + kernel]
-        assert summed[0, 0, i, i] == pytest.approx(float(window.sum()), rel=1e-5)
+        assert summed[0, 0, i, i] == pytest.approx(float(window.sum()), rel=SUMMED)
 
 
 @pytest.mark.parametrize(
@@ -61,5 +62,5 @@ def test_prepared_for_inference_it_computes_the_same() -> None:
     image = torch.rand(1, 3, 70, 50)
     with torch.no_grad():
         plain, fast = model(image), prepare_for_inference(model)(image)
-    assert torch.allclose(plain.diffuse, fast.diffuse, atol=1e-5)
+    assert torch.allclose(plain.diffuse, fast.diffuse, atol=NETWORK)
     assert not any(isinstance(m, FrozenBatchNorm2d) for m in prepare_for_inference(model).modules())

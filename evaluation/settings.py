@@ -62,7 +62,7 @@ class MethodOptions:
     object_mask: bool | None = None
     """multiply results by the object mask (default: for sshr and list files, as their authors do)"""
     device: str = "auto"
-    """auto, cpu, cuda, or another of torch's names"""
+    """auto, cpu, cuda, or another torch device"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """arithmetic of the networks"""
     workers: int = 0

@@ -156,6 +156,9 @@ class ModelOptions:
     backbone_weights: str | None = None
     """imagenet, none, or PATH of a state dict of torchvision's resnet34; default: imagenet where the network
     has a ResNet-34 trunk, none elsewhere"""
+    imagenet: bool = True
+    """false: no ImageNet weights, which are large and downloaded: the trunk starts at random, and there is no
+    perceptual term"""
     n_class: int = 3
     """channels averaged into the highlight map; only 3, as in the authors' weights"""
     latent_channels: int | None = None

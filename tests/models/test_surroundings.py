@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from models.build import build_model, with_added
-from models.surroundings import HEADROOM, fill, luminance, with_surrounding_colours
+from models.build import build_model
+from models.surroundings import HEADROOM, fill, largest_around, luminance, with_surrounding_colours
 
 ORANGE = torch.tensor([0.55, 0.3, 0.1]).view(1, 3, 1, 1)
 
@@ -29,6 +30,12 @@ def test_fill_prefers_what_is_near() -> None:
     filled = fill(values, weight)
     assert filled[0, 0, 16, 8] < 0.1
     assert filled[0, 0, 16, 56] > 0.9
+
+
+@pytest.mark.parametrize("reach", [1, 2, 4, 7])
+def test_the_largest_value_around_is_that_of_a_pooling(reach: int) -> None:
+    x = torch.rand(2, 1, 19, 30)
+    assert torch.equal(largest_around(x, reach), F.max_pool2d(x, 2 * reach + 1, stride=1, padding=reach))
 
 
 def test_a_clipped_highlight_gets_its_surroundings_colour_and_keeps_its_brightness() -> None:
@@ -92,8 +99,3 @@ def test_aha_lite_takes_light_only_and_leaves_alone_what_its_map_leaves_out() ->
     assert (layers.specular >= 0).all()
     left_out = (layers.highlight == 0).expand_as(image)
     assert torch.equal(layers.diffuse[left_out], image[left_out])
-
-
-def test_weight_files_older_than_the_surroundings_stay_as_they_were() -> None:
-    assert with_added("aha-lite", {"shoulder": 0.2})["surroundings"] is False
-    assert build_model("aha-lite").spec.hyperparameters["surroundings"] is True

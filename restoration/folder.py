@@ -119,7 +119,7 @@ class _Report:
 
     def failed(self, job: Job, error: Exception) -> None:
         with self._lock:
-            tqdm.write(f"failed: {job.source}: {in_words(error, job)}", file=sys.stderr)
+            tqdm.write(f"failed: {job.source}: {format_error(error, job)}", file=sys.stderr)
             self.counts.failed += 1
             self.bar.update()
 
@@ -194,7 +194,7 @@ class _Work:
         self.report.done(job, notes, changed=not np.array_equal(restored.diffuse, picture.pixels))
 
 
-def in_words(error: Exception, job: Job) -> str:
+def format_error(error: Exception, job: Job) -> str:
     """What went wrong with a picture or a clip, in one line without its name."""
     if is_out_of_memory(error):
         return "out of memory; smaller tiles and fewer workers need less"

@@ -132,7 +132,7 @@ def report_left_out(listing: Listing, remarks: list[str]) -> None:
     for error in listing.unreadable:
         print(f"failed: cannot look into {printable(error.filename)}: {reason(error)}", file=sys.stderr)
     for line in describe_left_out(listing):
-        print(f"skipped: {printable(line)}", file=sys.stderr)
+        print(f"ignored: {printable(line)}", file=sys.stderr)
 
 
 def show(jobs: list[Job], skip_existing: bool) -> int:

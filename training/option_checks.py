@@ -14,7 +14,7 @@ DEFAULT_SIZE = 224  # of the paper's training pictures
 
 AT_LEAST_ONE = (
     *("batch_size", "grad_accumulation", "epochs", "log_every", "checkpoint_every", "scenes_per_epoch"),
-    *("val_every", "max_steps", "latent_channels", "scene_size"),
+    *("val_every", "max_steps", "latent_channels"),
 )
 LOSS_WEIGHTS = {term.weight for terms in (AHA_TERMS, *TSHRNET_TERMS.values()) for term in terms}
 NOT_NEGATIVE = (

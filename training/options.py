@@ -133,8 +133,6 @@ class TrainingSceneOptions(AssetFolders):
 
     scenes_per_epoch: int = 10000
     """what counts as an epoch; every epoch brings new scenes"""
-    scene_size: int | None = None
-    """side in pixels at which scenes are rendered; default: --crop, or --size, or 224"""
     val_scenes: int = 32
     """held-out scenes to validate on; with --val_dataroot they are reported too, but do not choose"""
     composition: Literal["display", "linear", "mixed"] = "display"

@@ -193,12 +193,12 @@ def in_onnxruntime(network: nn.Module, folder: Path | None = None) -> OnnxNetwor
     """
     from weights.export import export_network, has_attention  # needed the first time only
 
-    said = {"facts": written_facts(network.spec, "fp32"), "state": network.state_dict()}
-    said |= {
+    content = {"facts": written_facts(network.spec, "fp32"), "state": network.state_dict()}
+    content |= {
         "hyperparameters": network.spec.hyperparameters,
         "output": network.output if isinstance(network, HasOutputs) else None,
     }
-    path = (folder or cache_folder()) / f"{network.spec.name}-{content_hash(said)[:16]}.onnx"
+    path = (folder or cache_folder()) / f"{network.spec.name}-{content_hash(content)[:16]}.onnx"
     if path.is_file():
         with suppress(UserError):  # damaged, or of another version: written anew
             return OnnxNetwork(path)

@@ -24,7 +24,7 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from restoration.folder import Counts, in_words
+from restoration.folder import Counts, format_error
 from restoration.jobs import Job
 from restoration.remover import HighlightRemover
 from restoration.video.clip_reader import ClipFrame, ClipInfo, read_frames, read_info, subtract
@@ -63,7 +63,7 @@ def restore_clips(
         except (KeyboardInterrupt, CancelledError):
             raise
         except Exception as error:  # any error: the other clips are still processed
-            print(f"failed: {job.source}: {in_words(error, job)}", file=sys.stderr)
+            print(f"failed: {job.source}: {format_error(error, job)}", file=sys.stderr)
             counts.failed += 1
         else:
             counts.done += 1

@@ -17,7 +17,7 @@ from pathlib import Path
 from models import ModelSpec
 from utils.errors import UserError
 
-FORMAT = "specular-highlight-removal onnx 1"
+FORMAT = "specular-highlight-removal onnx 2"
 ONNX_PRECISIONS = ("fp32", "fp16", "int8")
 NO_HASH = "0" * 64
 MARK = b"\n\x06sha256\x12\x40"

@@ -1,4 +1,4 @@
-"""How fast the networks restore and learn, and with how much memory, beside a plain implementation.
+"""Speed and memory of inference and training, compared with a plain implementation.
 
 python benchmark.py                                          # all networks, and a training step of each
 python benchmark.py --what inference --models aha-lite --sizes 4000x3000 --precisions bf16

@@ -1,4 +1,4 @@
-"""Methods: which are meant by the words of a command line, and what the runner does with each.
+"""Methods: parsed from the command line, and what the runner does with each.
 
 input                      the picture as it is
 shen2013, yang2010, ...    classical.METHODS

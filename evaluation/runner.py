@@ -256,7 +256,7 @@ def _work(method: ScoredMethod, pair: Pair, settings: Settings, out: Path) -> Ro
     except UserError as error:
         row.error = str(error)
     except Exception as error:
-        # One picture on which a method breaks must not lose the other nine hundred.
+        # One picture on which a method breaks must not end the run.
         row.error = f"{type(error).__name__}: {error}"
     return row
 

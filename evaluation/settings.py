@@ -62,7 +62,7 @@ class MethodOptions:
     object_mask: bool | None = None
     """multiply results by the object mask (default: for sshr and list files, as their authors do)"""
     device: str = "auto"
-    """auto, cpu, cuda, or another of torch's names"""
+    """auto, cpu, cuda, or another torch device"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """arithmetic of the networks"""
     workers: int = 0
@@ -100,8 +100,8 @@ class ScoreOptions:
     lpips: bool = False
     """also LPIPS (AlexNet; needs its ImageNet weights)"""
     map_threshold: str = "0.5"
-    """threshold of predicted highlight maps: a number in (0, 1], or otsu; specular: no map, but one Otsu pass
-    on what was taken away"""
+    """threshold of predicted highlight maps: a number in (0, 1], or otsu; specular: one Otsu pass on the
+    removed layer instead of the map"""
     seed: int = 0
     """seed of the bootstrap"""
 

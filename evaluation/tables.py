@@ -42,7 +42,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number with what stands behind it, or a text."""
+    """A number with its interval and count, or a text."""
 
     value: float | None = None
     text: str | None = None

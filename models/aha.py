@@ -54,7 +54,7 @@ class AHANet(nn.Module):
         return self.separate(image, self.locate(image))
 
     def locate(self, image: Tensor) -> Tensor:
-        """The first twentieth of the work: logits of A, over the image (B, 3, H, W) padded to the network's
+        """Logits of A, a twentieth of the arithmetic: over the image (B, 3, H, W) padded to the network's
         grid."""
         return self.HFE.logits(pad_to_multiple(image, self.multiple))
 
@@ -63,7 +63,7 @@ class AHANet(nn.Module):
         return self.HFE.bound(located)[..., : image.shape[-2], : image.shape[-1]]
 
     def separate(self, image: Tensor, located: Tensor) -> Separation:
-        """The rest of the work: what `forward` gives, from what `locate` gave for the image."""
+        """The result of `forward`, given that of `locate` for the image."""
         height, width = image.shape[-2:]
         padded = pad_to_multiple(image, self.multiple)
         logits, highlight = located, self.HFE.bound(located)

@@ -27,31 +27,17 @@ class ModelSpec:
 
     name, hyperparameters  enough to build it again
     multiple               sides are padded to multiples of this inside forward
-    tile                   side in pixels up to which a picture goes in whole
-    tiles_at_once          tiles side by side that keep a process under 4 GB (aha-lite: 2 GB) on the CPU
-    working_size           longer side in pixels to which larger pictures are reduced for the network
-                           (restoration/working_scale.py); None: it sees them at full size
-    brightest              value in [0, 1] to which the brightest parts of darker pictures are raised for the
-                           network (restoration/working_scale.py); 0: it sees them as they are
-    copies                 of a picture in test-time augmentation by default
-                           (restoration/separator.py)
-    composes               True where diffuse = (1 - A) I + A N, so that A = 0 leaves a pixel untouched
+    has_map                True where diffuse = (1 - A) I + A N, so that A = 0 leaves a pixel untouched
     recipe                 of recipes/presets.py that trains it when none is asked for: "corrected" fits any
                            network, "tshrnet" needs that network's stages
-    bf16                   False where that costs accuracy on real pictures (docs/RESULTS.md):
-                           precision "auto" is fp32 then
+
+    How a network is applied to pictures is in restoration/defaults.py.
     """
 
     name: str
     hyperparameters: dict
     multiple: int
-    tile: int
-    tiles_at_once: int = 2
-    composes: bool = True
-    working_size: int | None = None
-    copies: int = 1
-    brightest: float = 0.0
-    bf16: bool = True
+    has_map: bool = True
     recipe: str = "corrected"
 
 
@@ -121,7 +107,6 @@ MODELS: dict[str, Entry] = {
                 "trunk_channels": (128, 256, 512),
             },
             multiple=MULTIPLE,
-            tile=448,
         ),
     ),
     # The paper's figure: skips instead of attention, convolutions after each enlargement of the map.
@@ -143,7 +128,6 @@ MODELS: dict[str, Entry] = {
                 "surroundings": False,
             },
             multiple=MULTIPLE,
-            tile=512,
         ),
     ),
     # The figure made small. Widths: eight channels at full resolution, where memory traffic and not
@@ -167,17 +151,9 @@ MODELS: dict[str, Entry] = {
                 "surroundings": True,
             },
             multiple=MULTIPLE,
-            tile=768,
-            # The objects of its training scenes are as large as those of a photograph of this size.
-            working_size=256,
-            # Test-time augmentation by the mirror image costs little at that size and spares painted things.
-            copies=2,
-            # Chosen on generated scenes; only pictures that are darker than any of SHIQ's are changed.
-            brightest=0.7,
-            bf16=False,
         ),
     ),
-    # The paper's idea on a trunk that has seen the world: map, coarse and refine are heads of its features.
+    # The paper's idea on a pretrained trunk: map, coarse and refine are heads of its features.
     "aha-lite0": Entry(
         _pretrained_aha,
         ModelSpec(
@@ -189,11 +165,6 @@ MODELS: dict[str, Entry] = {
                 "surroundings": True,
             },
             multiple=MULTIPLE,
-            tile=768,
-            working_size=256,
-            copies=2,
-            brightest=0.7,
-            bf16=False,
         ),
     ),
     # The authors' code; "output" is the stage given as the result ("tone_corrected" or "diffuse").
@@ -203,8 +174,7 @@ MODELS: dict[str, Entry] = {
             "tshrnet",
             {"width": 64, "output": "tone_corrected"},
             multiple=UNET_MULTIPLE,
-            tile=1024,
-            composes=False,
+            has_map=False,
             recipe="tshrnet",
         ),
     ),
@@ -214,8 +184,7 @@ MODELS: dict[str, Entry] = {
             "tshrnet-mix",
             {"width": 64, "output": "tone_corrected"},
             multiple=UNET_MULTIPLE,
-            tile=1024,
-            composes=False,
+            has_map=False,
             recipe="tshrnet",
         ),
     ),

@@ -43,7 +43,7 @@ class FusedGatedConv2d(nn.Module):
 
 
 def _gated_in_place(both: Tensor, activation: bool) -> Tensor:
-    """`gated` without gradients, for 16-bit types: in one piece of memory torch computes their sigmoid four
+    """`gated` without gradients, for 16-bit types: on contiguous memory torch computes their sigmoid four
     times as fast as in one half of the channels."""
     content, gate = both.chunk(2, dim=1)
     channels_last = both.is_contiguous(memory_format=torch.channels_last)

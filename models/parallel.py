@@ -1,8 +1,9 @@
 """Parts of one computation side by side on several cores, with the same bits on any number of them.
 
-torch's own threads round by their number: with several of them bilinear enlargement takes another way than
-with one, and convolutions may. Here a computation is cut into parts by its size alone, one thread computes
-each part, and the number of free cores decides no more than which parts are computed at the same time.
+With torch's own threads the order of additions depends on their number: bilinear enlargement takes another
+way with several than with one, and convolutions may. Here a computation is cut into parts by its size alone,
+one thread computes each part, and the number of free cores decides no more than which parts are computed at
+the same time.
 """
 
 import threading

@@ -29,13 +29,13 @@ class PreparedConv2d(nn.Conv2d):
     def then(
         self, x: Tensor, after: Callable[[Tensor], Tensor] | None = None, channels: int | None = None
     ) -> Tensor:
-        """`after` of the convolution; it must treat every pixel by itself, and gives so many `channels`."""
+        """`after` of the convolution; it must treat every pixel by itself, and gives `channels` channels."""
         x = x.to(self.weight.dtype)
         edges = self._edges(x.shape)
         if len(edges) == 2:
             found = super().forward(x)
             return found if after is None else after(found)
-        x = x.contiguous(memory_format=torch.channels_last)  # so that a block of rows is one piece of memory
+        x = x.contiguous(memory_format=torch.channels_last)  # so that a block of rows is contiguous
 
         columns = self._positions(x.shape[3], 1)
         result = torch.empty(

@@ -44,8 +44,8 @@ class OptimiserOptions:
     lr_g: float = 1e-4
     """learning rate of the generator"""
     lr_trunk: float | None = None
-    """learning rate of a pretrained trunk (aha-lite0), in steps of AdamW where --optimizer is muon; 0: it
-    stays as it is; default: --lr_g"""
+    """learning rate of a pretrained trunk (aha-lite0), trained by AdamW even with --optimizer muon; 0:
+    frozen; default: --lr_g"""
     lr_d: float = 1e-4
     """learning rate of the discriminator"""
     optimizer: Literal["adam", "adamw", "muon"] | None = None

@@ -70,9 +70,7 @@ def check_strength(strength: float, protocol: str) -> None:
     if not 0 <= strength <= MAX_STRENGTH:
         raise UserError(f"the strength must be between 0 and {MAX_STRENGTH}, not {strength}")
     if protocol == "released" and strength != 1:
-        raise UserError(
-            "the strength is for protocol native: released is the authors' arithmetic, which has none"
-        )
+        raise UserError("the strength is not available with protocol released, only with native")
 
 
 def subtract_layers(image: np.ndarray, strips: Iterable[Strip], strength: float = 1.0) -> Restored:
@@ -123,7 +121,7 @@ def removed_layer(pixels: np.ndarray, diffuse: np.ndarray) -> np.ndarray:
 
 
 def describe_change(pixels: np.ndarray, diffuse: np.ndarray) -> str | None:
-    """What is odd about what a classical method made of a picture, in a clause, or None."""
+    """A warning about the result of a classical method, in a clause, or None."""
     change = np.abs(to_unit(pixels) - to_unit(diffuse))
     if not change.any():
         return "nothing was removed: the method found no highlight"

@@ -23,12 +23,12 @@ from utils.guarded_decoding import decode_guarded
 from utils.image_files import MAX_PIXELS, Picture, read_bytes
 
 TILES_SHOWN = 8
-"""Pictures of so many tiles show them in the progress bar."""
+"""Number of tiles from which on a picture shows its own progress."""
 
 
 @dataclass
 class Counts:
-    """What became of the pictures."""
+    """Number of pictures by outcome."""
 
     done: int = 0
     failed: int = 0
@@ -112,14 +112,14 @@ class _Report:
             self.bar.update()
 
     def tile(self, job: Job, done: int, of: int) -> None:
-        """Shows how far a large picture is."""
+        """Shows the progress within a large picture."""
         if of >= TILES_SHOWN:
             with self._lock:
                 self.bar.set_postfix_str(f"{job.source.name}: tile {done} of {of}" if done < of else "")
 
     def failed(self, job: Job, error: Exception) -> None:
         with self._lock:
-            tqdm.write(f"failed: {job.source}: {in_words(error, job)}", file=sys.stderr)
+            tqdm.write(f"failed: {job.source}: {format_error(error, job)}", file=sys.stderr)
             self.counts.failed += 1
             self.bar.update()
 
@@ -157,7 +157,7 @@ class _Work:
             return step()
         except CancelledError:
             raise
-        except Exception as error:  # whatever it is, the other pictures have nothing to do with it
+        except Exception as error:  # any error: the other pictures are still processed
             self.report.failed(job, error)
             return None
 
@@ -194,7 +194,7 @@ class _Work:
         self.report.done(job, notes, changed=not np.array_equal(restored.diffuse, picture.pixels))
 
 
-def in_words(error: Exception, job: Job) -> str:
+def format_error(error: Exception, job: Job) -> str:
     """What went wrong with a picture or a clip, in one line without its name."""
     if is_out_of_memory(error):
         return "out of memory; smaller tiles and fewer workers need less"

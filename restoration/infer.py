@@ -66,7 +66,7 @@ def infer(options: InferOptions) -> int:
 
 
 def plan(options: InferOptions) -> tuple[Listing, list[Job], list[str]]:
-    """What is there, the files to write for each picture and clip, and remarks on it. Raises UserError."""
+    """The listing, the files to write for each picture and clip, and remarks on it. Raises UserError."""
     output_dir, ext = Path(options.output_dir), options.ext or "auto"
     check_folders(options.input_dir, output_dir, options.recursive)
     listing, root = find_pictures(options.input_dir, options.recursive)
@@ -132,7 +132,7 @@ def report_left_out(listing: Listing, remarks: list[str]) -> None:
     for error in listing.unreadable:
         print(f"failed: cannot look into {printable(error.filename)}: {reason(error)}", file=sys.stderr)
     for line in describe_left_out(listing):
-        print(f"left out: {printable(line)}", file=sys.stderr)
+        print(f"ignored: {printable(line)}", file=sys.stderr)
 
 
 def show(jobs: list[Job], skip_existing: bool) -> int:
@@ -147,7 +147,7 @@ def show(jobs: list[Job], skip_existing: bool) -> int:
 
 
 def printable(text: object) -> str:
-    """Text that any terminal can show: bytes of file names that are no characters become \\xNN."""
+    """Text that any terminal can show: undecodable bytes of file names become \\xNN."""
     return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

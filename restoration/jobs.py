@@ -88,7 +88,7 @@ def find_pictures(pattern: str, recursive: bool = False) -> tuple[Listing, Path]
         files = (Path(name) for name in glob.glob(pattern, recursive=True))
         found, root = sorted(p for p in files if not os.path.isdir(p)), _fixed_part(path)
         if not found:
-            raise UserError(f"no file fits {pattern}")
+            raise UserError(f"no file matches {pattern}")
     else:
         raise UserError(f"no such file or folder: {pattern}")
     raw = [path for path in found if path.suffix.lower() in RAW_SUFFIXES]
@@ -195,7 +195,7 @@ def _automatic(path: Path) -> bool:
 
 
 def _candidates(job: Job, path: Path) -> list[Path]:
-    """Where an output may come to lie: one place, or one for each format while that is open."""
+    """Possible paths of an output: one, or one for each format while that is open."""
     if not _automatic(path):
         return [path]
     return [path.with_suffix(suffix) for suffix in {job.source.suffix, *WRITERS} if suffix]

@@ -113,7 +113,7 @@ def find_method(
         if output is not None:
             raise UserError(f"{name} has one result: only TSHRNet has several")
         if backend == "onnxruntime":
-            raise UserError(f"{name} is no network: only networks run in ONNX Runtime")
+            raise UserError(f"{name} is not a network: only networks run in ONNX Runtime")
         return functions[name]
     if name in MODELS:
         raise UserError(f"{name} is a network and needs weights: write {name}:PATH_OF_ITS_WEIGHTS")

@@ -28,8 +28,8 @@ class InferOptions:
     protocol: Literal["native", "released"] = "native"
     """native: the picture's own resolution and depth, pixels without highlight stay bit for bit; released:
     the authors' arithmetic (resized to a square of 224 or 448 pixels without keeping the aspect ratio,
-    resized back, truncated to 8 bits), in which --strength, --tile, --working_size and --exposure have no
-    part"""
+    resized back, truncated to 8 bits), which ignores --tile, --working_size and --exposure and refuses
+    --strength"""
     output: Literal["tone_corrected", "diffuse"] | None = None
     """TSHRNet only: which of its stages is the result"""
     backend: Literal["torch", "onnxruntime"] | None = None
@@ -40,15 +40,15 @@ class InferOptions:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 where the GPU or processor computes in it and a probe picture proves it close, else fp32"""
     tta: int | None = field(default=None, metadata={"flags": ["--test_time_augmentation"]})
-    """test-time augmentation: remove only what the network also finds in the mirrored picture (2) and at
-    half its size (4); fewer mistakes on painted things, less removal, 2 or 2.5 times the network's time.
-    1: without. Default: by the network (aha-lite 2, others 1)"""
+    """test-time augmentation: average (geometric mean) over the picture and its mirror image (2), both at
+    half size, too (4); fewer false detections, less removal, 2 or 2.5 times the network's time. 1: without.
+    Default: by the network (aha-lite 2, others 1)"""
     working_size: str | None = None
     """longer side in pixels to which larger pictures are reduced for the network; the specular layer is
     then brought back up, guided by the picture; full: no reduction; default: by the network (aha-lite 256)"""
     exposure: float | None = None
     """what a picture is multiplied by for the network, at least 1; the result keeps the picture's own
-    brightness. Default: what brings dark pictures to the brightness that the network knows; 1: nothing"""
+    brightness. Default: what brings dark pictures to the brightness of its training pictures; 1: nothing"""
     strength: float = 1.0
     """from 0 (nothing) to 1.5: how much of the specular layer found is removed; more than 1 where a highlight
     shimmers through"""
@@ -84,7 +84,7 @@ class InferOptions:
     max_pixels: int = MAX_PIXELS
     """refuse pictures of more pixels, and keep no more in memory at once over all workers"""
     limit: int | None = None
-    """take only so many pictures, the first ones"""
+    """process only the first N pictures"""
     dry_run: bool = False
     """print what would be done and write nothing"""
 

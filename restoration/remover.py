@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from restoration.composition import Restored, Strip, check_strength, subtract_layers
+from restoration.defaults import defaults_of
 from restoration.methods import Method, MethodSpec, find_method, push_network, save_network
 from restoration.pictures import AnyPicture, check_picture, restore_pictures
 from restoration.released_protocol import restore_as_released
@@ -49,16 +50,16 @@ class HighlightRemover:
     test_time_augmentation
                   2 or 4: only what is found in as many copies of the picture is removed
                   (separator.py); 1: all that is found; None: the
-                  network's own `spec.copies` (with "released" always 1)
+                  network's own (restoration/defaults.py; with "released" always 1)
     working_size  longer side in pixels to which larger pictures are reduced for the network
-                  (restoration/working_scale.py); None: the network's own `spec.working_size`, where it has
-                  one; 0: full size. Nothing is reduced with "released", nor for functions
+                  (restoration/working_scale.py); None: the network's own, where it has one;
+                  0: full size. Nothing is reduced with "released", nor for functions
     exposure      what a picture is multiplied by for the network, >= 1; its layers are divided by it again
                   (working_scale.py). None: what brings dark pictures to the network's own
-                  `spec.brightest`; 1: nothing. Always 1 with "released"
+                  target brightness; 1: nothing. Always 1 with "released"
     strength      k in [0, MAX_STRENGTH]: D = I - k S, kept within [0, I] unless k is 1
     workers       tiles at once on the CPU, and the cores that they use; None: all cores, but no more tiles
-                  than `spec.tiles_at_once`, which bounds memory
+                  than the network's default, which bounds memory
     skip_tiles    where the highlight map of a tile can change no pixel the rest of the network is left out;
                   the result is the same
 
@@ -88,9 +89,10 @@ class HighlightRemover:
         if protocol not in PROTOCOLS:
             raise UserError(f"no protocol {protocol!r}: choose {' or '.join(PROTOCOLS)}")
         self.network = method if isinstance(method, nn.Module) else FunctionNetwork(method)
+        self.defaults = defaults_of(self.network)
         copies = test_time_augmentation
         if copies is None:
-            copies = 1 if protocol == "released" else self.network.spec.copies
+            copies = 1 if protocol == "released" else self.defaults.tta_copies
         check_augmentation(self.network, copies)
         if working_size is not None and working_size < 0:
             raise UserError(f"a working size is a number of pixels, or 0 for full size, not {working_size}")
@@ -98,12 +100,11 @@ class HighlightRemover:
             raise UserError(f"the exposure must be a factor of at least 1, not {exposure}")
         check_strength(strength, protocol)
         self.protocol = protocol
-        self.copies = copies
-        usual = self.network.spec.working_size or 0
-        self.working_size: int = usual if working_size is None else working_size
+        self.tta_copies = copies
+        self.working_size = self.defaults.working_size if working_size is None else working_size
         self.exposure = exposure
         self.strength = strength
-        self.tile = TileSize.choose(self.network.spec, tile, tile_overlap)
+        self.tile = TileSize.choose(self.defaults, self.network.spec.multiple, tile, tile_overlap)
         self.separator = Separator(
             self.network,
             device=device,
@@ -249,7 +250,7 @@ class HighlightRemover:
         if self.protocol == "released":
             return self.separator.run(restore_as_released, image, self.separator, self.inference_network)
         if self.separator.device.type == "cpu" and not self._reduces(image.shape):
-            check_tile_memory(self.tile, self.network.spec, image.shape, self.separator.workers)
+            check_tile_memory(self.tile, self.defaults, image.shape, self.separator.workers)
         size = self.tile
         notes: tuple[str, ...] = ()
         while True:
@@ -257,7 +258,7 @@ class HighlightRemover:
                 restored = subtract_layers(image, self._separate(image, size, progress, strength), strength)
                 return replace(restored, notes=notes)
             except (MemoryError, RuntimeError) as error:
-                smaller = smaller_tiles(size, self.network.spec, image.shape)
+                smaller = smaller_tiles(size, self.defaults, image.shape)
                 if smaller is None or not is_out_of_memory(error):
                     raise
                 size, notes = smaller, (f"memory was full: cut into tiles of {smaller.side} pixels",)
@@ -323,8 +324,8 @@ class HighlightRemover:
     ) -> Iterator[Strip]:
         """The layers of the picture, strip by strip from top to bottom."""
         if self._reduces(image.shape):
-            # The enlargement fits the layers to the picture: nothing is too faint to count.
-            # What is as small as that is told as well without copies (docs/RESULTS.md).
+            # The enlargement fits the layers to the picture, so faint ones count, too. The second pass gains
+            # nothing from test-time augmentation (docs/RESULTS.md).
             closer = self._separate_pieces(image, network=self.separator.network)
             strips = separate_at(image, self.working_size, self._separate_pieces(image), closer)
             return strips if progress is None else _counted(strips, image.shape[0], progress)
@@ -350,8 +351,8 @@ class HighlightRemover:
     def _gain(self, image: np.ndarray) -> float:
         if self.exposure is not None:
             return self.exposure
-        brightest = self.network.spec.brightest
-        return exposure_gain(image, brightest) if brightest else 1.0
+        target = self.defaults.target_brightness
+        return exposure_gain(image, target) if target else 1.0
 
     def _strength(self, strength: float | None) -> float:
         if strength is None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from models import ModelSpec, Separation
 from models.inference import prepare_for_inference
 from models.parallel import Cores, in_parts
+from restoration.defaults import InferenceDefaults, defaults_of
 from restoration.tiling import NO_TILES
 from utils.colour import FULL_SCALE, psnr
 from utils.cores import usable_cores
@@ -60,7 +61,7 @@ def prepare(network: nn.Module, device: torch.device, precision: str) -> tuple[n
     if precision != "auto":
         return prepared(precision), precision
     exact = prepared("fp32")
-    if network.spec.bf16 and computes_in_bf16(device):
+    if defaults_of(network).bf16 and computes_in_bf16(device):
         close = prepared("bf16")
         if closeness(exact, close, device) >= CLOSE:
             return close, "bf16"
@@ -188,7 +189,7 @@ def check_augmentation(network: nn.Module, copies: int) -> None:
     """Raises UserError for another number than COPIES, and for networks without a highlight map."""
     if copies not in COPIES:
         raise UserError(f"test-time augmentation takes {', '.join(map(str, COPIES))} copies, not {copies}")
-    if copies > 1 and not network.spec.composes:
+    if copies > 1 and not network.spec.has_map:
         raise UserError(f"test-time augmentation needs a highlight map, which {network.spec.name} lacks")
 
 
@@ -272,8 +273,9 @@ class FunctionNetwork(nn.Module):
         super().__init__()
         self.function = function
         name = getattr(function, "__name__", "function")
+        self.spec = ModelSpec(name, {}, multiple=1, has_map=False)
         # Four at once: each holds a whole picture several times over.
-        self.spec = ModelSpec(name, {}, multiple=1, tile=NO_TILES, tiles_at_once=4, composes=False)
+        self.defaults = InferenceDefaults(tile=NO_TILES, tiles_at_once=4)
 
     def forward(self, image: Tensor) -> Separation:
         """image (B, 3, H, W) float32 in [0, 1], on any device."""
@@ -289,7 +291,7 @@ class Separator:
     network            of which a copy is prepared (models/inference.py) and used: `self.network`
     device, precision  what it runs on and in
     batch_size         crops of one size in one forward (1 on the CPU)
-    workers            crops at once on the CPU, and cores used; None: `spec.tiles_at_once` crops, all cores
+    workers            crops at once on the CPU, and cores used; None: the default number of crops, all cores
     skip_tiles         coarse and refine networks are left out where the highlight map can change no pixel
 
     On the CPU every crop goes through the network alone, several crops side by side, and heavy layers share
@@ -315,13 +317,13 @@ class Separator:
             self.network, self.precision = network.eval(), network.checked_precision(precision)
         else:
             self.device = choose_device(str(device))
-            # In one thread of torch, as the network itself: sums of several round by their number.
+            # In one thread of torch, as the network itself: rounding depends on the number of threads.
             with ThreadPoolExecutor(1, "prepare", torch.set_num_threads, (1,)) as one:
                 self.network, self.precision = one.submit(prepare, network, self.device, precision).result()
         on_cpu = self.device.type == "cpu"
         self.batch_size = 1 if on_cpu else batch_size
         self.cores = (workers or own_cores()) if on_cpu else 1
-        self.workers = (workers or min(self.cores, network.spec.tiles_at_once)) if on_cpu else 1
+        self.workers = (workers or min(self.cores, defaults_of(network).tiles_at_once)) if on_cpu else 1
         self.skip_tiles = skip_tiles
         self._cancelled = threading.Event()
         self._threads: _Threads | None = None
@@ -404,7 +406,7 @@ class Separator:
     ) -> list[np.ndarray]:
         image = _to_tensor(np.stack([pixels for pixels, _ in batch]), self.device)
         with arithmetic(self.device, self.precision):
-            if network.spec.composes:
+            if network.spec.has_map:
                 layers = self._by_its_map(image, [area for _, area in batch], as_two_stage(network), faint)
             else:
                 found = network(image)

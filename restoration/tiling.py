@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models import ModelSpec
+from restoration.defaults import InferenceDefaults
 from utils.errors import UserError
 
 # Beyond this the same pixel would be computed many times over for no gain.
@@ -73,15 +73,17 @@ class TileSize:
     """tiles start at multiples of this"""
 
     @classmethod
-    def choose(cls, spec: ModelSpec, side: int | None, overlap: int | None) -> "TileSize":
+    def choose(
+        cls, defaults: InferenceDefaults, multiple: int, side: int | None, overlap: int | None
+    ) -> "TileSize":
         """As `HighlightRemover` takes them: None for the network's own, a side of 0 for no tiles.
 
         Raises UserError where tiles of this side cannot advance by the network's stride.
         """
-        if side == 0 or spec.tile >= NO_TILES:
-            return cls(NO_TILES)
-        side = spec.tile if side is None else side
-        size = cls(side, side // 4 if overlap is None else overlap, spec.multiple)
+        if side == 0 or defaults.tile >= NO_TILES:
+            return cls(NO_TILES, multiple=multiple)
+        side = defaults.tile if side is None else side
+        size = cls(side, side // 4 if overlap is None else overlap, multiple)
         check_sizes(size.side, size.overlap, size.multiple)
         return size
 
@@ -169,12 +171,14 @@ def blend(
         carried = strip[final:]
 
 
-# `ModelSpec.tiles_at_once` tiles of the network's own size stay below 4 GB, the libraries included; half of
-# it is what the tiles themselves take.
+# `InferenceDefaults.tiles_at_once` tiles of the network's own size stay below 4 GB, the libraries included;
+# half of it is what the tiles themselves take.
 _OWN_TILES_BYTES = 2**31
 
 
-def check_tile_memory(size: TileSize, spec: ModelSpec, shape: tuple[int, ...], workers: int) -> None:
+def check_tile_memory(
+    size: TileSize, defaults: InferenceDefaults, shape: tuple[int, ...], workers: int
+) -> None:
     """Raises UserError where tiles larger than the network's own would take more memory than is free.
 
     Without this the system would end the process, or other ones, without a word.
@@ -182,19 +186,19 @@ def check_tile_memory(size: TileSize, spec: ModelSpec, shape: tuple[int, ...], w
     shape    of the picture, (H, W, ...)
     workers  tiles at once, on the CPU
     """
-    if size.side <= spec.tile or spec.tile >= NO_TILES:
+    if size.side <= defaults.tile or defaults.tile >= NO_TILES:
         return
     free = free_memory()
-    bytes_per_pixel = _OWN_TILES_BYTES / (spec.tiles_at_once * spec.tile**2)
+    bytes_per_pixel = _OWN_TILES_BYTES / (defaults.tiles_at_once * defaults.tile**2)
     pixels = min(size.side, shape[0]) * min(size.side, shape[1])
     at_once = min(workers, -(-shape[0] // size.side) * -(-shape[1] // size.side))
     needed = pixels * bytes_per_pixel * at_once
     if free is None or needed <= free:
         return
-    fits = int((free / workers / bytes_per_pixel) ** 0.5) // spec.multiple * spec.multiple
+    fits = int((free / workers / bytes_per_pixel) ** 0.5) // size.multiple * size.multiple
     raise UserError(
         f"tiles of {min(size.side, max(shape[:2]))} pixels need about {needed / 1e9:.1f} GB of memory, and "
-        f"{free / 1e9:.1f} GB are free: choose at most {max(fits, spec.multiple)}"
+        f"{free / 1e9:.1f} GB are free: choose at most {max(fits, size.multiple)}"
     )
 
 
@@ -218,10 +222,10 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
 
 
-def smaller_tiles(size: TileSize, spec: ModelSpec, shape: tuple[int, ...]) -> TileSize | None:
+def smaller_tiles(size: TileSize, defaults: InferenceDefaults, shape: tuple[int, ...]) -> TileSize | None:
     """Tiles of half the side, for a picture (H, W, ...); None where they would be too small to be cut."""
-    side = min(size.side, max(shape[:2])) // 2 // spec.multiple * spec.multiple
-    overlap = side // 4 // spec.multiple * spec.multiple
-    if spec.tile >= NO_TILES or side < 4 * spec.multiple:
+    side = min(size.side, max(shape[:2])) // 2 // size.multiple * size.multiple
+    overlap = side // 4 // size.multiple * size.multiple
+    if defaults.tile >= NO_TILES or side < 4 * size.multiple:
         return None
-    return TileSize(side, overlap, spec.multiple)
+    return TileSize(side, overlap, size.multiple)

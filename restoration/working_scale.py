@@ -8,7 +8,7 @@ those of the picture itself.
 Working size: the picture is reduced, separated there, and its layers are enlarged again.
 
 A network knows highlights at the sizes that it was trained on, and its time grows with the pixels. Reduced to
-the working size, whole photographs look to it like its training pictures, at a fraction of the time.
+the working size, whole photographs resemble its training pictures, at a fraction of the time.
 
 The specular layer and the map come back guided by the picture (fast guided filter, He & Sun 2015): over small
 windows of the reduced picture each layer is fitted as a g + b, g being the smallest of the picture's three
@@ -36,17 +36,17 @@ Separate = Callable[[Iterable[np.ndarray]], Iterator[np.ndarray]]
 """Pictures -> their layers (h, w, specular 3 + highlight 1) float32, as restoration.separator.Separator."""
 
 
-def exposure_gain(image: np.ndarray, brightest: float) -> float:
-    """What brings the brightest parts of the picture to `brightest`: 1 where they reach it, at most LARGEST.
+def exposure_gain(image: np.ndarray, target_brightness: float) -> float:
+    """What brings the brightest parts of the picture to the target: 1 where they reach it, at most LARGEST.
 
     image      (H, W) or (H, W, 3) uint8, uint16 or float32 in [0, 1]
-    brightest  in [0, 1], compared with the QUANTILE of the pixels' largest channel
+    target_brightness  in [0, 1], compared with the QUANTILE of the pixels' largest channel
     """
     step = max(1, int(np.sqrt(image.shape[0] * image.shape[1] / SAMPLES)))
     pixels = image[::step, ::step]
     values = pixels.max(axis=2) if pixels.ndim == 3 else pixels
     reached = float(np.quantile(values, QUANTILE)) / float(FULL_SCALE[image.dtype])
-    return min(LARGEST, max(1.0, brightest / max(reached, 1e-6)))
+    return min(LARGEST, max(1.0, target_brightness / max(reached, 1e-6)))
 
 
 def brightened(separate: Separate, gain: float) -> Separate:
@@ -90,7 +90,7 @@ def separate_at(
     """
     small = reduced(image, working_size)
     layers = next(separate([small]))
-    # In smaller pictures the reduction loses little, and paint of a few pixels passes for a highlight.
+    # In smaller pictures the reduction loses little, and paint of a few pixels is mistaken for a highlight.
     if max(image.shape[:2]) >= FINER * working_size:
         finer = reduced(image, FINER * working_size)
         found = _small_highlights(finer, small, layers, look_closer)

@@ -2,8 +2,7 @@
 
 `SyntheticScenes` is a map-style data set, `render_batch` renders batches on any device, `SceneOptions` holds
 what can be chosen, `AssetFolders` a user's own textures, photographs, materials and environment maps.
-`python -m synthetic` writes data sets; `python -m synthetic.stats` compares their statistics with those of
-real pairs.
+`python -m synthetic` writes data sets.
 """
 
 from importlib import import_module

@@ -19,7 +19,7 @@ KEYS = ("input", "diffuse", "specular", "mask", "albedo", "shading", "tone_corre
 
 @dataclass(frozen=True)
 class ScenePlan(Plan):
-    """Everything random about a batch of scenes."""
+    """All random parameters of a batch of scenes."""
 
     kinds: kinds.SceneKinds
     backdrop: np.ndarray

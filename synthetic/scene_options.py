@@ -1,4 +1,4 @@
-"""Options of synthetic scenes; the defaults are tuned on real pairs (`synthetic.stats`)."""
+"""Options of synthetic scenes; the defaults are tuned to the statistics of real pairs."""
 
 from dataclasses import dataclass, field, fields
 from typing import Literal

@@ -34,7 +34,7 @@ class BenchmarkOptions:
     cores: int | None = None
     """of the CPU that inference may use; default: all"""
     device: str = "auto"
-    """auto, cpu, cuda, or another of torch's names"""
+    """auto, cpu, cuda, or another torch device"""
     quick: bool = False
     """a short trial: aha-lite at 64x64 in fp32, three runs"""
     out: Path | None = None
@@ -121,7 +121,7 @@ def _cases(
     return [
         Case(what, model, size, batch, precision, path)
         for model in models
-        # TSHRNet learns from layers that the drawn pairs do not have.
+        # TSHRNet's losses need layers that the generated pairs lack.
         if what == "inference" or not model.startswith("tshrnet")
         for size in sizes
         for batch in batches

@@ -1,4 +1,4 @@
-"""Synthetic scenes as a test: is the highlight gone, and is all else left alone?
+"""Scores on synthetic scenes: removal inside highlights and preservation outside them.
 
     python -m tools.scene_scores --scenes runs/scenes --methods savedmodel/aha-lite.safetensors shen2013
 
@@ -56,7 +56,8 @@ class Options(RemovalOptions):
     methods: list[str] = field(default_factory=list)
     """weights or classical methods beside `input`"""
     map_threshold: str = "0.5"
-    """where a method says highlight: a number or otsu for its map; specular: Otsu on what it takes"""
+    """how the predicted mask is obtained: a number or otsu thresholds the map; specular: Otsu on the removed
+    layer"""
     limit: int | None = None
     """only the first scenes by name"""
 

@@ -1,4 +1,4 @@
-"""One table over all real pairs of a folder: how the shipped weights stand against doing nothing.
+"""One table over all real pairs of a folder: shipped weights compared with the untouched input.
 
     python -m tools.scoreboard --data ../shared/data
     python -m tools.scoreboard --data ../shared/data --methods myruns/x/best.safetensors shen2013
@@ -154,7 +154,7 @@ def score_groups(
 
 
 def markdown(groups: dict[str, PairSet], methods: list[str], rows: dict) -> str:
-    """Two tables of means, a row per method and a column per data set: PSNR and SSIM, what people see."""
+    """Two tables of means, a row per method and a column per data set: PSNR and SSIM, perceptual measures."""
     head = ["method", *(f"{name} ({len(group.pairs)})" for name, group in groups.items())]
     tables = [
         markdown_table(

@@ -152,7 +152,7 @@ class CheckpointManager:
         save_checkpoint(self.last, state)
 
     def save_validated(self, value: float) -> None:
-        """Ranks the current step by its validation, saves it, and drops what is no more among the best.
+        """Ranks the current step by its validation, saves it, and deletes those no longer among the best.
 
         last.pt comes after the files that it names, and before those go that it no longer names. Killed at
         any moment, the run goes on from the previous last.pt, whose files are all there, or from this one.

@@ -35,7 +35,7 @@ class Distributed:
         if not cpu and processes > torch.cuda.device_count():
             raise UserError(
                 f"{processes} processes on {torch.cuda.device_count()} GPU(s): give torchrun as many "
-                "processes (--nproc_per_node) as there are GPUs, or pass `device=cpu`"
+                "processes (its nproc_per_node) as there are GPUs, or pass `device=cpu`"
             )
         check_precision(precision, torch.device("cpu" if cpu else "cuda"))
         # Pictures of a training have one size, so that a search for the fastest convolutions pays; the

@@ -1,4 +1,4 @@
-"""What a run says and writes down: lines on stderr, log.jsonl, timing.jsonl, pictures/, curves.png, trackers.
+"""What a run prints and records: lines on stderr, log.jsonl, timing.jsonl, pictures/, curves.png, trackers.
 
 log.jsonl holds nothing that depends on the clock: the log of a run that was killed and resumed equals, byte
 for byte, that of an uninterrupted one. Speeds go to timing.jsonl.
@@ -50,7 +50,7 @@ def plan(run: Run) -> str:
 
 
 class RunLogger:
-    """The words of `run`, from its main process. Files are written between `open` and `close`."""
+    """Progress of `run`, reported by its main process. Files are written between `open` and `close`."""
 
     def __init__(self, run: Run):
         self.run = run
@@ -167,7 +167,7 @@ def _append(path: Path, line: dict[str, Any]) -> None:
 
 
 def _drop_lines_after(path: Path, step: int) -> int:
-    """Keeps the lines up to `step`; how many were no lines of a log, but for a half-written last one."""
+    """Keeps the lines up to `step`; how many were malformed, except a half-written last one."""
     if not path.exists():
         return 0
     kept, damaged = [], 0

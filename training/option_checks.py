@@ -1,4 +1,4 @@
-"""Options that contradict each other, or that nothing can honour, each with the way out."""
+"""Contradictory and unsupported options, each with the way out."""
 
 import math
 
@@ -14,7 +14,7 @@ DEFAULT_SIZE = 224  # of the paper's training pictures
 
 AT_LEAST_ONE = (
     *("batch_size", "grad_accumulation", "epochs", "log_every", "checkpoint_every", "scenes_per_epoch"),
-    *("val_every", "max_steps", "latent_channels", "scene_size"),
+    *("val_every", "max_steps", "latent_channels"),
 )
 LOSS_WEIGHTS = {term.weight for terms in (AHA_TERMS, *TSHRNET_TERMS.values()) for term in terms}
 NOT_NEGATIVE = (
@@ -40,7 +40,7 @@ def validate_options(options: TrainOptions) -> None:
     terms = TSHRNET_TERMS.get(options.model, AHA_TERMS)
     if not any(getattr(options, term.weight) for term in terms):
         names = ", ".join(sorted({term.weight for term in terms}))
-        raise UserError(f"every loss has the weight 0, so that nothing is learned; give one of {names}")
+        raise UserError(f"every loss has the weight 0, so nothing would be trained; give one of {names}")
     if options.perceptual_weights == "none" and options.lambda_perceptual:
         raise UserError(
             "`perceptual_weights=none` leaves nothing to compare; pass `lambda_perceptual=0` as well"
@@ -59,7 +59,7 @@ def validate_options(options: TrainOptions) -> None:
         raise UserError("`photos_dataroot`: photographs lack the layers that TSHRNet learns from")
     if options.diffuse_gamma_jitter and options.recipe == "tshrnet":
         raise UserError(
-            "`diffuse_gamma_jitter` would part the diffuse layer from TSHRNet's albedo and shading"
+            "`diffuse_gamma_jitter` would make the diffuse layer inconsistent with albedo and shading"
         )
     if (options.train_list or options.test_list) and options.dataroot is None:
         raise UserError(

@@ -32,9 +32,9 @@ class RunOptions:
     """what a resumed run takes from the checkpoint; weights: networks only, as released; optimisers, learning
     rates, the moving average and the ranking of checkpoints start afresh"""
     init_from: str | None = None
-    """start from these weights (a .safetensors of ours or the authors' .mdl), nothing else is taken over"""
+    """start from these weights (a .safetensors of ours or the authors' .mdl) and nothing but the weights"""
     seed: int | None = None
-    """seed of everything random; recipe released: drawn from the system, and recorded"""
+    """random seed; recipe released: drawn from the system, and recorded"""
     deterministic: bool = False
     """the same numbers at every run on the same machine with the same number of threads; slower on GPUs"""
     overfit: int = 0
@@ -133,8 +133,6 @@ class TrainingSceneOptions(AssetFolders):
 
     scenes_per_epoch: int = 10000
     """what counts as an epoch; every epoch brings new scenes"""
-    scene_size: int | None = None
-    """side in pixels at which scenes are rendered; default: --crop, or --size, or 224"""
     val_scenes: int = 32
     """held-out scenes to validate on; with --val_dataroot they are reported too, but do not choose"""
     composition: Literal["display", "linear", "mixed"] = "display"
@@ -148,7 +146,7 @@ class ModelOptions:
     """The network, and the recipe that trains it."""
 
     recipe: str | None = None
-    """corrected: what the paper means; released: the authors' code with its deviations; tshrnet. Default: the
+    """corrected: without the mistakes of the authors' code; released: with them; tshrnet. Default: the
     one that the network's entry in models/build.py names, corrected but for TSHRNet"""
     model: str = "aha"
     """aha (the authors' code), aha-figure (the paper's figure), aha-lite (small, for CPUs), tshrnet,

@@ -128,7 +128,7 @@ class SampleSource:
         return Untouched(photos, pictures.photos_share, pictures.untouched_share)
 
     def _scenes(self, options: SceneOptions) -> tuple[SyntheticScenes, dict[str, Dataset]]:
-        side = self.scenes.scene_size or self.augment.crop or self.augment.size or DEFAULT_SIZE
+        side = self.augment.crop or self.augment.size or DEFAULT_SIZE
         folders = AssetFolders.of(self.scenes)
         training, held_out = (
             SyntheticScenes(length, size=side, seed=seed, folders=folders, options=options)

@@ -56,7 +56,7 @@ class HelperProcess:
             return
         if not self.connection.poll(_START_SECONDS):
             self.end()
-            raise UserError(f"no helper process could be started ({self.process.name})")
+            raise UserError(f"cannot start a helper process ({self.process.name})")
         self.connection.recv()
         self._ready = True
 

@@ -28,6 +28,9 @@ INPUT = "image"
 OUTPUTS = ["diffuse", "highlight"]
 TYPE = "tensor(float)"
 
+ATTENTION_SIDE = 448
+"""The one side of pictures and tiles that a network with attention takes once it is exported."""
+
 
 class OnnxNetwork(nn.Module):
     """A file of export.py as a network: `spec` is what the file says, `precision` fp32, fp16 or int8.
@@ -194,17 +197,16 @@ def in_onnxruntime(network: nn.Module, folder: Path | None = None) -> OnnxNetwor
     """
     from weights.export import export_network, has_attention  # needed the first time only
 
-    said = {"facts": written_facts(network.spec, "fp32"), "state": network.state_dict()}
-    said |= {
+    content = {"facts": written_facts(network.spec, "fp32"), "state": network.state_dict()}
+    content |= {
         "hyperparameters": network.spec.hyperparameters,
         "output": network.output if isinstance(network, HasOutputs) else None,
     }
-    path = (folder or cache_folder()) / f"{network.spec.name}-{content_hash(said)[:16]}.onnx"
+    path = (folder or cache_folder()) / f"{network.spec.name}-{content_hash(content)[:16]}.onnx"
     if path.is_file():
         with suppress(UserError):  # damaged, or of another version: written anew
             return OnnxNetwork(path)
-    # A network with attention takes one size only then: that of its tiles.
-    export_network(network, path, "onnx", size=network.spec.tile if has_attention(network) else None)
+    export_network(network, path, "onnx", size=ATTENTION_SIDE if has_attention(network) else None)
     return OnnxNetwork(path)
 
 

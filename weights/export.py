@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -190,9 +190,7 @@ def _write_onnx(layers: nn.Module, path: Path, side: int, is_dynamic: bool) -> N
     )
     # The exporter notes for every operation where it stands in the code, with the paths of this machine.
     ClearMetadataAndDocStringPass()(program.model)
-    # Its tiles are of the size that an attention network was traced with.
-    facts = spec if is_dynamic else replace(spec, tile=side)
-    program.model.metadata_props.update(written_facts(facts, "fp32"))
+    program.model.metadata_props.update(written_facts(spec, "fp32"))
     program.save(str(path))
 
 

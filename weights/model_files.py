@@ -18,9 +18,14 @@ from torch import Tensor, nn
 
 from models import MODELS, build_model
 from utils.errors import UserError
-from weights.metadata import checked_hyperparameters, written_metadata
 from weights.pickled import read_pickled, require_file, state_dict_in
-from weights.safetensors_files import read_metadata, read_safetensors, write_safetensors
+from weights.safetensors_files import (
+    checked_hyperparameters,
+    read_metadata,
+    read_safetensors,
+    write_safetensors,
+    written_metadata,
+)
 from weights.tshrnet_folder import is_released_tshrnet, read_released_tshrnet
 
 # Entries that files may lack. The AHA authors draw the projection anew at every forward and save it nowhere;

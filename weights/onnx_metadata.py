@@ -3,7 +3,7 @@
 Each fact is one entry of the file's metadata, as text:
 
     format                            FORMAT
-    network, multiple, tile, ...      of models.ModelSpec the name and FACTS; JSON, but for the name
+    network, multiple, has_map        of models.ModelSpec; JSON, but for the name
     precision                         fp32, fp16 or int8: of the weights and the arithmetic
     sha256                            of the file with zeros in this place: a flipped bit is noticed
 """
@@ -17,14 +17,13 @@ from pathlib import Path
 from models import ModelSpec
 from utils.errors import UserError
 
-FORMAT = "specular-highlight-removal onnx 1"
+FORMAT = "specular-highlight-removal onnx 2"
 ONNX_PRECISIONS = ("fp32", "fp16", "int8")
 NO_HASH = "0" * 64
 MARK = b"\n\x06sha256\x12\x40"
-"""What stands before the hash in a file: its name and its length, as protobuf writes them."""
-LIMITS = {"multiple": 4096, "tile": 2**31, "tiles_at_once": 64, "working_size": 2**16, "copies": 4}
-"""The largest value of each whole number, all of which are at least 1."""
-FACTS = (*LIMITS, "composes", "brightest")
+"""The bytes before the hash in a file: its name and its length, as protobuf writes them."""
+FACTS = ("multiple", "has_map")
+LARGEST_MULTIPLE = 4096
 
 
 def written_facts(spec: ModelSpec, precision: str) -> dict[str, str]:
@@ -51,17 +50,17 @@ def read_sealed(path: Path) -> bytes:
     content = path.read_bytes()
     if MARK not in content:
         raise UserError(
-            f"{path} is no ONNX file of ours, or of an older version: it does not say which network it holds "
-            "and how pictures are prepared for it; export.py writes files that do"
+            f"{path} is not an ONNX file of export.py, or of an older version: it does not say which "
+            "network it holds and how pictures are prepared for it; export.py writes files that do"
         )
     before, hashed, after = _parts(content)
     if hashlib.sha256(before + NO_HASH.encode() + after).hexdigest().encode() != hashed:
-        raise UserError(f"{path} is damaged: its content is not what its checksum says; export it again")
+        raise UserError(f"{path} is damaged: its content does not match its checksum; export it again")
     return content
 
 
 def _parts(content: bytes) -> tuple[bytes, bytes, bytes]:
-    """What stands before the hash, the hash, and what stands behind it. The last mark counts: the metadata
+    """The bytes before the hash, the hash, and the bytes after it. The last mark counts: the metadata
     come after the network."""
     start = content.rindex(MARK) + len(MARK)
     end = start + len(NO_HASH)
@@ -88,10 +87,6 @@ def read_facts(texts: Mapping[str, str], path: str | os.PathLike) -> tuple[Model
 
 
 def _is_possible(name: str, value: object) -> bool:
-    if name == "composes":
+    if name == "has_map":
         return isinstance(value, bool)
-    if name == "brightest":
-        return isinstance(value, int | float) and 0 <= value <= 1
-    if value is None:
-        return name == "working_size"
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LIMITS[name]
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= LARGEST_MULTIPLE

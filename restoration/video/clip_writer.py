@@ -177,7 +177,7 @@ class Encoder:
 def leave_real_time() -> None:
     """Takes back the real-time priority that SVT-AV1 as root gives to its threads and the calling one.
 
-    With it an encoder shuts out all else on the machine, and every process that is started later inherits it.
+    With it an encoder starves all other processes, and every process that is started later inherits it.
     """
     for thread in os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else []:
         try:

@@ -24,7 +24,7 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from restoration.folder import Counts, in_words
+from restoration.folder import Counts, format_error
 from restoration.jobs import Job
 from restoration.remover import HighlightRemover
 from restoration.video.clip_reader import ClipFrame, ClipInfo, read_frames, read_info, subtract
@@ -38,7 +38,7 @@ from weights.backends import HasOutputs, OnnxNetwork
 from weights.hashing import content_hash
 
 SEGMENT_FRAMES = 120
-"""A stop costs at most so many frames; each segment begins with a key frame."""
+"""Most frames that are lost when a run is stopped; each segment begins with a key frame."""
 
 
 def restore_clips(
@@ -62,8 +62,8 @@ def restore_clips(
             clip.restore()
         except (KeyboardInterrupt, CancelledError):
             raise
-        except Exception as error:  # whatever it is, the other clips have nothing to do with it
-            print(f"failed: {job.source}: {in_words(error, job)}", file=sys.stderr)
+        except Exception as error:  # any error: the other clips are still processed
+            print(f"failed: {job.source}: {format_error(error, job)}", file=sys.stderr)
             counts.failed += 1
         else:
             counts.done += 1
@@ -181,7 +181,7 @@ def fingerprint(job: Job, remover: HighlightRemover, info: ClipInfo, smoothing: 
     settings = {
         "clip": [str(job.source.name), status.st_size, status.st_mtime_ns, repr(info)],
         "network": [network.spec.name, weights, network.output if isinstance(network, HasOutputs) else None],
-        "augmentation": remover.copies,
+        "augmentation": remover.tta_copies,
         "sizes": [remover.working_size, remover.exposure, repr(remover.tile), remover.strength],
         "machine": [separator.device.type, separator.precision, separator.batch_size, os.cpu_count()],
         "encoding": [job.outputs["result"].suffix, smoothing, SEGMENT_FRAMES, av.__version__],
@@ -214,7 +214,7 @@ class Segments:
         """state of the smoother behind them"""
 
     def load(self) -> None:
-        """Takes up what an earlier run kept; removes all else."""
+        """Resumes from the segments of an earlier run; removes all else."""
         try:
             with np.load(self.folder / STATE, allow_pickle=False) as arrays:
                 kept = dict(arrays)

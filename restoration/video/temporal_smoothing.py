@@ -1,6 +1,6 @@
-"""No flicker: the specular layer is averaged over the frames in which the picture stands still.
+"""Against flicker: the specular layer is averaged over the frames in which the picture stands still.
 
-A network that sees every frame alone answers to its noise, and the layer that it removes flickers. With I_t
+A network that sees every frame alone reacts to its noise, and the layer that it removes flickers. With I_t
 the frame, S_t the specular layer that was found in it, and everything per pixel,
 
     e_t  = box_7( |I_t - I_{t-1}|^2 )                      change against the previous frame

@@ -11,7 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
-    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("savedmodel/*.md"))
+    for path in (
+        *ROOT.glob("*.md"),
+        *ROOT.glob(".github/*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("savedmodel/*.md"),
+    )
 )
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"python (?:-m (?P<module>[\w.]+)|(?P<script>\w+)\.py)(?P<rest>[^`|\n]*)")
@@ -82,7 +87,7 @@ def test_commands_and_their_options_exist(page: str) -> None:
 
 
 def test_contributing_lists_all_commands() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
     commands = [
         path.relative_to(ROOT)
         for path in (*ROOT.glob("*.py"), *ROOT.glob("[!.]*/*.py"))

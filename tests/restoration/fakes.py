@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from models import ModelSpec, Separation
+from restoration.defaults import InferenceDefaults
 from utils.devices import computes_in_bf16
 
 needs_bf16 = pytest.mark.skipif(
@@ -20,7 +21,8 @@ class Dimmer(nn.Module):
         super().__init__()
         self.strength = strength
         self.sizes = []
-        self.spec = ModelSpec("dimmer", {}, multiple=multiple, tile=tile, tiles_at_once=2, composes=True)
+        self.spec = ModelSpec("dimmer", {}, multiple=multiple)
+        self.defaults = InferenceDefaults(tile=tile)
 
     def forward(self, image):
         self.sizes.append(tuple(image.shape))

@@ -10,6 +10,7 @@ from torch import nn
 from evaluation.methods import ScoredMethod, labels
 from models import Separation, build_model
 from restoration import HighlightRemover
+from restoration.defaults import defaults_of
 from tests.restoration.fakes import Dimmer
 from tests.tolerances import ROUNDED
 from utils.errors import UserError
@@ -22,6 +23,7 @@ class Finds(nn.Module):
     """Takes 0.25 away where `where(height, width)` (H, W) says so."""
 
     spec = Dimmer().spec
+    defaults = Dimmer().defaults
 
     def __init__(self, where):
         super().__init__()
@@ -92,8 +94,8 @@ def test_tiles_of_a_picture_see_the_same():
 def test_the_network_says_how_many_copies_are_usual():
     torch.manual_seed(0)
     network = build_model("aha-lite")
-    assert network.spec.copies == 2
-    assert build_model("aha-figure", trunk="small").spec.copies == 1
+    assert defaults_of(network).tta_copies == 2
+    assert defaults_of(build_model("aha-figure", trunk="small")).tta_copies == 1
     image = np.random.default_rng(0).random((64, 96, 3)).astype(np.float32)
     usual, one, two = (HighlightRemover(network, test_time_augmentation=n)(image) for n in (None, 1, 2))
     assert np.array_equal(usual.diffuse, two.diffuse)

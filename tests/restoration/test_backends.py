@@ -141,7 +141,7 @@ def _altered(source, target, **metadata):
 
 def test_other_files_are_refused_in_a_sentence(lite, tmp_path):
     (tmp_path / "text.onnx").write_text("no network")
-    with pytest.raises(UserError, match=r"text\.onnx is no ONNX file of ours"):
+    with pytest.raises(UserError, match=r"text\.onnx is not an ONNX file of export\.py"):
         load_network(tmp_path / "text.onnx")
     with pytest.raises(UserError, match="there is no such file"):
         OnnxNetwork(tmp_path / "none.onnx")
@@ -151,7 +151,7 @@ def test_other_files_are_refused_in_a_sentence(lite, tmp_path):
     )
     foreign = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
     onnx.save(foreign, tmp_path / "foreign.onnx")
-    with pytest.raises(UserError, match="no ONNX file of ours"):
+    with pytest.raises(UserError, match=r"not an ONNX file of export\.py"):
         load_network(tmp_path / "foreign.onnx")
     said = {entry.key: entry.value for entry in onnx.load(lite).metadata_props}
     onnx.helper.set_model_props(foreign, said)
@@ -159,11 +159,11 @@ def test_other_files_are_refused_in_a_sentence(lite, tmp_path):
     seal(tmp_path / "forged.onnx")
     with pytest.raises(UserError, match=r"its inputs and outputs \(x, y\) are not those of export"):
         load_network(tmp_path / "forged.onnx")
-    for key, value in {"multiple": "0", "copies": "2.5", "composes": "1", "precision": "int4"}.items():
+    for key, value in {"multiple": "0", "has_map": "1", "precision": "int4"}.items():
         with pytest.raises(UserError, match=f"its {key} is {value}, which no network can have"):
             load_network(_altered(lite, tmp_path / "a.onnx", **{key: value}))
     with pytest.raises(UserError, match="damaged or missing"):
-        load_network(_altered(lite, tmp_path / "a.onnx", tile="{"))
+        load_network(_altered(lite, tmp_path / "a.onnx", multiple="{"))
 
 
 def test_damage_is_noticed(lite, tmp_path):

@@ -7,6 +7,7 @@ from torch import nn
 
 from models import ModelSpec, Separation
 from restoration import HighlightRemover
+from restoration.defaults import InferenceDefaults
 from restoration.working_scale import LARGEST, exposure_gain
 from tests.tolerances import ONE_LEVEL, ROUNDED
 
@@ -16,19 +17,11 @@ WHITE = {np.uint8: 255, np.uint16: 65535, np.float32: 1}
 class AboveHalf(nn.Module):
     """White light above 0.5: S = max(0, smallest channel - 0.5); remembers the brightest value it saw."""
 
-    def __init__(self, brightest=0.8, working_size=None):
+    def __init__(self, brightest=0.8, working_size=0):
         super().__init__()
         self.seen = []
-        self.spec = ModelSpec(
-            "half",
-            {},
-            multiple=1,
-            tile=512,
-            tiles_at_once=2,
-            composes=True,
-            working_size=working_size,
-            brightest=brightest,
-        )
+        self.spec = ModelSpec("half", {}, multiple=1)
+        self.defaults = InferenceDefaults(working_size=working_size, target_brightness=brightest)
 
     def forward(self, image):
         self.seen.append(float(image.max()))
@@ -59,7 +52,7 @@ def test_a_few_hot_pixels_and_the_size_do_not_count():
     assert exposure_gain(image[..., 0], 0.8) == exposure_gain(image, 0.8)
 
 
-@pytest.mark.parametrize("working_size", [None, 32])
+@pytest.mark.parametrize("working_size", [0, 32])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_a_dark_picture_is_separated_as_a_bright_one(dtype, working_size):
     network = AboveHalf(working_size=working_size)

@@ -224,7 +224,7 @@ def test_raw_files_are_named_with_the_way_out_and_others_counted(tmp_path):
 
 @pytest.mark.parametrize("pattern", ["x" * 300, "x" * 300 + "*.png"])
 def test_names_that_no_file_can_have_are_a_sentence(pattern):
-    with pytest.raises(UserError, match=r"no such file|no file fits"):
+    with pytest.raises(UserError, match=r"no such file|no file matches"):
         find_pictures(pattern)
 
 

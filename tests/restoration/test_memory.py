@@ -56,17 +56,17 @@ def test_other_errors_are_not_taken_for_full_memory():
 
 
 def test_tiles_too_large_for_the_machine_are_refused_with_what_fits(monkeypatch):
-    spec = Dimmer(tile=64).spec
+    defaults = Dimmer(tile=64).defaults
     monkeypatch.setattr(tiling, "free_memory", lambda: 2**33)  # four times what its own tiles take
-    check_tile_memory(TileSize(128, 32, 8), spec, (1000, 1000), workers=2)
+    check_tile_memory(TileSize(128, 32, 8), defaults, (1000, 1000), workers=2)
     with pytest.raises(UserError, match="choose at most 128"):
-        check_tile_memory(TileSize(256, 32, 8), spec, (1000, 1000), workers=2)
-    check_tile_memory(TileSize(256, 32, 8), spec, (100, 100), workers=2)  # a small picture needs less
+        check_tile_memory(TileSize(256, 32, 8), defaults, (1000, 1000), workers=2)
+    check_tile_memory(TileSize(256, 32, 8), defaults, (100, 100), workers=2)  # a small picture needs less
     with pytest.raises(UserError, match=r"tiles of 1000 pixels need about .* GB"):
         HighlightRemover(Dimmer(tile=64), tile=0, workers=2)(np.zeros((1000, 1000, 3), np.uint8))
 
 
 def test_tiles_are_cut_in_half_down_to_a_few_strides():
-    spec = Dimmer(multiple=8, tile=64).spec
-    assert smaller_tiles(TileSize(64, 16, 8), spec, (300, 300)) == TileSize(32, 8, 8)
-    assert smaller_tiles(TileSize(32, 8, 8), spec, (300, 300)) is None
+    defaults = Dimmer(tile=64).defaults
+    assert smaller_tiles(TileSize(64, 16, 8), defaults, (300, 300)) == TileSize(32, 8, 8)
+    assert smaller_tiles(TileSize(32, 8, 8), defaults, (300, 300)) is None

@@ -2,7 +2,6 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import torch
 from models import build_model
 from models.inference import FusedGatedConv2d
 from restoration import HighlightRemover, separator
+from restoration.defaults import InferenceDefaults
 from restoration.separator import ExactFP32, closeness, prepare
 from tests.restoration.fakes import needs_bf16
 from utils.devices import check_precision, computes_in_bf16
@@ -42,7 +42,7 @@ def test_auto_is_bf16_where_the_device_has_it_and_the_network_is_close(
     monkeypatch.setattr(separator, "check_precision", lambda *_: None)
     monkeypatch.setattr(separator, "closeness", lambda *_: decibels)
     model = network()
-    model.spec = replace(model.spec, bf16=allowed)
+    model.defaults = InferenceDefaults(bf16=allowed)
     prepared, name = prepare(model, CPU, "auto")
     assert name == chosen
     wide = prepared.coarse.coarse2[0].both.weight.dtype

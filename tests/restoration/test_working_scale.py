@@ -7,6 +7,7 @@ from torch import nn
 
 from models import ModelSpec, Separation, build_model
 from restoration import HighlightRemover
+from restoration.defaults import InferenceDefaults, defaults_of
 from restoration.working_scale import FAINTEST, STRIP_ROWS, enlarged, reduced
 from tests.tolerances import ROUNDED
 from utils.errors import UserError
@@ -18,9 +19,8 @@ class AboveTheFloor(nn.Module):
     def __init__(self, working_size=64):
         super().__init__()
         self.sizes = []
-        self.spec = ModelSpec(
-            "floor", {}, multiple=1, tile=512, tiles_at_once=2, composes=True, working_size=working_size
-        )
+        self.spec = ModelSpec("floor", {}, multiple=1)
+        self.defaults = InferenceDefaults(working_size=working_size)
 
     def forward(self, image):
         self.sizes.append(tuple(image.shape[-2:]))
@@ -114,8 +114,8 @@ def test_full_size_on_request_and_for_pictures_within_the_working_size():
     HighlightRemover(network, working_size=50)(large)
     HighlightRemover(network, working_size=50).restore_all([large, large])
     assert network.sizes == [(100, 80), (50, 40), (50, 40), (50, 40)]
-    assert build_model("aha-lite").spec.working_size == 256
-    assert build_model("aha-figure", trunk="small").spec.working_size is None
+    assert defaults_of(build_model("aha-lite")).working_size == 256
+    assert defaults_of(build_model("aha-figure", trunk="small")).working_size == 0
 
 
 def test_strength():

@@ -9,7 +9,7 @@ import pytest
 from data.layouts import find
 from data.lists import read_list
 from data.picture_samples import PictureSamples
-from synthetic import SyntheticScenes, stats
+from synthetic import SyntheticScenes
 from synthetic.__main__ import main
 from utils.atomic import _HOST
 from utils.cli import run
@@ -91,15 +91,3 @@ def test_foreign_folders_and_other_options_are_refused(
     with pytest.raises(UserError, match="seed"):
         write(monkeypatch, tmp_path / "tiny", "--train", "1", "--seed", "9")
     assert run(lambda: write(monkeypatch, tmp_path / "tiny", "--train", "-1")) == 2
-
-
-def test_statistics_print_real_beside_synthetic(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write(monkeypatch, tmp_path / "tiny")
-    real = str(tmp_path / "tiny" / "train")
-    monkeypatch.setattr(sys, "argv", ["stats", "--real", real, "--count", "4", "--size", "32"])
-    assert stats.main() == 0
-    printed = capsys.readouterr().out
-    assert "3 real pairs" in printed
-    assert "untouched pixels" in printed

@@ -21,7 +21,6 @@ from synthetic import (
     highlights,
     procedural,
     shapes,
-    stats,
     tiles,
 )
 from synthetic.draws import Draws, pixel_noise
@@ -281,18 +280,3 @@ def test_bad_folders_are_named(tmp_path: Path) -> None:
 def test_wrong_options_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SceneOptions(**wrong)
-
-
-def test_statistics_of_a_known_pair() -> None:
-    diffuse = np.full((50, 40, 3), 0.25)
-    image = diffuse.copy()
-    image[10:20, 10:20] += 50 / 255
-    image[30:40, 5:15] += 4 / 255
-    facts = stats.measure(image, diffuse)
-    assert facts["untouched pixels, %"] == pytest.approx(90)
-    assert facts["S in 3..8 of 255, %"] == pytest.approx(5)
-    assert facts["S in 33..96 of 255, %"] == pytest.approx(5)
-    assert facts["blobs (S >= 20)"] == 1
-    assert facts["largest blob, % of the picture"] == pytest.approx(5)
-    assert facts["saturation"] == pytest.approx(0)
-    assert "| 1 real pairs |" in stats.table([facts], [facts])

@@ -512,7 +512,7 @@ class Dimmer(nn.Module):
 
 
 def test_a_network_of_ones_own_is_one_entry_in_the_table(tiny, tmp_path, monkeypatch):
-    spec = ModelSpec("dummy", {"width": 4}, multiple=1, tile=256, composes=False)
+    spec = ModelSpec("dummy", {"width": 4}, multiple=1, has_map=False)
     monkeypatch.setitem(MODELS, "dummy", Entry(Dimmer, spec))
     options = {"model": "dummy", "hyperparameters": [], "lambda_gan": 1.0, "pictures": True}
     assert train(tiny(max_steps=2, val_every=2, **options)) == 0

@@ -21,16 +21,9 @@ from tests.tolerances import ROUNDED, SUMMED
 # The untouched picture has 31.2 dB. Above 90 dB is float32 alone (1e-5); iterative and quantised methods give
 # the same figure to 0.01 dB with AVX-512, AVX2 and SSE4.1, and their bounds lie 0.8 to 5 dB below it.
 RECOVERED_DB = {
-    "tan2005": 34.5,
-    "yoon2006": 100,
-    "shen2008": 100,
-    "shen2009": 48,
-    "yang2010": 50,
-    "shen2013": 58,
-    "akashi2016": 40,
-    "yamamoto2019": 55,
-    "guo2018": 43,
-}
+    "tan2005": 34.5, "yoon2006": 100, "shen2008": 100, "shen2009": 48, "yang2010": 50, "shen2013": 58,
+    "akashi2016": 40, "yamamoto2019": 55, "guo2018": 43,
+}  # fmt: skip
 # Guards do not depend on how far the slowest of them has converged.
 HURRIED = METHODS | {"akashi2016": partial(METHODS["akashi2016"], max_iterations=200)}
 FAST = sorted(set(METHODS) - {"akashi2016", "guo2018"})
@@ -44,8 +37,7 @@ def separate(name: str, image: np.ndarray, methods: dict[str, Callable] = HURRIE
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         diffuse = methods[name](image)
-    assert diffuse.dtype == np.float32
-    assert diffuse.shape == image.shape
+    assert (diffuse.dtype, diffuse.shape) == (np.float32, image.shape)
     assert np.isfinite(diffuse).all()
     assert diffuse.min() >= 0
     assert (diffuse <= image + ROUNDED).all()

@@ -56,8 +56,7 @@ def test_any_picture_suffix_will_do(tmp_path, suffix):
 def test_two_files_of_one_layer_are_a_problem(tmp_path):
     _touch(tmp_path, "1_A.jpg", "1_A.png", "1_D.png", "2_A.png", "2_D.png")
     found = find(tmp_path, "shiq")
-    assert _names(found) == ["2"]
-    assert len(found.problems) == 1
+    assert (_names(found), len(found.problems)) == (["2"], 1)
     assert "1_A.jpg and 1_A.png" in found.problems[0]
     _touch(tmp_path, "in/x.png", "in/x.jpg", "gt/x.png", "in/y.png", "gt/y.png", "in/y.txt")
     found = find(tmp_path, "pairs", "in/*", "gt/*")
@@ -91,8 +90,7 @@ def test_psd_numbered_folders_and_paired_folders(tmp_path):
     _touch(tmp_path, *(f"scene/{i:02d}.png" for i in (1, 2, 7)), "photos/10.png", "photos/11.png")
     _touch(tmp_path, "pairs/spec/a.png", "pairs/nospec/a.png", "pairs/spec/b.png")
     found = find(tmp_path, "psd")
-    assert sorted(_names(found)) == ["pairs/a", "scene/02"]
-    assert len(found.problems) == 1
+    assert (sorted(_names(found)), len(found.problems)) == (["pairs/a", "scene/02"], 1)
     assert "spec/b.png has no diffuse picture nospec/b beside it" in found.problems[0]
     assert any("2 pictures left out" in note and "photos/10.png" in note for note in found.notes)
 
@@ -127,8 +125,7 @@ def test_psd_takes_unaligned_groups_when_asked(tmp_path):
     inside = find(tmp_path / "PSD_Train" / "PSD_Train_group" / "unaligned")
     assert len(inside.records) == 10
     part = find(tmp_path / "PSD_val")
-    assert len(part.records) == 12
-    assert official_split(part.records)[1] == []
+    assert (len(part.records), official_split(part.records)[1]) == (12, [])
 
 
 def test_two_files_of_one_angle_are_a_problem(tmp_path):
@@ -225,8 +222,7 @@ def test_objects_and_views_are_found(tmp_path):
     write_view(tmp_path / "0002", "0024")
     found = find(tmp_path, "sshr")
     assert [record.name for record in found.records] == ["0001/0024", "0001/0078", "0002/0024"]
-    assert found.problems == []
-    assert set(found.records[0].files) == set(LAYERS.values())
+    assert (found.problems, set(found.records[0].files)) == ([], set(LAYERS.values()))
     assert set(found.records[1].files) == {"input", "diffuse"}
     assert [record.name for record in sshr(tmp_path / "0002").records] == ["0024"]
     assert len(find(tmp_path).records) == 3
@@ -235,8 +231,7 @@ def test_objects_and_views_are_found(tmp_path):
 def test_a_view_without_its_diffuse_is_named(tmp_path):
     write_view(tmp_path / "0001", "0024", ("i", "a", "d_tc"))
     found = sshr(tmp_path)
-    assert found.records == []
-    assert len(found.problems) == 1
+    assert (found.records, len(found.problems)) == ([], 1)
     assert "0024_d" in found.problems[0]
 
 

@@ -38,19 +38,12 @@ def test_lines_of_both_kinds_are_read(root):
     other.touch()
     computed = [str(other.relative_to(root)), "-", *FOUR[2:]]
     records = read_list(write(root, " ".join(SEVEN), "", "\t".join(FOUR) + "\r", " ".join(computed)), root)
-    assert [record.name for record in records] == [
-        "SSHR/train/048721/0024_i",
-        "SHIQ_data_10825/train/00583_A",
-        "SHIQ_data_10825/train/00584_A",
-    ]
+    names = ["SSHR/train/048721/0024_i", *(f"SHIQ_data_10825/train/0058{n}_A" for n in (3, 4))]
+    assert [record.name for record in records] == names
     assert records[0].files["object_mask"] == root / SEVEN[6]
     assert records[0].files["tone_corrected"] == root / SEVEN[5]
-    assert records[1].files == {
-        "input": root / FOUR[0],
-        "specular": root / FOUR[1],
-        "diffuse": root / FOUR[2],
-        "tone_corrected": root / FOUR[3],
-    }
+    keys = ("input", "specular", "diffuse", "tone_corrected")
+    assert records[1].files == {key: root / name for key, name in zip(keys, FOUR, strict=True)}
     assert "specular" not in records[2].files
 
 
@@ -167,9 +160,7 @@ def _grey(size=(20, 24)):
 def test_facts_of_a_pair(tmp_path):
     _pair(tmp_path, "1", _grey())
     fact = inspect(Record("1", {"input": tmp_path / "1_A.png", "diffuse": tmp_path / "1_D.png"}))
-    assert fact.size == (24, 20)
-    assert fact.untouched == pytest.approx(0.5)
-    assert fact.achromatic == 1
+    assert (fact.size, fact.untouched, fact.achromatic) == ((24, 20), pytest.approx(0.5), 1)
     assert fact.darker == 0
     # Of 20 dB: 5e-5, float32 means.
     assert fact.psnr == pytest.approx(-20 * np.log10(40 / 255 * np.sqrt(0.5)), abs=1e-3)
@@ -197,15 +188,10 @@ def test_each_bad_file_is_named_and_a_sheet_written(tmp_path):
     sheet = tmp_path / "sheet.png"
     train, test = check(CheckOptions(str(root), sheet=str(sheet), workers=1))
     assert sorted(root.rglob("*")) == before
-    assert [fact.name for fact in train.facts] == ["1", "2"]
-    assert len(test.facts) == 1
+    assert ([fact.name for fact in train.facts], len(test.facts)) == (["1", "2"], 1)
     text = describe(train)
-    for name, words in (
-        ("3_A", "8 bits"),
-        ("4_D", "damaged"),
-        ("5_D", "is 4x4"),
-        ("6_A", "no diffuse picture"),
-    ):
+    said = {"3_A": "8 bits", "4_D": "damaged", "5_D": "is 4x4", "6_A": "no diffuse picture"}
+    for name, words in said.items():
         assert any(name in line and words in line for line in text.splitlines()), (name, text)
     assert "50.0%" in text
     height, width, _ = read_rgb(sheet).shape

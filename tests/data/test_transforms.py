@@ -24,14 +24,10 @@ def _sample(height=12, width=16):
 
 @pytest.mark.parametrize(
     "augmentation",
-    [
-        Augmentation(size=0),
-        Augmentation(size=0, rotate=True),
-        Augmentation(size=0, crop=8),
-        Augmentation(size=0, crop=8, rotate=True, highlight_scaling=0.5),
-    ],
+    [{}, {"rotate": True}, {"crop": 8}, {"crop": 8, "rotate": True, "highlight_scaling": 0.5}],
 )
 def test_layers_stay_together(augmentation):
+    augmentation = Augmentation(size=0, **augmentation)
     for seed in range(8):
         out = augmentation(_sample(), np.random.default_rng(seed))
         assert torch.allclose(out["input"], (out["diffuse"] + out["specular"]).clamp(0, 1), atol=ROUNDED)

@@ -172,11 +172,8 @@ def test_delta_e_equals_scikit_image_on_any_8_bit_colours(colours) -> None:
 
 def test_every_metric_is_described() -> None:
     a, b = pair(10)
-    assert {key.partition(".")[0] for key in score(a, b, whole(a), WHOLE)} | {
-        "lpips",
-        "greyer",
-        "residual",
-    } == set(METRICS)
+    found = {key.partition(".")[0] for key in score(a, b, whole(a), WHOLE)}
+    assert found | {"lpips", "greyer", "residual"} == set(METRICS)
 
 
 def test_one_exact_channel_does_not_make_a_picture_exact() -> None:
@@ -205,10 +202,8 @@ def scene() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
 def test_the_input_has_all_of_the_highlight_left_and_is_grey() -> None:
     image, ground_truth, regions = scene()
     values = highlight_measures(image, image, ground_truth, regions)
-    everything = dict.fromkeys(
-        ("greyer.highlight", "greyer.clipped", "residual.highlight", "residual.clipped"), 100
-    )
-    assert values == pytest.approx(everything | {"contour.clipped": 0})
+    names = ("greyer.highlight", "greyer.clipped", "residual.highlight", "residual.clipped")
+    assert values == pytest.approx(dict.fromkeys(names, 100) | {"contour.clipped": 0})
 
 
 def test_the_ground_truth_has_nothing_left_and_no_error_to_share() -> None:
@@ -272,22 +267,17 @@ def test_integers_and_linear_values() -> None:
     values = [x / 65535 for x in stored]
     assert highlight_measures(*stored, regions) == pytest.approx(highlight_measures(*values, regions))
     encoded = highlight_measures(*values, regions, ("greyer",), display=srgb_encode)
-    assert encoded == pytest.approx(
-        highlight_measures(*map(srgb_encode, values), regions, ("greyer",)),
-        abs=0.5,  # the surroundings' mean before or after the encoding
-    )
+    wanted = highlight_measures(*map(srgb_encode, values), regions, ("greyer",))
+    assert encoded == pytest.approx(wanted, abs=0.5)  # the surroundings' mean before or after the encoding
 
 
 def test_a_contour_is_what_the_removed_layer_steps_beyond_the_picture() -> None:
     image, ground_truth, regions = scene()
     # The ground truth removes exactly the steps of the picture: 0.2 at the border of what is clipped.
-    assert highlight_measures(image, ground_truth, ground_truth, regions, ("contour",)) == {
-        "contour.clipped": pytest.approx(100)
-    }
     result = ground_truth - 0.1 * regions["clipped"][..., None]  # 0.1 too much: a line
-    assert highlight_measures(image, result, ground_truth, regions, ("contour",)) == {
-        "contour.clipped": pytest.approx(150)
-    }
+    for removed, contour in ((ground_truth, 100), (result, 150)):
+        found = highlight_measures(image, removed, ground_truth, regions, ("contour",))
+        assert found == {"contour.clipped": pytest.approx(contour)}
     nothing = {"highlight": regions["highlight"], "clipped": np.zeros((24, 24), bool)}
     assert highlight_measures(image, result, ground_truth, nothing, ("contour",)) == {"contour.clipped": None}
 

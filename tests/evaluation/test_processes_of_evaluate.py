@@ -26,14 +26,18 @@ if __name__ == "__main__":
 """
 
 
+def start(script: Path, *words: object) -> subprocess.Popen:
+    streams, environment = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}, {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, script, *words], env=os.environ | environment, text=True, **streams
+    )
+
+
 @pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "pool.py"
     script.write_text(POOL)
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [sys.executable, script], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-    ) as parent:
+    with start(script) as parent:
         workers = [int(word) for word in parent.stdout.readline().split()]
         assert len(workers) == 2
         parent.kill()
@@ -54,14 +58,7 @@ def test_ctrl_c_during_a_slow_method_ends_at_once(tmp_path: Path) -> None:
         "classical.METHODS['slow'] = slow\n"
         "sys.exit(evaluate.run(lambda: evaluate.main(sys.argv[1:])))\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [sys.executable, script, *words],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with start(script, *words) as process:
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGINT)
         errors = process.communicate(timeout=60)[1]
@@ -108,11 +105,6 @@ print(peak_mebibytes() - before)
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 def test_three_megapixels_are_scored_in_less_than_450_mib() -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    words = [sys.executable, "-c", SCRIPT]
+    run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
     assert float(run.stdout) < 450

@@ -122,13 +122,8 @@ def test_a_path_with_an_equals_sign_is_a_path(tmp_path: Path, monkeypatch) -> No
 
 def test_labels_are_short_and_tell_apart() -> None:
     words = ["results:a/x", "results:b/x", "results:b/y", "mine=results:c/y", "shen2013"]
-    assert list(labels([ScoredMethod.parse(word) for word in words]).values()) == [
-        "results:a/x",
-        "results:b/x",
-        "results:y",
-        "mine",
-        "shen2013",
-    ]
+    short = list(labels([ScoredMethod.parse(word) for word in words]).values())
+    assert short == ["results:a/x", "results:b/x", "results:y", "mine", "shen2013"]
 
 
 def test_the_hash_follows_the_content_of_the_weights(tmp_path: Path) -> None:

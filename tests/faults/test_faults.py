@@ -93,5 +93,4 @@ def test_kills_and_what_else_can_happen_to_commands(monkeypatch):
     monkeypatch.setattr(runs, "PICTURES", 6)
     monkeypatch.setattr(runs, "TRAININGS", {"two processes": {"processes": 2, "max_steps": 4}})
     rows = runs.disturbed(seed=0, count=2)
-    assert len(rows) == 13
-    assert [row for row in rows if row.failed] == []
+    assert (len(rows), [row for row in rows if row.failed]) == (13, [])

@@ -102,8 +102,7 @@ def test_any_size_separates(name, size):
     image = torch.rand(2, 3, *size)
     with torch.inference_mode():
         result = model(image)
-    assert result.diffuse.shape == image.shape
-    assert result.highlight.shape == (2, 1, *size)
+    assert (result.diffuse.shape, result.highlight.shape) == (image.shape, (2, 1, *size))
     torch.testing.assert_close(result.diffuse + result.specular, image, atol=SUMMED, rtol=0)
     torch.testing.assert_close(result.diffuse, compose(image, result.highlight, result.stages["refined"]))
 
@@ -234,13 +233,10 @@ def test_attention_against_loops():
     for g in range(3):
         for p1 in range(r):
             for p2 in range(r):
-                tokens = torch.stack(
-                    [x[0, g, p1 * n_h + a, p2 * n_w + b] for a in range(n_h) for b in range(n_w)]
-                )
-                mixed = attention[0, g] @ tokens
-                for a in range(n_h):
-                    for b in range(n_w):
-                        expected[0, g, a * r + p1, b * r + p2] = mixed[a * n_w + b]
+                cells = [(a, b) for a in range(n_h) for b in range(n_w)]
+                mixed = attention[0, g] @ torch.stack([x[0, g, p1 * n_h + a, p2 * n_w + b] for a, b in cells])
+                for (a, b), value in zip(cells, mixed, strict=True):
+                    expected[0, g, a * r + p1, b * r + p2] = value
     torch.testing.assert_close(transfer(x, attention), expected)
 
 

@@ -37,17 +37,13 @@ def test_the_loss_is_the_sum_of_squared_errors_in_network_range(name):
     def error(stage, key):
         return float(((stages[stage] + 1) / 2 - batch[key]).square().mean()) * 4
 
-    first = (
-        [error("albedo", "albedo"), error("shading", "shading")]
-        if name == "tshrnet"
-        else [error("coarse_diffuse", "diffuse")]
-    )
+    first = [error(key, key) for key in ("albedo", "shading") if name == "tshrnet"]
+    first = first or [error("coarse_diffuse", "diffuse")]
     rest = [error("refined_diffuse", "diffuse"), error("tone_corrected", "tone_corrected")]
     assert float(loss) == pytest.approx(sum(first + rest) + 0.01 * error("residue", "specular"), rel=SUMMED)
     assert float(terms["residue"]) == pytest.approx(error("residue", "specular"), rel=SUMMED)
-    assert set(recipe.training_layers) == {"specular", "tone_corrected"} | (
-        {"albedo", "shading"} if name == "tshrnet" else set()
-    )
+    more = {"albedo", "shading"} if name == "tshrnet" else set()
+    assert set(recipe.training_layers) == {"specular", "tone_corrected"} | more
 
 
 def test_the_optimiser_is_the_authors():

@@ -168,16 +168,10 @@ def test_cancelled_between_tiles():
 @pytest.mark.parametrize(
     "options",
     [
-        {"tile": 1},
-        {"tile_overlap": 64},
-        {"protocol": "other"},
-        {"precision": "fp8"},
-        {"precision": "fp16"},
-        {"device": "nonsense"},
-        {"batch_size": 0},
-        {"workers": 0},
+        {"tile": 1}, {"tile_overlap": 64}, {"protocol": "other"}, {"precision": "fp8"},
+        {"precision": "fp16"}, {"device": "nonsense"}, {"batch_size": 0}, {"workers": 0},
     ],
-)
+)  # fmt: skip
 def test_bad_options(options):
     with pytest.raises(UserError):
         HighlightRemover(Dimmer(), **options)

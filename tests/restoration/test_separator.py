@@ -34,13 +34,10 @@ def network(**changes):
 @pytest.mark.parametrize(
     ("supported", "allowed", "decibels", "chosen"),
     [
-        (True, True, 50.0, "bf16"),
-        (True, True, 49.9, "fp32"),
-        (True, True, math.nan, "fp32"),
-        (True, False, 99.0, "fp32"),
-        (False, True, 99.0, "fp32"),
+        (True, True, 50.0, "bf16"), (True, True, 49.9, "fp32"), (True, True, math.nan, "fp32"),
+        (True, False, 99.0, "fp32"), (False, True, 99.0, "fp32"),
     ],
-)
+)  # fmt: skip
 def test_auto_is_bf16_where_the_device_has_it_and_the_network_is_close(
     monkeypatch, supported, allowed, decibels, chosen
 ):
@@ -340,9 +337,7 @@ def test_augmentation_in_the_name_of_a_method(tmp_path):
     assert np.array_equal(named.diffuse, asked.diffuse)
     assert ScoredMethod.parse(f"{path}@4").weights == path
     assert ScoredMethod.parse(str(odd)).weights == odd
-    assert labels([ScoredMethod.parse(text) for text in (str(path), f"{path}@4")]) == {
-        str(path): "w.safetensors",
-        f"{path}@4": "w.safetensors@4",
-    }
+    short = labels([ScoredMethod.parse(text) for text in (str(path), f"{path}@4")])
+    assert short == {str(path): "w.safetensors", f"{path}@4": "w.safetensors@4"}
     with pytest.raises(UserError, match="not 3"):
         _load(f"{path}@3")

@@ -1,5 +1,7 @@
 """Separation at a working size, against closed forms and against separation at full size."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -91,11 +93,8 @@ def test_strips_are_the_whole_picture_enlarged_at_once():
     small = reduced(image, 64)
     layers = rng.random((*small.shape[:2], 4), np.float32)
     strips = list(enlarged(image, small, layers))
-    assert [strip[:2] for strip in strips] == [
-        (0, STRIP_ROWS),
-        (STRIP_ROWS, 2 * STRIP_ROWS),
-        (2 * STRIP_ROWS, 2 * STRIP_ROWS + 40),
-    ]
+    ends = [0, STRIP_ROWS, 2 * STRIP_ROWS, 2 * STRIP_ROWS + 40]
+    assert [strip[:2] for strip in strips] == list(itertools.pairwise(ends))
     # A constant layer is a constant layer at every size.
     flat = np.full_like(layers, 0.125)
     dim = np.ones_like(image)
@@ -171,15 +170,9 @@ class AboveHalf(nn.Module):
         super().__init__()
         self.seen = []
         self.spec = ModelSpec(
-            "half",
-            {},
-            multiple=1,
-            tile=512,
-            tiles_at_once=2,
-            composes=True,
-            working_size=working_size,
+            "half", {}, multiple=1, tile=512, tiles_at_once=2, composes=True, working_size=working_size,
             brightest=brightest,
-        )
+        )  # fmt: skip
 
     def forward(self, image):
         self.seen.append(float(image.max()))

@@ -1,6 +1,5 @@
 """Processes: signalled (tests/faults kills them), two that train together, many runs in one."""
 
-import json
 import multiprocessing
 import os
 import signal
@@ -14,7 +13,7 @@ import pytest
 import torch
 
 from tests.flat import assert_flat
-from tests.training.compare import assert_same_run
+from tests.training.compare import assert_same_run, log_lines
 from training.distributed import Distributed
 from training.loop import train
 
@@ -109,13 +108,6 @@ ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-9
 
 
-def _losses(folder):
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["kind"] == "train"], [
-        line for line in lines if line["kind"].startswith("validation")
-    ]
-
-
 def test_two_processes_equal_one_with_the_doubled_batch(tiny, tmp_path):
     folders = [tmp_path / "one", tmp_path / "two"]
     for processes, folder in enumerate(folders, 1):
@@ -135,7 +127,9 @@ def test_two_processes_equal_one_with_the_doubled_batch(tiny, tmp_path):
         assert done.returncode == 0, done.stderr[-3000:]
 
     one, two = folders
-    (alone, judged), (shared, judged_shared) = map(_losses, folders)
+    (alone, judged), (shared, judged_shared) = (
+        [log_lines(folder, kind) for kind in ("train", "validation")] for folder in folders
+    )
     assert [line["step"] for line in shared] == [line["step"] for line in alone] == [1, 2, 3, 4]
     for a, b in zip(alone + judged, shared + judged_shared, strict=True):
         assert a.keys() == b.keys()

@@ -65,8 +65,7 @@ def test_wandb_gets_options_values_and_pictures(tiny, tmp_path, wandb, monkeypat
     init = calls[0][1]
     assert calls[0][0] == "init"
     assert (init["project"], init["name"], init["dir"]) == ("shine", "run", str(tmp_path / "run"))
-    assert calls[1] == ["config", "aha-lite"]
-    assert calls[-1] == ["finish"]
+    assert (calls[1], calls[-1]) == (["config", "aha-lite"], ["finish"])
     logged = [(step, name) for what, step, values in calls[2:-1] for name in values]
     assert {(1, "train/loss"), (3, "validation/validation/psnr"), (3, "pictures")} <= set(logged)
     assert [step for step, _ in logged] == sorted(step for step, _ in logged)
@@ -74,8 +73,7 @@ def test_wandb_gets_options_values_and_pictures(tiny, tmp_path, wandb, monkeypat
 
     assert train(tiny(tracker=["wandb"], max_steps=4)) == 0
     _, again = [call[1] for call in wandb() if call[0] == "init"]
-    assert again["id"] == init["id"]
-    assert again["resume"] == "allow"
+    assert (again["id"], again["resume"]) == (init["id"], "allow")
 
 
 def test_a_wandb_that_does_not_start_is_one_sentence(tiny, tmp_path, wandb):
@@ -121,12 +119,9 @@ def test_help_is_grouped_and_keeps_the_examples_line_by_line(capsys):
     for line in script.__doc__.strip().splitlines():
         assert line.rstrip() in text.splitlines()
     titles = [
-        "The run: its folder",
-        "Logs, validations",
-        "Augmentation of",
-        "Optimisers and",
+        "The run: its folder", "Logs, validations", "Augmentation of", "Optimisers and",
         "Losses of TSHRNet",
-    ]
+    ]  # fmt: skip
     places = [text.index(f"\n{title}") for title in titles]
     assert places == sorted(places)
     assert places[0] < text.index("\n  --runs_name") < places[1]

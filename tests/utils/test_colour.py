@@ -13,8 +13,7 @@ def test_unit_scaling_and_rounding_are_inverse(dtype):
     white = 1 if dtype is np.float32 else np.iinfo(dtype).max
     pixels = np.array([0, white // 2, white], dtype)
     unit = to_unit(pixels)
-    assert unit.dtype == np.float32
-    assert unit[-1] == 1
+    assert (unit.dtype, unit[-1]) == (np.float32, 1)
     np.testing.assert_array_equal(quantise(unit, dtype), pixels)
     assert to_unit(pixels, np.float64).dtype == np.float64
     assert quantise(np.array([-1.0, 2.0]), dtype).tolist() == [0, white]
@@ -38,8 +37,7 @@ def test_the_srgb_curve():
 def test_grey_becomes_rgb_and_rgb_stays():
     grey = np.arange(6, dtype=np.uint16).reshape(2, 3)
     colour = grey_to_rgb(grey)
-    assert colour.shape == (2, 3, 3)
-    assert colour.dtype == np.uint16
+    assert (colour.shape, colour.dtype) == ((2, 3, 3), np.uint16)
     assert (colour == grey[..., None]).all()
     assert grey_to_rgb(colour) is colour
 

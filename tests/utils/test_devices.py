@@ -96,11 +96,8 @@ class _Options:
 
 def test_the_configuration_is_written(tmp_path):
     runs.write_configuration(tmp_path / "run", _Options(folders=["ä"]))
-    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text()) == {
-        "rate": 1e-4,
-        "folders": ["ä"],
-        "name": None,
-    }
+    written = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert written == {"rate": 1e-4, "folders": ["ä"], "name": None}
     code = yaml.safe_load((tmp_path / "run" / "code.yaml").read_text())
     assert {"command", "commit", "python", "libraries"} == set(code)
     assert code["libraries"]["numpy"] == np.__version__

@@ -24,8 +24,7 @@ PARITY = Path(os.environ.get("SPECULAR_SHARED", "../shared")) / "parity" / "tshr
 def test_a_folder_fills_the_network_with_its_own_width(tmp_path, name):
     ours = write_nets(tmp_path, width=3, name=name)
     model = load_model(tmp_path, name="tshrnet-mix")
-    assert model.spec.name == "tshrnet-mix"
-    assert model.spec.hyperparameters["width"] == 3
+    assert (model.spec.name, model.spec.hyperparameters["width"]) == ("tshrnet-mix", 3)
     for entry, tensor in model.state_dict().items():
         if not entry.endswith("num_batches_tracked"):
             assert torch.equal(tensor, ours[entry]), entry
@@ -63,10 +62,8 @@ def test_numbers_of_other_types_and_forms(tmp_path):
         + checkpoint_value("count", np.array([3], np.int64), "Int64")
     )
     read = read_mindspore(file)
-    assert read["half"].dtype == torch.float16
-    assert read["half"].tolist() == matrix.tolist()
-    assert read["scalar"].shape == ()
-    assert read["scalar"].item() == 2.5
+    assert (read["half"].dtype, read["half"].tolist()) == (torch.float16, matrix.tolist())
+    assert (read["scalar"].shape, read["scalar"].item()) == ((), 2.5)
     assert read["count"].tolist() == [3]
 
 

@@ -1,8 +1,8 @@
 # The browser interface on the CPU:
-#   docker build -t specular .
-#   docker run --rm -p 7860:7860 specular               then open http://localhost:7860
+#   docker build -t dehighlight .
+#   docker run --rm -p 7860:7860 dehighlight               then open http://localhost:7860
 # Any other command:
-#   docker run --rm -v "$PWD:/pictures" specular infer --input_dir /pictures --output_dir /pictures/clean
+#   docker run --rm -v "$PWD:/pictures" dehighlight infer --input_dir /pictures --output_dir /pictures/clean
 FROM python:3.11-slim
 
 # CPU builds of both: a fifth of the default wheels' size.
@@ -16,5 +16,5 @@ RUN useradd --create-home user
 USER user
 WORKDIR /home/user
 EXPOSE 7860
-ENTRYPOINT ["specular"]
+ENTRYPOINT ["dehighlight"]
 CMD ["demo", "--host", "0.0.0.0", "--port", "7860"]

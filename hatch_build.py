@@ -1,8 +1,8 @@
-"""Builds the wheel: one package `specular`, made of the packages and scripts that a checkout has at its top.
+"""Builds the wheel: one package `dehighlight`, made of a checkout's packages and scripts.
 
-Names like `utils` or `data` would clash in a user's site-packages. They are copied under `specular/`, and in
-the copies every import of ours gets that prefix: `from utils.errors import run` becomes
-`from specular.utils.errors import run`.
+Names like `utils` or `data` would clash in a user's site-packages. They are copied under `dehighlight/`, and
+in the copies every import of ours gets that prefix: `from utils.errors import run` becomes
+`from dehighlight.utils.errors import run`.
 """
 
 import ast
@@ -14,7 +14,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-NAME = "specular"
+NAME = "dehighlight"
 PACKAGES = (
     "classical", "data", "evaluation", "losses", "models", "recipes", "restoration", "synthetic", "training",
     "utils", "webui", "weights",
@@ -34,7 +34,7 @@ class Requirements(MetadataHookInterface):
 
 
 class OnePackage(BuildHookInterface):
-    """Puts everything into the package `specular`."""
+    """Puts everything into the package `dehighlight`."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable":  # the checkout itself is on the path then
@@ -49,7 +49,7 @@ class OnePackage(BuildHookInterface):
 
 
 def write_package(root: Path, target: Path) -> None:
-    """Writes the package `specular` of the checkout `root` into `target`."""
+    """Writes the package `dehighlight` of the checkout `root` into `target`."""
     hidden = shutil.ignore_patterns("__pycache__", "*.py[cod]")
     for name in (*PACKAGES, *DATA):
         shutil.copytree(root / name, target / name, ignore=hidden)
@@ -64,7 +64,7 @@ def write_package(root: Path, target: Path) -> None:
 
 
 def prefixed(source: str, file: str) -> str:
-    """`source` with the prefix `specular` at its imports of ours.
+    """`source` with the prefix `dehighlight` at its imports of ours.
 
     Raises ValueError at an import that cannot be rewritten so, or of something that is not installed.
     """

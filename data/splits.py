@@ -1,7 +1,7 @@
 """Which samples train, which validate, which test."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from data.records import Record
 
@@ -12,12 +12,17 @@ def official_split(records: Sequence[Record]) -> tuple[list[Record], list[Record
     return train, [record for record in records if record.split == "test"]
 
 
-def carve_validation(records: Sequence[Record], share: float, seed: int) -> tuple[list[Record], list[Record]]:
+def carve_validation(
+    records: Sequence[Record], share: float, seed: int, lit: Callable[[Record], bool] = lambda _: True
+) -> tuple[list[Record], list[Record]]:
     """(train, validation): about `share` of the records, at least one, chosen by a hash of scene and seed.
 
     Records of one scene (the angles of a PSD group, the views of an SSHR object) stay together, or
     validation would be on known objects; where there is one scene only, its records are divided. Something
     always stays for training. The rule looks at names only, so adding pictures moves few others.
+
+    lit  whether a record has a highlight, without which it ranks no checkpoint. Where none of the chosen has
+         one, as many that do are chosen beside them, as far as there are
     """
     if not share:
         return list(records), []
@@ -31,6 +36,15 @@ def carve_validation(records: Sequence[Record], share: float, seed: int) -> tupl
         chosen.add(unit)
         taken += units.count(unit)
     paired = list(zip(records, units, strict=True))
+    if not any(lit(record) for record, unit in paired if unit in chosen):
+        taken = 0
+        for unit in ranked:
+            if taken >= wanted or len(chosen) == len(ranked) - 1:
+                break
+            members = [record for record, own in paired if own == unit and unit not in chosen]
+            if any(map(lit, members)):
+                chosen.add(unit)
+                taken += len(members)
     return [r for r, unit in paired if unit not in chosen], [r for r, unit in paired if unit in chosen]
 
 

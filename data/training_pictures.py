@@ -1,7 +1,7 @@
 """From folders and lists to the pictures that train a network and those that validate it."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from data.picture_samples import PictureSamples, ResidueSamples
 from data.records import Record
 from data.splits import carve_validation, official_split
 from data.transforms import Augmentation
-from utils.errors import UserError
+from utils.errors import UserError, with_flags
 
 
 class TransformedSamples(Dataset):
@@ -38,6 +38,7 @@ def training_pictures(
     needed: Sequence[str] = (),
     residues: bool = False,
     layers: tuple[Sequence[str], Sequence[str]],
+    lit: Callable[[Dataset], bool] = lambda _: True,
 ) -> tuple[PictureSamples, PictureSamples]:
     """(training, validation) pictures of `options.dataroot`.
 
@@ -47,6 +48,8 @@ def training_pictures(
     needed    layers that a list must have
     residues  a missing specular layer is what input and diffuse differ by
     layers    those beyond input and diffuse that training and validation read
+    lit       whether one of some samples has a highlight: validation gets such pictures, and says so, where
+              `val_share` alone takes none
 
     Raises UserError where folders or pairs are missing.
     """
@@ -60,7 +63,19 @@ def training_pictures(
         if not test:
             raise UserError(f"{root} holds no test pictures; pass `selection_split=validation`")
     else:
-        training, test = carve_validation(training, options.val_share, seed)
+        usual = len(carve_validation(training, options.val_share, seed)[1])
+        training, test = carve_validation(
+            training,
+            options.val_share,
+            seed,
+            lambda record: lit(_samples([record], options, residues, ())),
+        )
+        if len(test) > usual:
+            note = (
+                f"warning: no picture that `val_share={options.val_share}` keeps for validation has a "
+                f"highlight, so that {len(test) - usual} more with one are kept"
+            )
+            print(with_flags(note), file=sys.stderr)
     return tuple(
         _samples(records, options, residues, read)
         for records, read in zip((training, test), layers, strict=True)

@@ -36,6 +36,8 @@ class ModelSpec:
     copies                 of a picture in test-time augmentation by default
                            (restoration/separator.py)
     composes               True where diffuse = (1 - A) I + A N, so that A = 0 leaves a pixel untouched
+    recipe                 of recipes/presets.py that trains it when none is asked for: "corrected" fits any
+                           network, "tshrnet" needs that network's stages
     bf16                   False where that costs accuracy on real pictures (docs/RESULTS.md):
                            precision "auto" is fp32 then
     """
@@ -50,10 +52,13 @@ class ModelSpec:
     copies: int = 1
     brightest: float = 0.0
     bf16: bool = True
+    recipe: str = "corrected"
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
+    """A row of MODELS: `build` makes the network from the hyper-parameters of `spec`, by name."""
+
     build: Callable[..., nn.Module]
     spec: ModelSpec
 
@@ -102,9 +107,9 @@ EFFICIENTNETS = {
 
 MULTIPLE = 32  # the deepest stride of ResNet-34; a multiple of the attention's 8x8 cells too
 
-MODELS: dict[str, _Entry] = {
+MODELS: dict[str, Entry] = {
     # The authors' code: attention in the refine network, unbounded map.
-    "aha": _Entry(
+    "aha": Entry(
         _released_aha,
         ModelSpec(
             "aha",
@@ -120,7 +125,7 @@ MODELS: dict[str, _Entry] = {
         ),
     ),
     # The paper's figure: skips instead of attention, convolutions after each enlargement of the map.
-    "aha-figure": _Entry(
+    "aha-figure": Entry(
         _figure_aha,
         ModelSpec(
             "aha-figure",
@@ -144,7 +149,7 @@ MODELS: dict[str, _Entry] = {
     # The figure made small. Widths: eight channels at full resolution, where memory traffic and not
     # arithmetic is what a CPU waits for; most of the capacity at a quarter, where it is cheap, in pairs of
     # convolutions that add to their input, which learn twice as fast. The light is white, the map bounded.
-    "aha-lite": _Entry(
+    "aha-lite": Entry(
         _figure_aha,
         ModelSpec(
             "aha-lite",
@@ -173,7 +178,7 @@ MODELS: dict[str, _Entry] = {
         ),
     ),
     # The paper's idea on a trunk that has seen the world: map, coarse and refine are heads of its features.
-    "aha-lite0": _Entry(
+    "aha-lite0": Entry(
         _pretrained_aha,
         ModelSpec(
             "aha-lite0",
@@ -192,7 +197,7 @@ MODELS: dict[str, _Entry] = {
         ),
     ),
     # The authors' code; "output" is the stage given as the result ("tone_corrected" or "diffuse").
-    "tshrnet": _Entry(
+    "tshrnet": Entry(
         TSHRNet,
         ModelSpec(
             "tshrnet",
@@ -200,9 +205,10 @@ MODELS: dict[str, _Entry] = {
             multiple=UNET_MULTIPLE,
             tile=1024,
             composes=False,
+            recipe="tshrnet",
         ),
     ),
-    "tshrnet-mix": _Entry(
+    "tshrnet-mix": Entry(
         TSHRNetMix,
         ModelSpec(
             "tshrnet-mix",
@@ -210,6 +216,7 @@ MODELS: dict[str, _Entry] = {
             multiple=UNET_MULTIPLE,
             tile=1024,
             composes=False,
+            recipe="tshrnet",
         ),
     ),
 }

@@ -81,29 +81,26 @@ class EfficientNetLite(nn.Module):
             nn.ReLU6(inplace=True),
         )
         blocks: list[nn.Module] = []
-        taken: list[int] = []
-        self.channels: list[int] = []
         before = self.STEM
+        ends = []  # blocks before which the features are halved, and the last one
         for stage, (expansion, kernel, stride, channels, repeats) in enumerate(self.STAGES):
             if 0 < stage < len(self.STAGES) - 1:
                 repeats = math.ceil(depth * repeats)
             if stride == 2:
-                self._take(taken, blocks, before)
+                ends.append((len(blocks) - 1, before))
             channels = _multiple_of_8(width * channels)
             for repeat in range(repeats):
                 blocks.append(
-                    InvertedResidual(before, channels, expansion, kernel, stride if not repeat else 1)
+                    InvertedResidual(before, channels, expansion, kernel, stride if repeat == 0 else 1)
                 )
                 before = channels
-        self._take(taken, blocks, before)
-        self.blocks, self.taken = nn.ModuleList(blocks), frozenset(taken)
+        ends.append((len(blocks) - 1, before))
+        self.blocks = nn.ModuleList(blocks)
+        self.taken = tuple(index for index, _ in ends)
+        self.channels = [channels for _, channels in ends]
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-
-    def _take(self, taken: list[int], blocks: list[nn.Module], channels: int) -> None:
-        taken.append(len(blocks) - 1)
-        self.channels.append(channels)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """image (B, 3, H, W) in [0, 1], H and W multiples of 32 -> features at 1/2, 1/4, 1/8, 1/16 and 1/32,
@@ -117,7 +114,7 @@ class EfficientNetLite(nn.Module):
 
 
 class InvertedResidual(nn.Sequential):
-    """Expansion, depthwise convolution, projection; x is added if the shape stays (Sandler et al. 2018)."""
+    """Expansion, depthwise convolution, projection; x is added where shapes agree (Sandler et al. 2018)."""
 
     def __init__(self, in_channels: int, out_channels: int, expansion: int, kernel: int, stride: int):
         inner = expansion * in_channels

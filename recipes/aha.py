@@ -1,5 +1,7 @@
 """The training of the AHA networks; `released` and `corrected` are two sets of its options (presets.py).
 
+It trains any network of models/build.py: the result of one without coarse and refine stages counts as both.
+
 A step, in the order of the authors' code:
 
     G       D_hat_coarse, D_hat_refined, A = G(I)
@@ -48,7 +50,7 @@ class Estimate:
 
     @property
     def coarse(self) -> Tensor:
-        return self.result.stages["coarse_diffuse"]
+        return coarse_estimate(self.result)
 
     @property
     def refined(self) -> Tensor:
@@ -57,12 +59,12 @@ class Estimate:
     @property
     def coarse_network(self) -> Tensor:
         """N_coarse, the coarse network's output before it is composed with the input."""
-        return self.result.stages["coarse"]
+        return self.stage("coarse")
 
     @property
     def refine_network(self) -> Tensor:
         """N_refined, likewise."""
-        return self.result.stages["refined"]
+        return self.stage("refined")
 
     @property
     def specular(self) -> Tensor:
@@ -71,6 +73,15 @@ class Estimate:
     @property
     def highlight(self) -> Tensor:
         return self.result.highlight
+
+    def stage(self, name: str) -> Tensor:
+        """Raises UserError where the network does not return that stage."""
+        if name not in self.result.stages:
+            raise UserError(
+                f"a loss with a weight needs the stage {name!r}, which the network does not return: set "
+                "`lambda_direct` and `lambda_cross_entropy` to 0"
+            )
+        return self.result.stages[name]
 
     @property
     def for_ssim(self) -> Tensor:
@@ -161,7 +172,7 @@ class AHARecipe:
         coarse_loss = MSE + L1 of the coarse estimate, and loss_plus_ssim, that plus its SSIM."""
         image, target = batch["input"], batch["diffuse"]
         result = self._separate(model, image)
-        coarse, highlight = result.stages["coarse_diffuse"], has_highlight(image, target)
+        coarse, highlight = coarse_estimate(result), has_highlight(image, target)
         coarse_loss = _per_image((coarse - target).square()) + _per_image((coarse - target).abs())
         both = _per_image((coarse - target).abs()) + _per_image((result.diffuse - target).abs())
         return restoration_values(result.diffuse, image, target, highlight) | {
@@ -179,7 +190,7 @@ class AHARecipe:
         columns = {
             "input": batch["input"],
             "highlight map": result.highlight.expand(-1, 3, -1, -1),
-            "coarse": result.stages["coarse_diffuse"],
+            "coarse": coarse_estimate(result),
             "refined": result.diffuse,
             "ground truth": batch["diffuse"],
         }
@@ -199,6 +210,11 @@ def _optimiser_of(model: nn.Module, options: AHAOptions) -> torch.optim.Optimize
     trunk.requires_grad_(options.lr_trunk > 0)
     rest = [weight for name, weight in model.named_parameters() if not name.startswith("trunk.")]
     return build_optimiser(rest, options.lr_g, options, trunk.parameters())
+
+
+def coarse_estimate(result: Separation) -> Tensor:
+    """D_hat_coarse, (B, 3, H, W); of a network with one estimate that one."""
+    return result.stages.get("coarse_diffuse", result.diffuse)
 
 
 def _per_image(x: Tensor) -> Tensor:

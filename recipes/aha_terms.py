@@ -109,7 +109,7 @@ AHA_TERMS = (
     Term(
         "cross_entropy",
         "lambda_cross_entropy",
-        lambda e: loss.dichromatic.map_cross_entropy(e.result.stages["highlight_logits"], e.layers["mask"]),
+        lambda e: loss.dichromatic.map_cross_entropy(e.stage("highlight_logits"), e.layers["mask"]),
         needs=("mask",),
     ),
     Term(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from models import MODELS
 from utils.errors import UserError
 
 
@@ -21,11 +22,11 @@ Options = TypeVar("Options", bound=RecipeOptions)
 
 @dataclass(frozen=True)
 class Preset:
-    """models  prefix of the names of the networks that it trains
+    """trains  `ModelSpec.recipe` of the networks that it trains
     values  option -> value, or a function of the options
     """
 
-    models: str
+    trains: str
     values: dict[str, Any | Callable[[RecipeOptions], Any]]
 
 
@@ -49,7 +50,7 @@ COMMON = {
 }
 
 CORRECTED = Preset(
-    "aha",
+    "corrected",
     COMMON
     | {
         "gan_term": "corrected",
@@ -64,13 +65,13 @@ CORRECTED = Preset(
 """The authors' training without its deviations, which docs/FIDELITY.md lists."""
 
 RELEASED = Preset(
-    "aha",
+    "corrected",
     COMMON
     | {
         "gan_term": "released",
         "discriminator_output": "normalised",
         "ssim_on": "coarse",
-        # The other AHA networks have no attention.
+        # Other networks have no attention.
         "redraw_attention": lambda options: options.model == "aha",
         "plateau_metric": "loss_plus_ssim",
         "select_by": "coarse_loss",
@@ -106,24 +107,22 @@ TSHRNET = Preset(
 PRESETS = {"corrected": CORRECTED, "released": RELEASED, "tshrnet": TSHRNET}
 
 
-def default_recipe(model_name: str) -> str:
-    """The recipe that trains `model_name` when none is asked for."""
-    return "tshrnet" if model_name.startswith(TSHRNET.models) else "corrected"
-
-
 def resolve(options: Options) -> Options:
     """A copy of `options` where those that are None have the values of the recipe.
 
-    Raises UserError for an unknown recipe and for one that does not train `options.model`.
+    Raises UserError for an unknown network or recipe, and for one that does not train `options.model`.
     """
-    name = options.recipe or default_recipe(options.model)
+    if options.model not in MODELS:
+        raise UserError(f"`model={options.model}` is not known; choose one of {', '.join(MODELS)}")
+    own = MODELS[options.model].spec.recipe
+    name = options.recipe or own
     if name not in PRESETS:
         raise UserError(f"`recipe={name}` is not known; choose one of {', '.join(PRESETS)}")
     preset = PRESETS[name]
-    if not options.model.startswith(preset.models):
+    if preset.trains != own:
         raise UserError(
             f"`recipe={name}` does not train `model={options.model}`; "
-            f"leave `recipe` out to take the one that does ({default_recipe(options.model)})"
+            f"leave `recipe` out to take the one that does ({own})"
         )
     missing = {key: value for key, value in preset.values.items() if getattr(options, key) is None}
     values = {key: value(options) if callable(value) else value for key, value in missing.items()}

@@ -33,8 +33,8 @@ class InferOptions:
     output: Literal["tone_corrected", "diffuse"] | None = None
     """TSHRNet only: which of its stages is the result"""
     backend: Literal["torch", "onnxruntime"] | None = None
-    """what runs the network: for onnxruntime other weights than an .onnx are exported into ~/.cache/specular
-    when first used. Default: onnxruntime for an .onnx, else torch"""
+    """what runs the network: for onnxruntime other weights than an .onnx are exported into
+    ~/.cache/dehighlight when first used. Default: onnxruntime for an .onnx, else torch"""
     device: str = "auto"
     """where to compute: auto, cpu, cuda, cuda:1, mps"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

@@ -22,6 +22,11 @@ for number in STOPPING:
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
+# Signals, forks and limits of POSIX are what these are about.
+collect_ignore = (
+    ["faults", "training/test_kill.py", "training/test_resume.py"] if sys.platform == "win32" else []
+)
+
 SLOW_LIST = Path(__file__).with_name("slow_tests.txt")
 SLOW_SECONDS = 0.25
 """What a test may take, over all its parameters, to be among those of `make test-fast`."""

@@ -294,6 +294,8 @@ def test_empty_folder_and_unwritable_output(tmp_path, weights, capsys):
 
 
 def _start(*argv):
+    if sys.platform == "win32":
+        pytest.skip("sends POSIX signals")
     # Where the tests run in the background of a shell, Ctrl-C is ignored, and children inherit that.
     heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

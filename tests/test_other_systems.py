@@ -15,17 +15,15 @@ ROOT = Path(__file__).parents[1]
 
 HIDING = """
 import multiprocessing, os, signal, sys
-import accelerate, cv2, scipy.optimize, skimage.color, torch, torchvision  # they may take what they find
+import accelerate, cv2, filelock, scipy.optimize, skimage.color, torch, torchvision  # they may use all of it
 
 for module in ("fcntl", "resource", "pwd", "grp", "termios"):
     sys.modules[module] = None  # importing it raises ImportError
-for name in ("sched_getaffinity", "sched_getscheduler", "sched_setscheduler", "sysconf", "geteuid", "getuid",
-             "fork", "forkpty", "mkfifo", "setsid", "killpg", "getpgid",
-             "O_NONBLOCK", "O_DIRECTORY"):
+for name in ("sched_getaffinity", "sched_getscheduler", "sched_setscheduler", "sysconf",
+             "fork", "forkpty", "mkfifo", "setsid", "killpg", "getpgid"):
     delattr(os, name)
-for name in ("SIGHUP", "SIGKILL", "SIGCHLD", "SIGALRM", "SIGPIPE", "SIGUSR1", "pthread_sigmask", "alarm"):
+for name in ("SIGHUP", "SIGCHLD", "SIGALRM", "SIGPIPE", "SIGUSR1", "alarm"):
     delattr(signal, name)
-os.link = None  # type: ignore
 real_open = open
 def without_proc(path, *arguments, **named):
     if str(path).startswith(("/proc/", "/sys/")):

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from data.picture_options import PictureOptions
-from models import MODELS, build_model
+from models import build_model
 from models.build import named_lists
 from recipes.build import build_recipe, layers_read
 from recipes.optimisers import moving_average
@@ -19,7 +19,7 @@ from training.state import Run
 from utils import seeds
 from utils.cli import named_values
 from utils.errors import UserError
-from weights.backbones import load_backbone
+from weights.backbones import download_imagenet, has_resnet34, load_backbone
 from weights.model_files import load_model
 
 DRAWS_OF_WEIGHTS = 13  # purpose of random draws
@@ -44,7 +44,10 @@ def build_run(options: TrainOptions, distributed: Distributed) -> Run:
         overfit=options.overfit,
     ).gather()
     seeds.seed_torch(options.seed, DRAWS_OF_WEIGHTS)
-    network = NetworkSource(options.group(ModelOptions), options.init_from).build()
+    # A run that starts offline is told of all files at once.
+    perceptual = options.recipe != "tshrnet" and options.lambda_perceptual
+    others = ("vgg16",) if perceptual and options.perceptual_weights == "imagenet" else ()
+    network = NetworkSource(options.group(ModelOptions), options.init_from, others).build()
     model = distributed.place(network, channels_last=options.channels_last)
     # Before mixed precision is wrapped around the network, which would be copied too.
     average = moving_average(model, options.ema_decay) if options.ema_decay else None
@@ -74,18 +77,27 @@ def without_downloads(options: TrainOptions) -> TrainOptions:
     return dataclasses.replace(options, backbone_weights=backbone or "none", perceptual_weights=perceptual)
 
 
+def without_imagenet(options: TrainOptions) -> TrainOptions:
+    """The options with a random trunk and no perceptual term where those would take ImageNet's weights."""
+    backbone = None if options.backbone_weights == "imagenet" else options.backbone_weights
+    weight = 0.0 if options.perceptual_weights == "imagenet" else options.lambda_perceptual
+    return dataclasses.replace(options, backbone_weights=backbone or "none", lambda_perceptual=weight)
+
+
 @dataclass(frozen=True)
 class NetworkSource:
-    """The network that `options` name, with the weights of the file `init_from`, or new ones."""
+    """The network that `options` name, with the weights of the file `init_from`, or new ones.
+
+    others  of weights.backbones.ARCHITECTURES: ImageNet weights that the run needs beside the trunk's
+    """
 
     options: ModelOptions
     init_from: str | None = None
+    others: tuple[str, ...] = ()
 
     def build(self) -> nn.Module:
         """Raises UserError where the name, the sizes or the first weights cannot be had."""
         options = self.options
-        if options.model not in MODELS:
-            raise UserError(f"`model={options.model}` is not known; choose one of {', '.join(MODELS)}")
         hyperparameters = {}
         if options.latent_channels is not None:
             c = options.latent_channels
@@ -97,6 +109,8 @@ class NetworkSource:
             network = build_model(options.model, **hyperparameters)
         except (ValueError, TypeError) as error:
             raise UserError(f"`hyperparameters`: {error}") from error
+        of_trunk = options.backbone_weights in (None, "imagenet") and has_resnet34(network)
+        download_imagenet([*(["resnet34"] if of_trunk else []), *self.others])
         load_backbone(network, options.backbone_weights)
         return network
 

@@ -137,7 +137,7 @@ def check_channels_last(network: nn.Module) -> None:
         if layer.in_channels // layer.groups < LEAST_CHANNELS:
             raise UserError(
                 f"`channels_last`: the strided 1x1 convolution {name} takes {layer.in_channels} channels, "
-                f"and with fewer than {LEAST_CHANNELS} oneDNN corrupts memory in this layout: leave the option "
+                f"and with fewer than {LEAST_CHANNELS} oneDNN corrupts memory in this layout: leave it "
                 "out, or make the network wider"
             )
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from recipes.presets import resolve
-from training.build import build_run, without_downloads
+from training.build import build_run, without_downloads, without_imagenet
 from training.checkpoints import DIVERGED, CheckpointManager, load_checkpoint
 from training.distributed import Distributed
 from training.logger import RunLogger, gpu_memory, plan
@@ -42,7 +42,7 @@ def train(options: TrainOptions) -> int:
 
     Raises UserError for whatever the user can put right, WriteError where a file cannot be written.
     """
-    resolved = resolve(options)
+    resolved = resolve(options) if options.imagenet else without_imagenet(resolve(options))
     validate_options(resolved)
     try:
         with StopSignals() as signals:

@@ -148,13 +148,17 @@ class ModelOptions:
     """The network, and the recipe that trains it."""
 
     recipe: str | None = None
-    """corrected (default): what the paper means; released: the authors' code with its deviations; tshrnet"""
+    """corrected: what the paper means; released: the authors' code with its deviations; tshrnet. Default: the
+    one that the network's entry in models/build.py names, corrected but for TSHRNet"""
     model: str = "aha"
     """aha (the authors' code), aha-figure (the paper's figure), aha-lite (small, for CPUs), tshrnet,
     tshrnet-mix"""
     backbone_weights: str | None = None
     """imagenet, none, or PATH of a state dict of torchvision's resnet34; default: imagenet where the network
     has a ResNet-34 trunk, none elsewhere"""
+    imagenet: bool = True
+    """false: no ImageNet weights, which are large and downloaded: the trunk starts at random, and there is no
+    perceptual term"""
     n_class: int = 3
     """channels averaged into the highlight map; only 3, as in the authors' weights"""
     latent_channels: int | None = None

@@ -147,6 +147,7 @@ class SampleSource:
             needed=needed,
             residues=self._residues,
             layers=((*of_losses, *scaled), of_validation),
+            lit=lambda samples: any_highlight(samples, self.pictures.skip_bad_files),
         )
         if self.augment.highlight_scaling and not self.overfit:
             _check_specular_layers(training)
@@ -187,7 +188,7 @@ def check_samples(recipe: Recipe, samples: Samples, *, skip_bad: bool = False) -
     for name, pictures in samples.validation.items():
         _check_layers(pictures, recipe.validation_layers, "validation needs", name)
     chosen = samples.validation[samples.selection]
-    if recipe.selection[0] in ("gain", "psnr") and not _any_highlight(chosen, skip_bad):
+    if recipe.selection[0] in ("gain", "psnr") and not any_highlight(chosen, skip_bad):
         raise UserError(
             f"none of the {len(chosen)} pictures of {samples.selection} has a highlight (input and diffuse "
             "are equal), so that nothing tells a good checkpoint from a bad one; pass `val_dataroot`, or a "
@@ -239,7 +240,8 @@ def _first_readable(samples: Dataset) -> dict[str, Any]:
     raise problem
 
 
-def _any_highlight(samples: Dataset, skip_bad: bool) -> bool:
+def any_highlight(samples: Dataset, skip_bad: bool) -> bool:
+    """Whether one of the samples has a highlight, or cannot be read and is not left out (`skip_bad`)."""
     for index in range(len(samples)):
         try:
             sample = samples[index]

@@ -17,7 +17,7 @@ from accelerate.tracking import GeneralTracker, TensorBoardTracker, WandBTracker
 from utils.atomic import write_text
 from utils.errors import UserError
 
-PROJECT = "specular"
+PROJECT = "dehighlight"
 RUN_ID = Path("wandb", "run_id.txt")
 """In the run's folder: under which name Weights & Biases knows the run."""
 

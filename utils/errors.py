@@ -48,13 +48,13 @@ def with_flags(message: str) -> str:
 
 
 def named_commands(text: str) -> str:
-    """`text` with the commands of the installed package: `python infer.py` is `specular infer` there."""
+    """`text` with the commands of the installed package: `python infer.py` is `dehighlight infer` there."""
     package = __name__.removesuffix("utils.errors")
     if not package:  # a checkout
         return text
     scripts = "(infer|train|evaluate|export|demo)"
-    text = re.sub(rf"\b(torchrun\b[^\n]*?) {scripts}\.py\b", r"\1 -m specular \2", text)
-    text = re.sub(rf"(\bpython )?\b{scripts}\.py\b", r"specular \2", text)
+    text = re.sub(rf"\b(torchrun\b[^\n]*?) {scripts}\.py\b", r"\1 -m dehighlight \2", text)
+    text = re.sub(rf"(\bpython )?\b{scripts}\.py\b", r"dehighlight \2", text)
     return re.sub(r"\bpython -m (data|synthetic|weights)\b", rf"python -m {package}\1", text)
 
 

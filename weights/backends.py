@@ -205,8 +205,8 @@ def in_onnxruntime(network: nn.Module, folder: Path | None = None) -> OnnxNetwor
 
 
 def cache_folder() -> Path:
-    """Where exported files are kept: ~/.cache/specular, or below $XDG_CACHE_HOME where that is set."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "specular")
+    """Where exported files are kept: ~/.cache/dehighlight, or below $XDG_CACHE_HOME where that is set."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "dehighlight")
 
 
 def _of_onnx(

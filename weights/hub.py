@@ -15,7 +15,7 @@ from utils.errors import UserError, first_line, reason
 WEIGHTS, CARD = "model.safetensors", "README.md"
 
 _CARD = """---
-library_name: specular
+library_name: dehighlight
 pipeline_tag: image-to-image
 tags:
 - specular-highlight-removal
@@ -28,7 +28,7 @@ tags:
 A network of {parameters:,} parameters that separates a picture into its diffuse and its specular layer.
 
 ```python
-from specular import HighlightRemover
+from dehighlight import HighlightRemover
 
 remover = HighlightRemover.from_pretrained("{repository}")
 result = remover("photo.jpg")  # result.diffuse, .specular, .highlight

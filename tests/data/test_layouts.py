@@ -183,6 +183,20 @@ def test_the_validation_split_is_stable_and_keeps_scenes_together():
     assert carve_validation(records[:1], 0.5, seed=0) == (records[:1], [])
 
 
+def test_validation_grows_to_pictures_with_highlights():
+    records = [Record(f"{i:02d}", {}) for i in range(20)]
+    plain = carve_validation(records, 0.1, seed=0)[1]
+    lit = {r.name for r in records if r not in plain} - {"19"}
+    grown = carve_validation(records, 0.1, 0, lambda r: r.name in lit)[1]
+    assert len(plain) == 2
+    assert [r for r in grown if r.name not in lit] == plain
+    assert len([r for r in grown if r.name in lit]) == 2
+    assert carve_validation(records, 0.1, 0, lambda r: r == plain[1])[1] == plain
+    assert carve_validation(records, 0.1, 0, lambda _: False)[1] == plain
+    train, validation = carve_validation(records[:2], 0.5, 0, lambda _: False)
+    assert len(train) == len(validation) == 1
+
+
 def test_samples_are_read_as_written(tmp_path):
     rng = np.random.default_rng(0)
     a = rng.integers(0, 256, (5, 7, 3)).astype(np.uint8)

@@ -162,8 +162,9 @@ def test_perceptual_weights_are_never_random_unasked(tmp_path, monkeypatch):
     def offline(*_, **__):
         raise OSError("no network")
 
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    with pytest.raises(UserError, match="lambda_perceptual` to 0"):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(UserError, match=r"models/vgg16-.*`imagenet=false`"):
         PerceptualLoss("imagenet")
     with pytest.raises(UserError, match=r"missing.pth.*set `perceptual_weights` to a file"):
         PerceptualLoss("missing.pth")

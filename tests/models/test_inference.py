@@ -23,7 +23,7 @@ SMALL = {
 def lived_in(name: str) -> nn.Module:
     """A small network whose batch norms have seen data, as trained ones have."""
     torch.manual_seed(0)
-    model = build_model(name, **SMALL[name]).eval()
+    model = build_model(name, **SMALL.get(name, {})).eval()
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.running_mean.normal_(0, 0.1)

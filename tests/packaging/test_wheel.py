@@ -61,12 +61,12 @@ def python(site, tmp_path):
 
 def test_there_is_one_top_level_name(site):
     names = sorted(path.name for path in site.iterdir())
-    assert names[0] == "specular"
+    assert names[0] == "dehighlight"
     assert [name.endswith(".dist-info") for name in names] == [False, True]
     entry_points = next(site.glob("*.dist-info")) / "entry_points.txt"
-    assert "specular = specular:main" in entry_points.read_text()
-    assert (site / "specular" / "py.typed").is_file()
-    assert (site / "specular" / "savedmodel" / "aha-lite.safetensors").is_file()
+    assert "dehighlight = dehighlight:main" in entry_points.read_text()
+    assert (site / "dehighlight" / "py.typed").is_file()
+    assert (site / "dehighlight" / "savedmodel" / "aha-lite.safetensors").is_file()
 
 
 def test_only_what_running_needs_is_required(site):
@@ -105,8 +105,8 @@ def test_the_source_archive_gives_the_same_wheel(site, tmp_path):
 def test_every_module_can_be_imported(python):
     out = python(
         "-c",
-        "import importlib, pkgutil, sys, specular\n"
-        "names = [module.name for module in pkgutil.walk_packages(specular.__path__, 'specular.')]\n"
+        "import importlib, pkgutil, sys, dehighlight\n"
+        "names = [module.name for module in pkgutil.walk_packages(dehighlight.__path__, 'dehighlight.')]\n"
         "for name in names:\n"
         "    try:\n"
         "        if '__main__' not in name: importlib.import_module(name)\n"
@@ -125,34 +125,35 @@ def test_the_import_name_and_the_command_agree(python, tmp_path):
     write_rgb(tmp_path / "in" / "a.png", picture)
     python(
         "-c",
-        "import numpy as np, specular\n"
-        "from specular import HighlightRemover, UserError\n"
+        "import numpy as np, dehighlight\n"
+        "from dehighlight import HighlightRemover, UserError\n"
         "remover = HighlightRemover.from_pretrained('aha-lite')\n"
         "assert isinstance(remover, HighlightRemover)\n"
-        "from specular.utils.image_files import read_picture\n"
+        "from dehighlight.utils.image_files import read_picture\n"
         "np.save('result.npy', remover(read_picture('in/a.png').pixels).diffuse)",
     )
-    python("-m", "specular", "infer", "--input_dir", "in", "--output_dir", "out")
+    python("-m", "dehighlight", "infer", "--input_dir", "in", "--output_dir", "out")
     written = read_picture(tmp_path / "out" / "a-removed.png").pixels
     assert np.array_equal(written, np.load(tmp_path / "result.npy"))
 
 
 @pytest.mark.slow
 def test_help_names_the_installed_commands(python):
-    assert "usage: specular COMMAND" in python("-m", "specular", "--help")
-    text = python("-m", "specular", "train", "--help")
-    assert "specular train" in text
+    assert "usage: dehighlight COMMAND" in python("-m", "dehighlight", "--help")
+    text = python("-m", "dehighlight", "train", "--help")
+    assert "dehighlight train" in text
     assert "train.py" not in text
-    errors = "import specular.utils.errors as e; print(e.named_commands("
+    errors = "import dehighlight.utils.errors as e; print(e.named_commands("
     texts = "'python infer.py; torchrun --nproc 2 train.py --x; python -m data.check'))"
-    wanted = "specular infer; torchrun --nproc 2 -m specular train --x; python -m specular.data.check"
+    wanted = "dehighlight infer; torchrun --nproc 2 -m dehighlight train --x; "
+    wanted += "python -m dehighlight.data.check"
     assert python("-c", errors + texts).strip() == wanted
 
 
 @pytest.mark.slow
 def test_a_training_run_starts(python):
     options = ["--model", "aha-lite", "--lambda_gan", "0", "--lambda_perceptual", "0", "--size", "32"]
-    assert "aha-lite" in python("-m", "specular", "train", "--dry_run", *options)
+    assert "aha-lite" in python("-m", "dehighlight", "train", "--dry_run", *options)
 
 
 def test_imports_get_the_prefix():
@@ -161,10 +162,20 @@ def test_imports_get_the_prefix():
         "import numpy\nimport weights.average as average\n"
     )
     assert prefixed(source, "f.py") == (
-        "from specular.utils.errors import UserError  # utils\nfrom specular.models import build_model as b\n"
-        "import numpy\nimport specular.weights.average as average\n"
+        "from dehighlight.utils.errors import UserError  # utils\n"
+        "from dehighlight.models import build_model as b\n"
+        "import numpy\nimport dehighlight.weights.average as average\n"
     )
     with pytest.raises(ValueError, match=r"f\.py, line 1: tools\.scoreboard is not installed"):
         prefixed("from tools.scoreboard import run\n", "f.py")
     with pytest.raises(ValueError, match="write `from PACKAGE import NAME`"):
         prefixed("import utils.errors\n", "f.py")
+
+
+def test_the_old_import_name_warns_in_a_checkout_only(site):
+    assert not (site / "specular.py").exists()
+    assert not (site / "specular").exists()
+    code = "from specular import HighlightRemover; print(HighlightRemover.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "HighlightRemover"
+    assert "`specular` is called `dehighlight` now" in done.stderr

@@ -105,7 +105,7 @@ def test_the_command(lite, picture, tmp_path, capsys, monkeypatch):
     results = [read_picture(tmp_path / name / "a-removed.png").pixels for name in ("torch", "onnx", "cached")]
     assert np.abs(results[0].astype(int) - results[1]).max() <= ONE_LEVEL
     assert np.array_equal(results[1], results[2])
-    assert len(list((tmp_path / "cache" / "specular").iterdir())) == 1
+    assert len(list((tmp_path / "cache" / "dehighlight").iterdir())) == 1
 
 
 def test_exported_once_and_anew_where_the_file_is_damaged(network, lite, tmp_path, monkeypatch):

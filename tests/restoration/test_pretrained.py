@@ -65,7 +65,7 @@ def test_a_card_of_ones_own(network, tmp_path):
     card = DEFAULT_WEIGHTS.with_suffix(".md")
     front = _front_matter(card.read_text())
     assert front["license"] == "mit"
-    assert front["library_name"] == "specular"
+    assert front["library_name"] == "dehighlight"
     HighlightRemover(network).save_pretrained(tmp_path, card=card)
     assert (tmp_path / "README.md").read_bytes() == card.read_bytes()
     (tmp_path / "plain.md").write_text("# No front matter")

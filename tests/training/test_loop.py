@@ -3,13 +3,18 @@
 import json
 import shutil
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from torch import nn
 
+from models import MODELS, ModelSpec, Separation
+from models.build import Entry
 from recipes.presets import resolve
+from restoration import HighlightRemover
 from tests.restoration.fakes import needs_bf16
 from tests.tolerances import ROUNDED
 from tests.training.compare import assert_same_run, log_lines
@@ -135,6 +140,48 @@ def test_pictures_without_highlights_do_not_choose(tiny, pairs, tmp_path, capsys
     with pytest.raises(UserError, match=r"none of the 3 pictures of val has a highlight"):
         train(tiny(val_dataroot=[str(folder)], runs_name=str(tmp_path / "clean")))
     assert not (tmp_path / "clean").exists()
+
+
+def test_a_split_without_highlights_grows(tiny, pairs, tmp_path, capsys):
+    """The released command line on a small set whose one picture of validation has none."""
+    folder = tmp_path / "small"
+    shutil.copytree(pairs, folder)
+    chosen = build_run(resolve(tiny(dataroot=str(folder))), Distributed("cpu", "fp32")).samples
+    (name,) = [sample["name"] for sample in chosen.validation["validation"]]
+    stem = name.rpartition("/")[2].removesuffix(".png")
+    shutil.copy(folder / "train" / f"{stem}_D.png", folder / "train" / f"{stem}_A.png")
+    assert train(tiny(dataroot=str(folder), max_steps=1)) == 0
+    said = capsys.readouterr().err
+    assert "no picture that --val_share 0.05 keeps for validation has a highlight, so that 1 more" in said
+    (line,) = _lines(tmp_path / "run", "validation")
+    assert line["share_clean"] == 0.5
+    # As the authors do: on the test pictures.
+    released = tiny(dataroot=str(folder), recipe="released", val_size=0, runs_name=str(tmp_path / "r"))
+    samples = build_run(resolve(released), Distributed("cpu", "fp32")).samples
+    assert len(samples.validation["test"]) == 3
+
+
+def test_missing_imagenet_weights_are_named_at_once(tiny, tmp_path, monkeypatch):
+    def offline(url, *_):
+        raise URLError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    options = {"model": "aha", "hyperparameters": [], "latent_channels": 6, "lambda_perceptual": 1.0}
+    with pytest.raises(UserError) as caught:
+        train(tiny(**options))
+    for words in (
+        "org/models/resnet34-",
+        "org/models/vgg16-",
+        str(tmp_path / "cache" / "hub"),
+        "imagenet=false",
+    ):
+        assert words in str(caught.value)
+    assert not (tmp_path / "run" / "last.pt").exists()
+    with pytest.raises(UserError, match="resnet34") as caught:
+        train(tiny(**options | {"lambda_perceptual": 0.0}))
+    assert "vgg16" not in str(caught.value)
+    assert train(tiny(**options | {"max_steps": 1, "val_every": 9}, imagenet=False)) == 0
 
 
 def test_early_stop(tiny, tmp_path):
@@ -432,3 +479,31 @@ def test_only_the_layers_that_losses_need_are_read(tiny, monkeypatch):
     assert keys() == (["input", "diffuse"], ["input", "diffuse"])
     assert keys(lambda_map=1.0) == (["input", "diffuse", "mask"], ["input", "diffuse"])
     assert keys(highlight_scaling=0.3) == (["input", "diffuse", "specular"], ["input", "diffuse"])
+
+
+class Dimmer(nn.Module):
+    """A network as CONTRIBUTING describes them: one estimate, and no stages."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 3, 1))
+
+    def forward(self, image):
+        specular = self.layers(image).sigmoid() * image
+        return Separation(image - specular, specular, specular.abs().amax(1, keepdim=True))
+
+
+def test_a_network_of_ones_own_is_one_entry_in_the_table(tiny, tmp_path, monkeypatch):
+    spec = ModelSpec("dummy", {"width": 4}, multiple=1, tile=256, composes=False)
+    monkeypatch.setitem(MODELS, "dummy", Entry(Dimmer, spec))
+    options = {"model": "dummy", "hyperparameters": [], "lambda_gan": 1.0, "pictures": True}
+    assert train(tiny(max_steps=2, val_every=2, **options)) == 0
+    picture = np.full((20, 30, 3), 90, np.uint8)
+    restored = HighlightRemover.from_pretrained(tmp_path / "run", device="cpu")(picture)
+    assert restored.diffuse.mean() < 90
+    for changes, words in (
+        ({"lambda_direct": 1.0}, "the stage 'coarse'"),
+        ({"recipe": "tshrnet"}, "corrected"),
+    ):
+        with pytest.raises(UserError, match=words):
+            train(tiny(**options | changes, runs_name=str(tmp_path / "other")))

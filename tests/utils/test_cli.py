@@ -149,6 +149,7 @@ def test_help_shows_choices_and_no_types(capsys):
     assert not any(word in said for word in ("Literal", "type:", "null", "None", "True", "yes", "old"))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 def test_ctrl_c_while_importing_is_one_line(tmp_path):
     """The code runs inside an import, and whatever is being imported catches every exception."""
     (tmp_path / "slow.py").write_text(
@@ -167,9 +168,9 @@ def test_ctrl_c_while_importing_is_one_line(tmp_path):
 
 
 def test_interruptible_by_three_signals():
-    from utils.signals import interruptible
+    from utils.signals import STOPPING, interruptible
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOPPING:
         before = signal.getsignal(number)
         if before is signal.SIG_IGN:
             continue

@@ -83,7 +83,7 @@ def server(tmp_path_factory):
     yield server
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(60) == 0
-    assert not list(server.temporary.glob("specular-demo-*"))
+    assert not list(server.temporary.glob("dehighlight-demo-*"))
     assert not server.connections.exists(), server.connections.read_text()
 
 

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def small(name):
     torch.manual_seed(0)
-    network = build_model(name, **SMALL[name]).eval()
+    network = build_model(name, **SMALL.get(name, {})).eval()
     if name == "aha":  # a map of about 0.5, as of a trained network: far above 1 attention amplifies rounding
         with torch.no_grad():
             for layer in (network.HFE.scores1, network.HFE.scores2, network.HFE.scores3):

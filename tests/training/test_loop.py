@@ -153,7 +153,7 @@ def test_a_split_without_highlights_grows(tiny, pairs, tmp_path, capsys):
     assert train(tiny(dataroot=str(folder), max_steps=1)) == 0
     said = capsys.readouterr().err
     assert "no picture that --val_share 0.05 keeps for validation has a highlight, so that 1 more" in said
-    (line,) = _lines(tmp_path / "run", "validation")
+    (line,) = log_lines(tmp_path / "run", "validation")
     assert line["share_clean"] == 0.5
     # As the authors do: on the test pictures.
     released = tiny(dataroot=str(folder), recipe="released", val_size=0, runs_name=str(tmp_path / "r"))

@@ -227,7 +227,6 @@ def test_the_published_ssim_is_that_of_matlab(picture, published):
 @with_laboratory
 def test_yoon_follows_the_neighbourhood_of_the_published_figures():
     image, ground_truth = read("fruit"), read("fruit_gt")
-    by_reading = {
-        name: psnr(METHODS["yoon2006"](image, neighbours=name), ground_truth) for name in ("columns", "both")
-    }
+    yoon = METHODS["yoon2006"]
+    by_reading = {n: psnr(yoon(image, neighbours=n), ground_truth) for n in ("columns", "both")}
     assert psnr(METHODS["yoon2006"](image), ground_truth) == by_reading["columns"] > by_reading["both"]

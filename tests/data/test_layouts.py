@@ -70,11 +70,8 @@ def test_layers_that_some_samples_lack_are_known(tmp_path):
 
 
 def test_psd_groups_leave_out_the_seventh_angle(tmp_path):
-    _touch(
-        tmp_path,
-        *(f"aligned/group-0007-idx-{i:02d}.png" for i in range(1, 13)),
-        "aligned/group-0008-idx-03.png",
-    )
+    aligned = [f"aligned/group-0007-idx-{i:02d}.png" for i in range(1, 13)]
+    _touch(tmp_path, *aligned, "aligned/group-0008-idx-03.png")
     _touch(tmp_path, "random/test-0001-idx-01.png", "random/test-0001-idx-02.png")
     found = find(tmp_path, "psd")
     group = [record for record in found.records if record.scene == "aligned/group-0007"]

@@ -173,7 +173,7 @@ def test_delta_e_equals_scikit_image_on_any_8_bit_colours(colours) -> None:
 def test_every_metric_is_described() -> None:
     a, b = pair(10)
     found = {key.partition(".")[0] for key in score(a, b, whole(a), WHOLE)}
-    assert found | {"lpips", "greyer", "residual"} == set(METRICS)
+    assert found | {"lpips", "greyer", "residual", "contour"} == set(METRICS)
 
 
 def test_one_exact_channel_does_not_make_a_picture_exact() -> None:

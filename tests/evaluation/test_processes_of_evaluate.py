@@ -28,9 +28,8 @@ if __name__ == "__main__":
 
 def start(script: Path, *words: object) -> subprocess.Popen:
     streams, environment = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}, {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, script, *words], env=os.environ | environment, text=True, **streams
-    )
+    how = streams | {"env": os.environ | environment, "text": True}
+    return subprocess.Popen([sys.executable, script, *words], **how)
 
 
 @pytest.mark.slow

@@ -51,9 +51,8 @@ def main() -> int:
     start, context = time.perf_counter(), multiprocessing.get_context("spawn")
     with interruptible(), ProcessPoolExecutor(os.cpu_count(), context, max_tasks_per_child=1) as pool:
         chosen = [TESTS[name] for name in options.only or TESTS]
-        futures = [
-            pool.submit(test, options.seed, max(1, round(count * options.share))) for test, count in chosen
-        ]
+        share = options.share
+        futures = [pool.submit(test, options.seed, max(1, round(share * count))) for test, count in chosen]
         rows: list[Row] = [row for future in futures for row in future.result()]
     tried, failed = sum(row.tried for row in rows), sum(row.failed for row in rows)
     print(f"{tried} cases, {failed} failed, {(time.perf_counter() - start) / 60:.1f} minutes.\n")

@@ -202,10 +202,8 @@ def _picture_files() -> dict[str, bytes]:
     pixels, deep = np.rint(floats * 255).astype(np.uint8), np.rint(floats * 65535).astype(np.uint16)
     rich = {"exif": _exif(), "icc": _icc(), "xmp": _xmp(), "dpi": (300.0, 300.0)}
     image = Image.fromarray(pixels)
-    frames = {
-        "save_all": True,
-        "append_images": [Image.fromarray(np.roll(pixels, 9 * n, 1)) for n in range(3)],
-    }
+    turned = [Image.fromarray(np.roll(pixels, 9 * n, 1)) for n in range(3)]
+    frames = {"save_all": True, "append_images": turned}
     big = io.BytesIO()
     tifffile.imwrite(big, deep, bigtiff=True, photometric="rgb")
     files = {
@@ -405,9 +403,8 @@ def _the_same(wanted: str) -> Callable[[Outcome, Path], Outcome]:
 def _weight_kinds(folder: Path) -> list[Kind]:
     torch.manual_seed(0)
     model = build_model("aha-lite", **SMALL)
-    ours, mdl, old, last = files = [
-        folder / name for name in ("a.safetensors", "a.mdl", "old.mdl", "last.pt")
-    ]
+    names = ("a.safetensors", "a.mdl", "old.mdl", "last.pt")
+    ours, mdl, old, last = files = [folder / name for name in names]
     state, hyperparameters = model.state_dict(), model.spec.hyperparameters
     save_model(model, ours, training={"steps": 7})
     torch.save({"epoch": 1, "model": state}, mdl)

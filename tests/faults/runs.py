@@ -318,9 +318,7 @@ def long_run(what: str, count: int, work: Callable[[Path, int, Callable[[int], N
     done, memory, files = (np.array(column) for column in zip(*states, strict=True))
     growth, opened = (memory[1:].max() - memory[0]) / 2**20, int(files[1:].max() - files[0])
     failed = len(states) != TENTHS or done[-1] != count or growth > ALLOWED_GROWTH or opened > 0
-    outcome = (
-        f"{done[-1]} done; after the first tenth memory grew by {growth:+.1f} MiB, open files by {opened:+d}"
-    )
+    outcome = f"{done[-1]} done; then memory grew by {growth:+.1f} MiB, open files by {opened:+d}"
     return Row(what, count, int(failed), outcome)
 
 

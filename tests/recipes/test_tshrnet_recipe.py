@@ -52,9 +52,8 @@ def test_the_optimiser_is_the_authors():
     assert type(optimiser) is torch.optim.Adam
     group = optimiser.param_groups[0]
     assert (group["lr"], tuple(group["betas"]), group["weight_decay"]) == (1e-4, (0.5, 0.999), 0)
-    assert sum(len(g["params"]) for g in optimiser.param_groups) == len(
-        list(recipe.networks["model"].bare.parameters())
-    )
+    parameters = list(recipe.networks["model"].bare.parameters())
+    assert sum(len(g["params"]) for g in optimiser.param_groups) == len(parameters)
     options = recipe.options
     assert (options.batch_size, options.size, options.epochs, options.seed) == (16, 256, 100, 1)
     assert (options.flips, options.lambda_residue) == (False, 1)

@@ -27,9 +27,8 @@ def _picture(dtype, channels, size=(40, 50), seed=0):
     shape = size if channels == 1 else (*size, channels)
     values = np.random.default_rng(seed).random(shape)
     # Smooth enough that some regions lie above one half and some below.
-    values = np.clip(
-        values * 0.3 + np.linspace(0, 0.7, size[1]).reshape(1, -1, *[1] * (len(shape) - 2)), 0, 1
-    )
+    ramp = np.linspace(0, 0.7, size[1]).reshape(1, -1, *[1] * (len(shape) - 2))
+    values = np.clip(values * 0.3 + ramp, 0, 1)
     if np.dtype(dtype).kind == "f":
         return values.astype(np.float32)
     return np.rint(values * np.iinfo(dtype).max).astype(dtype)

@@ -20,9 +20,8 @@ class AboveTheFloor(nn.Module):
     def __init__(self, working_size=64):
         super().__init__()
         self.sizes = []
-        self.spec = ModelSpec(
-            "floor", {}, multiple=1, tile=512, tiles_at_once=2, composes=True, working_size=working_size
-        )
+        sizes = {"multiple": 1, "tile": 512, "tiles_at_once": 2, "working_size": working_size}
+        self.spec = ModelSpec("floor", {}, composes=True, **sizes)
 
     def forward(self, image):
         self.sizes.append(tuple(image.shape[-2:]))

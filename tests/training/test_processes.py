@@ -48,9 +48,8 @@ def test_two_processes_equal_one_with_the_doubled_batch(tiny, tmp_path):
             assert b[name] == pytest.approx(a[name], rel=TOLERANCE, abs=TOLERANCE), (name, a, b)
     states = [torch.load(folder / "last.pt", weights_only=True) for folder in folders]
     for name, value in states[0]["networks"]["model"].items():
-        torch.testing.assert_close(
-            states[1]["networks"]["model"][name], value, rtol=TOLERANCE, atol=TOLERANCE
-        )
+        other = states[1]["networks"]["model"][name]
+        torch.testing.assert_close(other, value, rtol=TOLERANCE, atol=TOLERANCE)
     assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in two.iterdir())
     assert (two / "timing.jsonl").read_text().count("\n") == 4
 

@@ -48,13 +48,8 @@ def test_what_mindspore_computed():
 def test_numbers_of_other_types_and_forms(tmp_path):
     file = tmp_path / "a.ckpt"
     matrix = np.arange(6, dtype=np.float16).reshape(2, 3)
-    unknown = (
-        message_field(7, b"of a later version")
-        + varint(8 << 3 | 5)
-        + b"1234"
-        + varint(9 << 3 | 1)
-        + b"12345678"
-    )
+    fixed = varint(8 << 3 | 5) + b"1234" + varint(9 << 3 | 1) + b"12345678"
+    unknown = message_field(7, b"of a later version") + fixed
     file.write_bytes(
         checkpoint_value("half", matrix, "Float16", packed=True)
         + unknown
@@ -72,12 +67,8 @@ def test_a_tensor_in_slices(tmp_path):
     whole = np.arange(6, dtype=np.float32).reshape(3, 2)
     content = b""
     for rows in (whole[:2], whole[2:]):
-        tensor = (
-            message_field(1, 3)
-            + message_field(1, 2)
-            + message_field(2, b"Float32")
-            + message_field(3, rows.tobytes())
-        )
+        sides = message_field(1, 3) + message_field(1, 2)
+        tensor = sides + message_field(2, b"Float32") + message_field(3, rows.tobytes())
         content += message_field(1, message_field(1, b"w") + message_field(2, tensor))
     (tmp_path / "a.ckpt").write_bytes(content)
     assert read_mindspore(tmp_path / "a.ckpt")["w"].tolist() == whole.tolist()

@@ -21,9 +21,8 @@ def golden_state(
             values[name] = golden_entry(name, tuple(shape), seed, conv_gain)
     for name in shapes.keys() - values.keys():
         weight = values[f"{name[:-1]}orig"]
-        left, _, right = np.linalg.svd(
-            weight.reshape(len(weight), -1).astype(np.float64), full_matrices=False
-        )
+        matrix = weight.reshape(len(weight), -1).astype(np.float64)
+        left, _, right = np.linalg.svd(matrix, full_matrices=False)
         values[name] = (left[:, 0] if name.endswith("u") else right[0]).astype(np.float32)
     return {name: torch.from_numpy(np.asarray(values[name])) for name in shapes}
 

@@ -29,8 +29,7 @@ def test_grey_is_relative_to_brightness():
 def test_distinct_colours_are_the_picture():
     image = np.random.default_rng(0).integers(0, 4, (9, 8, 3)).astype(np.float32) / 255
     colours, counts, index = distinct_colours(image, 1000)
-    assert counts.sum() == 72
-    assert np.unique(colours, axis=1).shape == colours.shape
+    assert (counts.sum(), np.unique(colours, axis=1).shape) == (72, colours.shape)
     np.testing.assert_allclose(colours.T[index], image, atol=ROUNDED)
 
 
@@ -115,9 +114,8 @@ def test_yamamoto_finds_the_best_pixel_of_each_window():
         for (row, column), flat in zip(np.argwhere(wanted), found, strict=True):
             y, x = divmod(flat, 70)
             assert max(abs(y - row), abs(x - column)) <= radius
-            part = np.s_[
-                max(row - radius, 0) : row + radius + 1, max(column - radius, 0) : column + radius + 1
-            ]
+            rows, columns = (slice(max(at - radius, 0), at + radius + 1) for at in (row, column))
+            part = rows, columns
             colour = ((image[part] - image[row, column]) ** 2).sum(axis=2)
             cost = 0.3 * colour + 0.7 * error[part] ** 2
             own = 0.3 * ((image[y, x] - image[row, column]) ** 2).sum() + 0.7 * error[y, x] ** 2

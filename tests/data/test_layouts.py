@@ -1,12 +1,16 @@
 """Finding samples on disk: SHIQ, PSD, pairs; splits; reading."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from data.layouts import find
 from data.layouts.patterns import glob_pairs
-from data.picture_samples import PictureSamples
+from data.layouts.sshr import LAYERS, sshr
+from data.picture_samples import PictureSamples, ResidueSamples
 from data.records import Record, partial_layers
 from data.splits import carve_validation, official_split
 from utils.errors import UserError
@@ -52,8 +56,7 @@ def test_any_picture_suffix_will_do(tmp_path, suffix):
 def test_two_files_of_one_layer_are_a_problem(tmp_path):
     _touch(tmp_path, "1_A.jpg", "1_A.png", "1_D.png", "2_A.png", "2_D.png")
     found = find(tmp_path, "shiq")
-    assert _names(found) == ["2"]
-    assert len(found.problems) == 1
+    assert (_names(found), len(found.problems)) == (["2"], 1)
     assert "1_A.jpg and 1_A.png" in found.problems[0]
     _touch(tmp_path, "in/x.png", "in/x.jpg", "gt/x.png", "in/y.png", "gt/y.png", "in/y.txt")
     found = find(tmp_path, "pairs", "in/*", "gt/*")
@@ -67,11 +70,8 @@ def test_layers_that_some_samples_lack_are_known(tmp_path):
 
 
 def test_psd_groups_leave_out_the_seventh_angle(tmp_path):
-    _touch(
-        tmp_path,
-        *(f"aligned/group-0007-idx-{i:02d}.png" for i in range(1, 13)),
-        "aligned/group-0008-idx-03.png",
-    )
+    aligned = [f"aligned/group-0007-idx-{i:02d}.png" for i in range(1, 13)]
+    _touch(tmp_path, *aligned, "aligned/group-0008-idx-03.png")
     _touch(tmp_path, "random/test-0001-idx-01.png", "random/test-0001-idx-02.png")
     found = find(tmp_path, "psd")
     group = [record for record in found.records if record.scene == "aligned/group-0007"]
@@ -87,8 +87,7 @@ def test_psd_numbered_folders_and_paired_folders(tmp_path):
     _touch(tmp_path, *(f"scene/{i:02d}.png" for i in (1, 2, 7)), "photos/10.png", "photos/11.png")
     _touch(tmp_path, "pairs/spec/a.png", "pairs/nospec/a.png", "pairs/spec/b.png")
     found = find(tmp_path, "psd")
-    assert sorted(_names(found)) == ["pairs/a", "scene/02"]
-    assert len(found.problems) == 1
+    assert (sorted(_names(found)), len(found.problems)) == (["pairs/a", "scene/02"], 1)
     assert "spec/b.png has no diffuse picture nospec/b beside it" in found.problems[0]
     assert any("2 pictures left out" in note and "photos/10.png" in note for note in found.notes)
 
@@ -123,8 +122,7 @@ def test_psd_takes_unaligned_groups_when_asked(tmp_path):
     inside = find(tmp_path / "PSD_Train" / "PSD_Train_group" / "unaligned")
     assert len(inside.records) == 10
     part = find(tmp_path / "PSD_val")
-    assert len(part.records) == 12
-    assert official_split(part.records)[1] == []
+    assert (len(part.records), official_split(part.records)[1]) == (12, [])
 
 
 def test_two_files_of_one_angle_are_a_problem(tmp_path):
@@ -215,3 +213,60 @@ def test_samples_are_read_as_written(tmp_path):
 def test_keys_that_some_records_lack_are_left_out(tmp_path):
     _touch(tmp_path, *(f"{i}_{letter}.png" for i in (1, 2) for letter in "AD"), "1_S.png")
     assert PictureSamples(find(tmp_path).records).keys == ["input", "diffuse"]
+
+
+# ---- SSHR folders, and residues that no file holds
+
+
+SHARED = Path(os.environ.get("SPECULAR_SHARED", Path(__file__).parents[3] / "shared"))
+
+
+def write_view(folder, view, layers=tuple(LAYERS), seed=0):
+    rng = np.random.default_rng(seed)
+    for layer in layers:
+        write_rgb(folder / f"{view}_{layer}.png", rng.random((8, 8, 3), dtype=np.float32))
+
+
+def test_objects_and_views_are_found(tmp_path):
+    write_view(tmp_path / "0001", "0024")
+    write_view(tmp_path / "0001", "0078", ("i", "d"))
+    write_view(tmp_path / "0002", "0024")
+    found = find(tmp_path, "sshr")
+    assert [record.name for record in found.records] == ["0001/0024", "0001/0078", "0002/0024"]
+    assert (found.problems, set(found.records[0].files)) == ([], set(LAYERS.values()))
+    assert set(found.records[1].files) == {"input", "diffuse"}
+    assert [record.name for record in sshr(tmp_path / "0002").records] == ["0024"]
+    assert len(find(tmp_path).records) == 3
+
+
+def test_a_view_without_its_diffuse_is_named(tmp_path):
+    write_view(tmp_path / "0001", "0024", ("i", "a", "d_tc"))
+    found = sshr(tmp_path)
+    assert (found.records, len(found.problems)) == ([], 1)
+    assert "0024_d" in found.problems[0]
+
+
+def test_the_residue_is_read_or_computed(tmp_path):
+    write_view(tmp_path, "0001")
+    files = sshr(tmp_path).records[0].files
+    without = {key: path for key, path in files.items() if key != "specular"}
+    samples = ResidueSamples([Record("with", files), Record("without", without)])
+    stored, computed = samples[0], samples[1]
+    assert stored.keys() == computed.keys()
+    assert not torch.equal(stored["specular"], computed["specular"])
+    wanted = (computed["input"] - computed["diffuse"]).clamp(0, 1)
+    torch.testing.assert_close(computed["specular"], wanted)
+
+
+def test_the_real_tuple_loads():
+    folder = SHARED / "data" / "sshr" / "test"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    records = find(folder).records
+    assert [record.name for record in records] == ["007004/0024"]
+    sample = ResidueSamples(records)[0]
+    for key in LAYERS.values():
+        assert sample[key].shape == ((1 if key == "object_mask" else 3), 256, 256)
+    assert sample["object_mask"].mean() == pytest.approx(0.128, abs=0.001)  # a figure of three decimals
+    errors = [(sample["input"] - sample[key]).square().mean() for key in ("diffuse", "tone_corrected")]
+    assert [round(float(-10 * error.log10()), 2) for error in errors] == [30.79, 32.41]

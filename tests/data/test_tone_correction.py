@@ -103,12 +103,8 @@ def dataset(tmp_path):
     return root
 
 
-MADE = {
-    "SHIQ/train/00001_D_tc.png",
-    "SHIQ/train/00002_D_tc.png",
-    "SSHR/test/007/0024_d_tc.jpg",
-    "PSD/group-0001-idx-03_D_tc.png",
-}
+MADE = {"SHIQ/train/00001_D_tc.png", "SHIQ/train/00002_D_tc.png"}
+MADE |= {"SSHR/test/007/0024_d_tc.jpg", "PSD/group-0001-idx-03_D_tc.png"}
 
 
 def made(root):
@@ -126,8 +122,7 @@ def test_the_command_makes_what_is_missing(dataset, capsys):
 
     for folder, count in {"SHIQ/train": 2, "SSHR/test": 1, "PSD": 1}.items():
         found = find(dataset / folder)
-        assert len(found.records) == count
-        assert found.problems == []
+        assert (len(found.records), found.problems) == (count, [])
         assert all("tone_corrected" in record.files for record in found.records)
 
     cut = dataset / "SHIQ" / "train" / "00001_D_tc.png"
@@ -137,15 +132,13 @@ def test_the_command_makes_what_is_missing(dataset, capsys):
     before = kept.stat().st_mtime_ns
     assert main(["--dataroot", str(dataset), "--workers", "1"]) == 0
     assert "1 made, 3 were there" in capsys.readouterr().out
-    assert cut.read_bytes() == whole
-    assert kept.stat().st_mtime_ns == before
+    assert (cut.read_bytes(), kept.stat().st_mtime_ns) == (whole, before)
 
 
 def test_several_processes_make_the_same_and_leave_the_folder_alone(dataset, tmp_path):
     before = sorted(dataset.rglob("*"))
     assert main(["--dataroot", str(dataset), "--workers", "2", "--out", str(tmp_path / "out")]) == 0
-    assert sorted(dataset.rglob("*")) == before
-    assert made(tmp_path / "out") == MADE
+    assert (sorted(dataset.rglob("*")), made(tmp_path / "out")) == (before, MADE)
     main(["--dataroot", str(dataset), "--workers", "1"])
     for name in MADE:
         assert (dataset / name).read_bytes() == (tmp_path / "out" / name).read_bytes()

@@ -50,8 +50,7 @@ def test_missing_partners_are_named(tmp_path: Path) -> None:
     write(tmp_path, ["1", "2"], "AD")
     (tmp_path / "2_D.png").unlink()
     found = find_pairs(tmp_path)
-    assert [pair.name for pair in found.pairs] == ["1"]
-    assert len(found.problems) == 1
+    assert ([pair.name for pair in found.pairs], len(found.problems)) == (["1"], 1)
     assert "2_A.png" in found.problems[0]
 
 
@@ -66,8 +65,7 @@ def test_laboratory_and_its_expected_names(tmp_path: Path) -> None:
     for name in ("cups", "cups_gt", "lady", "fruit"):
         write_rgb(tmp_path / f"{name}.bmp", np.zeros((4, 5, 3)))
     found = find_pairs(tmp_path)
-    assert found.name == "laboratory"
-    assert [pair.name for pair in found.pairs] == ["cups"]
+    assert (found.name, [pair.name for pair in found.pairs]) == ("laboratory", ["cups"])
     assert len(found.problems) == 2
     problems = find_pairs(tmp_path, "laboratory", expected=("cups", "fruit")).problems
     assert len(problems) == 1
@@ -78,12 +76,8 @@ def test_laboratory_and_its_expected_names(tmp_path: Path) -> None:
 def test_mit_intrinsic_is_linear_16_bit(tmp_path: Path, pattern: str) -> None:
     rng = np.random.default_rng(0)
     diffuse, specular = rng.random((6, 7, 3)) * 0.5, rng.random((6, 7, 3)) * 0.4
-    for layer, values in (
-        ("original", diffuse + specular),
-        ("diffuse", diffuse),
-        ("specular", specular),
-        ("mask", np.arange(42).reshape(6, 7) > 9),
-    ):
+    layers = {"original": diffuse + specular, "diffuse": diffuse, "specular": specular}
+    for layer, values in (layers | {"mask": np.arange(42).reshape(6, 7) > 9}).items():
         write_rgb(tmp_path / pattern.format(layer), values.astype(np.float32), bits=16)
     pair = find_pairs(tmp_path).pairs[0]
     assert (pair.name, pair.linear) == ("box", True)
@@ -157,11 +151,8 @@ def test_highlight_region_prefers_the_mask_then_s_then_the_difference() -> None:
     layers = draw(3)
     mask = layers["T"] > 0
     image, diffuse, specular = layers["A"], layers["D"], layers["S"]
-    of_mask, of_s, of_difference = (
-        Sample(image, diffuse, mask, specular),
-        Sample(image, diffuse, specular=specular),
-        Sample(image, diffuse, object_mask=mask),
-    )
+    of_mask, of_s = Sample(image, diffuse, mask, specular), Sample(image, diffuse, specular=specular)
+    of_difference = Sample(image, diffuse, object_mask=mask)
     assert [sample.region_source for sample in (of_mask, of_s, of_difference)] == ["T", "S", "A-D"]
     assert of_mask.highlight is mask
     from_s = of_s.highlight

@@ -14,7 +14,8 @@ from torchmetrics.functional.image import peak_signal_noise_ratio as torch_psnr
 from torchmetrics.functional.image import structural_similarity_index_measure as torch_ssim
 
 from evaluation import metrics
-from evaluation.metrics import METRICS, score, ssim7_map, ssim_map
+from evaluation.metrics import METRICS, detect, highlight_measures, score, ssim7_map, ssim_map
+from evaluation.scoring import predicted_mask, threshold
 from tests.tolerances import DOUBLE, ROUNDED
 from utils.colour import srgb_encode
 
@@ -171,11 +172,8 @@ def test_delta_e_equals_scikit_image_on_any_8_bit_colours(colours) -> None:
 
 def test_every_metric_is_described() -> None:
     a, b = pair(10)
-    assert {key.partition(".")[0] for key in score(a, b, whole(a), WHOLE)} | {
-        "lpips",
-        "greyer",
-        "residual",
-    } == set(METRICS)
+    found = {key.partition(".")[0] for key in score(a, b, whole(a), WHOLE)}
+    assert found | {"lpips", "greyer", "residual", "contour"} == set(METRICS)
 
 
 def test_one_exact_channel_does_not_make_a_picture_exact() -> None:
@@ -183,3 +181,154 @@ def test_one_exact_channel_does_not_make_a_picture_exact() -> None:
     b[..., 0] = 0.5
     found = score(b, a, whole(a), ("psnr_channels",))["psnr_channels.whole"]
     assert found == pytest.approx((100 + 20 + 20) / 3)
+
+
+# ---- grey share of the chroma error and what is left of a highlight, worked out by hand
+
+
+RED = np.array([0.6, 0.2, 0.2])
+
+
+def scene() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """A red surface with a square highlight of 0.3, in its middle clipped by 0.2 more: image, ground truth,
+    regions."""
+    ground_truth = np.broadcast_to(RED, (24, 24, 3)).copy()
+    highlight, clipped = (np.zeros((24, 24), bool) for _ in range(2))
+    highlight[8:16, 8:16], clipped[10:14, 10:14] = True, True
+    image = ground_truth + 0.3 * highlight[..., None] + 0.2 * clipped[..., None]
+    return image, ground_truth, {"highlight": highlight, "clipped": clipped}
+
+
+def test_the_input_has_all_of_the_highlight_left_and_is_grey() -> None:
+    image, ground_truth, regions = scene()
+    values = highlight_measures(image, image, ground_truth, regions)
+    names = ("greyer.highlight", "greyer.clipped", "residual.highlight", "residual.clipped")
+    assert values == pytest.approx(dict.fromkeys(names, 100) | {"contour.clipped": 0})
+
+
+def test_the_ground_truth_has_nothing_left_and_no_error_to_share() -> None:
+    image, ground_truth, regions = scene()
+    values = highlight_measures(image, ground_truth, ground_truth, regions)
+    assert values["residual.highlight"] == values["residual.clipped"] == 0
+    assert values["greyer.highlight"] is values["greyer.clipped"] is None
+
+
+@pytest.mark.parametrize("left", [0.25, -0.5])
+def test_what_is_left_is_signed(left: float) -> None:
+    image, ground_truth, regions = scene()
+    result = ground_truth + left * (image - ground_truth)
+    values = highlight_measures(image, result, ground_truth, regions)
+    assert values["residual.highlight"] == pytest.approx(100 * left)
+    assert values["residual.clipped"] == pytest.approx(100 * left)
+
+
+def test_what_is_left_weighs_pixels_by_their_highlight() -> None:
+    image, ground_truth, regions = scene()
+    result = np.where(regions["clipped"][..., None], image, ground_truth)  # 16 pixels of 0.5, 48 gone
+    values = highlight_measures(image, result, ground_truth, regions)
+    assert values["residual.clipped"] == pytest.approx(100)
+    assert values["residual.highlight"] == pytest.approx(100 * 16 * 0.5**2 / (16 * 0.5**2 + 48 * 0.3**2))
+
+
+def test_only_the_grey_part_of_the_chroma_error_is_the_grey_share() -> None:
+    image, ground_truth, regions = scene()
+    result = ground_truth.copy()
+    grey, vivid = np.array([0.4, 0.3, 0.3]), np.array([0.9, 0.1, 0.1])
+    result[8:16, 8:12], result[8:16, 12:16] = grey, vivid
+    target = rgb2lab(RED)[1:]
+    errors = [np.linalg.norm(rgb2lab(colour)[1:] - target) for colour in (grey, vivid)]
+    values = highlight_measures(image, result, ground_truth, regions)
+    assert values["greyer.highlight"] == pytest.approx(100 * errors[0] / sum(errors))
+    chroma = score(result, ground_truth, regions, ("chroma_error",))
+    assert chroma["chroma_error.highlight"] == pytest.approx(sum(errors) / 2)
+
+
+def test_the_surroundings_are_those_nearby() -> None:
+    image, ground_truth, regions = scene()
+    ground_truth[:, :4] = 0.5  # grey, but farther away than the red ring
+    image[:, :4] = 0.5
+    result = np.where(regions["highlight"][..., None], [0.4, 0.3, 0.3], ground_truth)
+    assert highlight_measures(image, result, ground_truth, regions)["greyer.highlight"] == pytest.approx(100)
+
+
+def test_nothing_to_measure() -> None:
+    image, ground_truth, regions = scene()
+    empty = {name: np.zeros_like(mask) for name, mask in regions.items()}
+    assert set(highlight_measures(image, image, ground_truth, empty).values()) == {None}
+    everywhere = {"highlight": np.ones((24, 24), bool), "clipped": regions["clipped"]}
+    values = highlight_measures(image, image, ground_truth, everywhere)
+    assert values["greyer.highlight"] is None
+    assert values["residual.highlight"] == pytest.approx(100)
+
+
+def test_integers_and_linear_values() -> None:
+    image, ground_truth, regions = scene()
+    stored = [np.rint(x * 65535).astype(np.uint16) for x in (image, 0.8 * image, ground_truth)]
+    values = [x / 65535 for x in stored]
+    assert highlight_measures(*stored, regions) == pytest.approx(highlight_measures(*values, regions))
+    encoded = highlight_measures(*values, regions, ("greyer",), display=srgb_encode)
+    wanted = highlight_measures(*map(srgb_encode, values), regions, ("greyer",))
+    assert encoded == pytest.approx(wanted, abs=0.5)  # the surroundings' mean before or after the encoding
+
+
+def test_a_contour_is_what_the_removed_layer_steps_beyond_the_picture() -> None:
+    image, ground_truth, regions = scene()
+    # The ground truth removes exactly the steps of the picture: 0.2 at the border of what is clipped.
+    result = ground_truth - 0.1 * regions["clipped"][..., None]  # 0.1 too much: a line
+    for removed, contour in ((ground_truth, 100), (result, 150)):
+        found = highlight_measures(image, removed, ground_truth, regions, ("contour",))
+        assert found == {"contour.clipped": pytest.approx(contour)}
+    nothing = {"highlight": regions["highlight"], "clipped": np.zeros((24, 24), bool)}
+    assert highlight_measures(image, result, ground_truth, nothing, ("contour",)) == {"contour.clipped": None}
+
+
+# ---- accuracy, BER, IoU and F1 of hand-made masks; thresholds of highlight maps
+
+
+def mask(text: str) -> np.ndarray:
+    return np.array([[letter == "#" for letter in line] for line in text.split()])
+
+
+@pytest.mark.parametrize(
+    ("predicted", "ground_truth", "expected"),
+    [
+        ("#.#. .... ....", "##.. .... ....", (100 * 10 / 12, 100 * (1 - (1 / 2 + 9 / 10) / 2), 100 / 3, 50)),
+        ("##. ...", "##. ...", (100, 0, 100, 100)),
+        ("..# ###", "##. ...", (0, 100, 0, 0)),
+        ("... ...", "#.. ...", (100 * 5 / 6, 50, 0, 0)),
+        # Only the available half counts where there is nothing else.
+        ("#.. ...", "... ...", (100 * 5 / 6, 100 / 6, 0, 0)),
+        ("##. ...", "### ###", (100 * 2 / 6, 100 * 4 / 6, 100 * 2 / 6, 50)),
+        ("... ...", "... ...", (100, 0, None, None)),
+    ],
+)
+def test_hand_made_masks(predicted: str, ground_truth: str, expected: tuple) -> None:
+    scores = detect(mask(predicted), mask(ground_truth))
+    assert scores == pytest.approx(dict(zip(("accuracy", "ber", "iou", "f1"), expected, strict=True)))
+
+
+def test_half_is_mask_at_least_128() -> None:
+    levels = np.array([[0, 127, 128, 255]]) / 255
+    assert threshold(levels, "0.5").tolist() == [[False, False, True, True]]
+    assert threshold(levels + 10, "0.5").all()
+    assert not threshold(-levels, "0.5").any()
+    assert threshold(levels, "1").tolist() == [[False, False, False, True]]
+
+
+def test_otsu_adapts_to_faint_maps() -> None:
+    faint = np.zeros((20, 20))
+    faint[5:9, 5:9] = 0.2
+    assert not threshold(faint, "0.5").any()
+    assert np.array_equal(threshold(faint, "otsu"), faint > 0)
+
+
+def test_the_rule_specular_masks_what_was_taken_away() -> None:
+    image = np.full((12, 12, 3), 100, np.uint8)
+    diffuse = image.copy()
+    image[3:6, 4:9] = 220
+    nothing = np.zeros((12, 12), np.float32)
+    expected = np.zeros((12, 12), bool)
+    expected[3:6, 4:9] = True
+    assert np.array_equal(predicted_mask(image, diffuse, nothing, "specular"), expected)
+    assert not predicted_mask(diffuse, diffuse, nothing, "specular").any()
+    assert not predicted_mask(image, diffuse, nothing, "0.5").any()

@@ -1,4 +1,4 @@
-"""Trying an action on many inputs in a process of its own, with bounds on its time and memory."""
+"""Trying an action on many damaged files in a process of its own, with bounds on its time and memory."""
 
 import multiprocessing
 import os
@@ -20,6 +20,10 @@ from utils.errors import UserError
 
 LONGEST_SENTENCE = 1000  # letters
 PATIENCE = 12  # wall-clock seconds for each second of processor time allowed: other programs may run
+STARTS = (  # of zip, pickle, PNG, JPEG, TIFF, gzip, HDF5 and text files
+    *(b"PK\x03\x04\x14\x00", b"\x80\x02}q\x00", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\x00\x10JFIF\x00"),
+    *(b"II*\x00\x08\x00\x00\x00", b"\x1f\x8b\x08\x00", b"\x89HDF\r\n\x1a\n", b'{"weights": [1, 2, 3]}\n'),
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,10 @@ class Outcome:
     seconds: float = 0.0
     mebibytes: float = 0.0
 
+    def failed(self, detail: str) -> "Outcome":
+        """A failure in place of this outcome."""
+        return replace(self, kind="failed", detail=detail)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -50,10 +58,25 @@ class Row:
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to damage one kind of file; `make` writes a file into a folder and returns its path."""
+    """One way to damage one kind of file.
+
+    make   writes a file into a folder and returns its path
+    judge  the outcome in the light of what the kind allows, from the outcome and the path
+    """
 
     what: str
     make: Callable[[Path, np.random.Generator], Path]
+    judge: Callable[[Outcome, Path], Outcome] = lambda outcome, path: outcome
+
+
+def one_file(name: str, content: Callable[[np.random.Generator], bytes]) -> Callable:
+    """`Kind.make` for a single file of that name."""
+
+    def make(folder: Path, rng: np.random.Generator) -> Path:
+        (folder / name).write_bytes(content(rng))
+        return folder / name
+
+    return make
 
 
 def try_kinds(
@@ -61,7 +84,6 @@ def try_kinds(
     count: int,
     seed: int,
     action: Callable[[str], str],
-    judge: Callable[[Kind, Outcome, Path], Outcome],
     *,
     seconds: float,
     mebibytes: float,
@@ -82,7 +104,7 @@ def try_kinds(
     with scratch() as folder:
         outcomes = attempt_all(action, cases(), seconds=seconds, mebibytes=mebibytes)
         for kind, outcome in zip(order, outcomes, strict=True):
-            found[kind.what].append(judge(kind, outcome, paths[-1]))
+            found[kind.what].append(kind.judge(outcome, paths[-1]))
     return [summary(what, outcomes) for what, outcomes in found.items()]
 
 
@@ -102,9 +124,9 @@ def attempt_all(
                 worker = _Worker(action)
             outcome = worker.attempt(given, PATIENCE * seconds)
             if outcome.kind != "failed" and outcome.mebibytes > mebibytes:
-                outcome = replace(outcome, kind="failed", detail=f"took {outcome.mebibytes:.0f} MiB")
+                outcome = outcome.failed(f"took {outcome.mebibytes:.0f} MiB")
             if outcome.kind != "failed" and outcome.seconds > seconds:
-                outcome = replace(outcome, kind="failed", detail=f"took {outcome.seconds:.1f} s")
+                outcome = outcome.failed(f"took {outcome.seconds:.1f} s")
             yield outcome
     finally:
         if worker is not None:
@@ -113,14 +135,11 @@ def attempt_all(
 
 def summary(what: str, outcomes: Sequence[Outcome]) -> Row:
     """The row of some outcomes; names the first failure."""
-    failures = [outcome for outcome in outcomes if outcome.kind == "failed"]
+    failures = [outcome.detail for outcome in outcomes if outcome.kind == "failed"]
     fine = sum(outcome.kind == "fine" for outcome in outcomes)
-    text = (
-        f"{fine} fine, {len(outcomes) - fine - len(failures)} refused in a sentence; at most "
-        f"{max(o.seconds for o in outcomes):.1f} s and {max(o.mebibytes for o in outcomes):.0f} MiB"
-    )
-    if failures:
-        text += f"; first failure: {failures[0].detail}"
+    text = f"{fine} fine, {len(outcomes) - fine - len(failures)} refused in a sentence; at most "
+    text += f"{max(o.seconds for o in outcomes):.1f} s and {max(o.mebibytes for o in outcomes):.0f} MiB"
+    text += f"; first failure: {failures[0]}" if failures else ""
     return Row(what, len(outcomes), len(failures), text)
 
 
@@ -158,21 +177,22 @@ def _serve(action: Callable[[str], str], connection: Connection) -> None:
             return
         reset_peak()
         start, before = time.process_time(), resident_mebibytes()
-        kind, detail = _outcome(action, given)
-        connection.send(Outcome(kind, detail, time.process_time() - start, peak_mebibytes() - before))
+        outcome = _outcome(action, given)
+        taken = {"seconds": time.process_time() - start, "mebibytes": peak_mebibytes() - before}
+        connection.send(replace(outcome, **taken))
 
 
-def _outcome(action: Callable[[str], str], given: str) -> tuple[str, str]:
+def _outcome(action: Callable[[str], str], given: str) -> Outcome:
     try:
-        return "fine", str(action(given))
+        return Outcome("fine", str(action(given)))
     except UserError as error:
         sentence = str(error)
         if "\n" in sentence or len(sentence) > LONGEST_SENTENCE:
-            return "failed", f"no sentence: {sentence[:200]!r}"
-        return "refused", sentence
+            return Outcome("failed", f"no sentence: {sentence[:200]!r}")
+        return Outcome("refused", sentence)
     except BaseException as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        return "failed", f"{type(error).__name__} in {os.path.basename(place.filename)}: {str(error)[:120]}"
+        file = os.path.basename(traceback.extract_tb(error.__traceback__)[-1].filename)
+        return Outcome("failed", f"{type(error).__name__} in {file}: {str(error)[:120]}")
 
 
 @contextmanager
@@ -182,3 +202,51 @@ def scratch() -> Iterator[Path]:
     fits = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**30
     with tempfile.TemporaryDirectory(dir=memory if fits else None, prefix="faults-") as name:
         yield Path(name)
+
+
+def mutate(content: bytes, rng: np.random.Generator) -> bytes:
+    """`content` damaged as disks, downloads and people do it; at most twice its length and 64 bytes."""
+    if not content:
+        return bytes(rng.bytes(8))
+    size = len(content)
+    start = int(rng.integers(size))
+    stop = min(size, start + int(rng.integers(1, 4097)))
+    match rng.integers(10):
+        case 0:
+            return _flip(content, size, rng)
+        case 1:  # where the headers are
+            return _flip(content, min(256, size), rng)
+        case 2 | 3:
+            return forge(content, rng)
+        case 4:  # the end is missing
+            return content[:start] if rng.random() < 0.7 else content[: max(0, size - 1 - start % 16)]
+        case 5:
+            return content + rng.bytes(int(rng.integers(1, 64)))
+        case 6:  # a block of zeros, as after a crash of the file system
+            return content[:start] + bytes(stop - start) + content[stop:]
+        case 7:
+            return content[:start] + content[stop:]
+        case 8:
+            return content[:stop] + content[start:]
+        case _:  # the file begins as one of another kind
+            begun = STARTS[rng.integers(len(STARTS))][:size]
+            return begun + content[len(begun) :]
+
+
+def forge(content: bytes, rng: np.random.Generator) -> bytes:
+    """A run of up to 16 bytes becomes random, or 4 or 8 bytes a number that is absurd as a length."""
+    if rng.random() < 0.5:
+        place, forged = int(rng.integers(len(content))), rng.bytes(int(rng.integers(1, 17)))
+    else:
+        width = int(rng.choice([4, 8]))
+        place = int(rng.integers(max(1, min(len(content), 4096) - width)))
+        forged = [b"\xff" * width, b"\xff" * (width - 1) + b"\x7f", b"\x00" * width][rng.integers(3)]
+    return (content[:place] + forged + content[place + len(forged) :])[: len(content)]
+
+
+def _flip(content: bytes, within: int, rng: np.random.Generator) -> bytes:
+    """One to eight bits of the first `within` bytes."""
+    changed = bytearray(content)
+    for place in rng.integers(within, size=rng.integers(1, 9)):
+        changed[place] ^= 1 << int(rng.integers(8))
+    return bytes(changed)

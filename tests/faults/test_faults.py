@@ -6,9 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from tests.faults import long_runs, pictures, runs, weight_files
-from tests.faults.attempts import attempt_all, summary
-from tests.faults.mutations import mutate
+from tests.faults import files, runs
+from tests.faults.attempts import attempt_all, mutate, summary
 from utils.errors import UserError
 
 
@@ -63,39 +62,35 @@ def test_mutations_are_repeatable_and_bounded():
             mutate(b"abc"[:size], np.random.default_rng(seed))
 
 
-def open_more_and_more(folder, count, connection):
+def open_more_and_more(folder, count, look):
     held = []
-    for number in range(long_runs.TENTHS):
+    for number in range(count):
         held.append(open(folder / str(number), "w", encoding="utf-8"))  # noqa: SIM115 (the fault)
-        long_runs.look(connection, number + 1)
+        look(number + 1)
 
 
 def test_files_that_stay_open_are_noticed():
-    row = long_runs._row("files", long_runs.TENTHS, open_more_and_more)
+    row = runs.long_run("files", runs.TENTHS, open_more_and_more)
     assert row.failed == 1
     assert "open files by +9" in row.outcome
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("module", "count"), [(pictures, 50), (weight_files, 55), (long_runs, 20)])
-def test_damaged_files_and_long_runs(module, count):
-    rows = module.run(seed=3, count=count)
+@pytest.mark.parametrize(
+    ("test", "count"),
+    [(files.pictures, 50), (files.weight_files, 55), (files.clips, 12), (runs.long_runs, 20)],
+)
+def test_damaged_files_and_long_runs(test, count):
+    if test is files.clips:
+        pytest.importorskip("av")
+    rows = test(seed=3, count=count)
     assert sum(row.tried for row in rows) >= count
-    assert module is long_runs or [row for row in rows if row.failed] == []
-
-
-@pytest.mark.slow
-def test_damaged_clips():
-    pytest.importorskip("av")
-    from tests.faults import clips
-
-    assert [row for row in clips.run(seed=5, count=12) if row.failed] == []
+    assert test is runs.long_runs or [row for row in rows if row.failed] == []
 
 
 @pytest.mark.slow
 def test_kills_and_what_else_can_happen_to_commands(monkeypatch):
     monkeypatch.setattr(runs, "PICTURES", 6)
     monkeypatch.setattr(runs, "TRAININGS", {"two processes": {"processes": 2, "max_steps": 4}})
-    rows = runs.run(seed=0, count=1)
-    assert len(rows) == 13
-    assert [row for row in rows if row.failed] == []
+    rows = runs.disturbed(seed=0, count=2)
+    assert (len(rows), [row for row in rows if row.failed]) == (13, [])

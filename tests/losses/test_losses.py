@@ -69,8 +69,7 @@ def test_log_error_of_the_untouched_pixels_sees_no_others():
     estimate = truth + 0.1 * (specular > 0).amax(1, keepdim=True)
     estimate[0, :, 1:] += 0.01
     where = untouched_pixels(specular)
-    assert where.shape == (2, 1, 4, 4)
-    assert where.sum(dim=(1, 2, 3)).tolist() == [12, 0]
+    assert (where.shape, where.sum(dim=(1, 2, 3)).tolist()) == ((2, 1, 4, 4), [12, 0])
     # The second picture has no such pixel: no error.
     wanted = (math.log10(1e-4 + 1e-5) + math.log10(1e-5)) / 2 + math.log10(1e-5)
     assert log_error(estimate, truth, truth, 1e-5, where).item() == pytest.approx(wanted)
@@ -111,16 +110,8 @@ def test_ssim_away_from_the_border_equals_scikit_image():
     y = 0.7 * x + 0.3 * y
     inside = _map(x, y)[..., 5:-5, 5:-5]
     a, b = (z[0].permute(1, 2, 0).numpy() for z in (x, y))
-    _, reference = structural_similarity(
-        a,
-        b,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        data_range=1,
-        channel_axis=2,
-        full=True,
-    )
+    gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    _, reference = structural_similarity(a, b, data_range=1, channel_axis=2, full=True, **gaussian)
     assert np.allclose(inside[0].permute(1, 2, 0).numpy(), reference[5:-5, 5:-5])
 
 
@@ -151,9 +142,8 @@ def test_dichromatic_terms():
     assert achromaticity(specular, image).item() == pytest.approx((0.4 / 3) / 4)
     assert specular_supervision(specular, torch.zeros_like(specular)).item() == pytest.approx(2.1 / 12)
     mask = torch.tensor([1.0, 0.0]).view(1, 1, 1, 2)
-    assert map_supervision(torch.full((1, 1, 1, 2), 0.25), mask).item() == pytest.approx(
-        (25 * 0.75 + 0.25) / 2
-    )
+    wanted = (25 * 0.75 + 0.25) / 2
+    assert map_supervision(torch.full((1, 1, 1, 2), 0.25), mask).item() == pytest.approx(wanted)
 
 
 def test_perceptual_is_the_distance_of_vgg_activations(tmp_path):
@@ -173,8 +163,7 @@ def test_perceptual_is_the_distance_of_vgg_activations(tmp_path):
 
     value = loss(x, y)
     expected = (activations(x) - activations(y)).abs().mean()
-    assert value.item() == pytest.approx(expected.item())
-    assert loss(y, y).item() == 0
+    assert (value.item(), loss(y, y).item()) == (pytest.approx(expected.item()), 0)
     value.backward()
     assert x.grad.abs().sum() > 0
     assert not any(parameter.requires_grad for parameter in loss.parameters())

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from models import build_discriminator, build_model, compose, prepared, refine
 from models.aha import under_white_light
 from models.aha_module import BilinearUpsample
-from models.attention import attention_scores, transfer
+from models.attention import attended, attention_scores, transfer
 from models.gated_conv import GatedConv2d
 from models.inference import prepare_for_inference
 from models.parallel import Cores
@@ -100,8 +102,7 @@ def test_any_size_separates(name, size):
     image = torch.rand(2, 3, *size)
     with torch.inference_mode():
         result = model(image)
-    assert result.diffuse.shape == image.shape
-    assert result.highlight.shape == (2, 1, *size)
+    assert (result.diffuse.shape, result.highlight.shape) == (image.shape, (2, 1, *size))
     torch.testing.assert_close(result.diffuse + result.specular, image, atol=SUMMED, rtol=0)
     torch.testing.assert_close(result.diffuse, compose(image, result.highlight, result.stages["refined"]))
 
@@ -232,13 +233,10 @@ def test_attention_against_loops():
     for g in range(3):
         for p1 in range(r):
             for p2 in range(r):
-                tokens = torch.stack(
-                    [x[0, g, p1 * n_h + a, p2 * n_w + b] for a in range(n_h) for b in range(n_w)]
-                )
-                mixed = attention[0, g] @ tokens
-                for a in range(n_h):
-                    for b in range(n_w):
-                        expected[0, g, a * r + p1, b * r + p2] = mixed[a * n_w + b]
+                cells = [(a, b) for a in range(n_h) for b in range(n_w)]
+                mixed = attention[0, g] @ torch.stack([x[0, g, p1 * n_h + a, p2 * n_w + b] for a, b in cells])
+                for (a, b), value in zip(cells, mixed, strict=True):
+                    expected[0, g, a * r + p1, b * r + p2] = value
     torch.testing.assert_close(transfer(x, attention), expected)
 
 
@@ -281,3 +279,88 @@ def test_the_lite_network_starts_with_its_signal_alive():
     deepest.register_forward_hook(lambda _module, _input, output: seen.append(output.std().item()))
     network(torch.rand(2, 3, 64, 64))
     assert seen[0] > 0.02  # PyTorch's own draw: 0.0004
+
+
+# ---- attention in strips is attention, with less memory
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the number of elements of the largest tensor that any operation gives."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        self.elements = max([self.elements, *(tensor.numel() for tensor in tensors)])
+        return result
+
+
+def inputs(n_h=6, n_w=10, k=4):
+    torch.manual_seed(0)
+    strength = torch.rand(2, 3, n_h, n_w)
+    projected, features = torch.randn(2, 3 * k, n_h, n_w), torch.randn(2, 3 * k, n_h, n_w)
+    values = (torch.randn(2, 6, 4 * n_h, 4 * n_w), torch.randn(2, 12, 2 * n_h, 2 * n_w))
+    return strength, projected, features, GatedConv2d(6, 3).eval(), values
+
+
+@pytest.mark.parametrize("strip", [1, 7, 16, 59, 60])
+@torch.inference_mode()
+def test_strips_of_any_width_give_the_same(strip):
+    whole = attended(*inputs())
+    for found, wanted in zip(attended(*inputs(), strip=strip), whole, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=SUMMED)
+
+
+@torch.inference_mode()
+def test_strips_hold_a_part_of_the_maps():
+    strength, projected, features, merge, values = inputs(16, 16)
+    with LargestTensor() as whole:
+        attended(strength, projected, features, merge, values)
+    with LargestTensor() as strips:
+        attended(strength, projected, features, merge, values, strip=16)
+    assert whole.elements == 2 * 6 * 256**2
+    assert strips.elements <= whole.elements / 12
+
+
+def test_the_network_takes_strips_without_gradients_only(monkeypatch):
+    monkeypatch.setattr(refine, "ATTENTION_STRIP", 8)
+    torch.manual_seed(0)
+    model = build_model("aha", widths=(6, 6, 12)).eval()
+    image = torch.rand(1, 3, 64, 96)
+    with_gradients = model(image)
+    with torch.inference_mode():
+        result = model(image)
+    scale = with_gradients.highlight.abs().max().clamp_min(1).item()
+    torch.testing.assert_close(result.diffuse, with_gradients.diffuse.detach(), rtol=0, atol=SUMMED * scale)
+    with_gradients.diffuse.mean().backward()
+    assert model.refine.attention_projection.weight.grad.abs().any()
+
+
+# ---- maps, colours and their composition stay in fp32 where the networks compute in bf16
+
+
+SMALL = {"widths": (6, 6, 12), "dilations": (2, 2, 2, 2)}
+NETWORKS = {
+    "aha": {},
+    "aha-figure": {"trunk": "small", "trunk_channels": (4, 8, 8), "bounded": True},
+    "aha-lite": {"trunk_channels": (4, 8, 8), "achromatic": False},
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_maps_colours_and_composition_stay_in_fp32(name: str) -> None:
+    torch.manual_seed(0)
+    network = build_model(name, **SMALL, **NETWORKS[name])
+    image = torch.rand(2, 3, 64, 64)
+    image[:, :, :16] = 1  # clipped white, of which bf16 composition took 0.0009
+    with torch.autocast("cpu", torch.bfloat16):
+        result = network(image)
+        (result.diffuse.square().mean() + result.highlight.mean()).backward()
+    highlight, content = result.highlight, result.stages["refined"]
+    for map_or_colour in (highlight, result.stages["highlight_logits"], content, result.diffuse):
+        assert map_or_colour.dtype == torch.float32
+        rounded = map_or_colour.bfloat16().float()
+        assert not torch.equal(rounded, map_or_colour)  # more digits than bf16 has
+    assert torch.equal(result.diffuse, compose(image, highlight, content))
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)

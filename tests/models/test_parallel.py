@@ -16,10 +16,8 @@ from tests.tolerances import DOUBLE
 
 def test_without_cores_the_parts_are_computed_one_after_the_other():
     assert current() is None
-    assert in_parts(lambda x: (x, threading.get_ident()), [1, 2]) == [
-        (1, threading.get_ident()),
-        (2, threading.get_ident()),
-    ]
+    this = threading.get_ident()
+    assert in_parts(lambda x: (x, threading.get_ident()), [1, 2]) == [(1, this), (2, this)]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -57,11 +55,8 @@ def test_a_core_that_another_thread_works_on_is_not_taken():
 
 def test_parts_of_parts():
     with Cores(3).one():
-        assert in_parts(lambda x: in_parts(lambda y: x + y, range(3)), range(3)) == [
-            [0, 1, 2],
-            [1, 2, 3],
-            [2, 3, 4],
-        ]
+        sums = in_parts(lambda x: in_parts(lambda y: x + y, range(3)), range(3))
+    assert sums == [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
 
 
 def test_an_error_of_a_helper_comes_back_and_leaves_the_cores_free():
@@ -82,15 +77,10 @@ def test_an_error_of_a_helper_comes_back_and_leaves_the_cores_free():
 @pytest.mark.parametrize(
     ("kernel", "stride", "dilation", "rows"),
     [
-        (3, 1, 1, 37),
-        (5, 1, 1, 24),
-        (3, 2, 1, 37),
-        (3, 1, 16, 21),
-        (4, 2, 1, 40),
-        (1, 1, 1, 33),
+        (3, 1, 1, 37), (5, 1, 1, 24), (3, 2, 1, 37), (3, 1, 16, 21), (4, 2, 1, 40), (1, 1, 1, 33),
         (7, 2, 1, 45),
     ],
-)
+)  # fmt: skip
 def test_blocks_of_rows_are_the_convolution(monkeypatch, kernel, stride, dilation, rows):
     monkeypatch.setattr(prepared, "HEAVY", 1)
     torch.manual_seed(0)

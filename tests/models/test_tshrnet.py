@@ -18,14 +18,11 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "tshrnet_seed0_256.npz"
 SHARED = Path(os.environ.get("SPECULAR_SHARED", Path(__file__).parents[3] / "shared"))
 STAGES = {
     "tshrnet": {
-        "albedo": "albedo",
-        "shading": "shading",
-        "residue": "residue",
-        "diffuse": "refined_diffuse",
+        "albedo": "albedo", "shading": "shading", "residue": "residue", "diffuse": "refined_diffuse",
         "tone_corrected": "tone_corrected",
     },
     "tshrnet-mix": {"mix_diffuse": "refined_diffuse", "mix_tone_corrected": "tone_corrected"},
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=["as it is", "prepared"])
@@ -95,8 +92,7 @@ def test_any_size_goes_in(size):
     image = torch.rand(1, 3, *size)
     with torch.inference_mode():
         result = model(image)
-    assert result.diffuse.shape == image.shape
-    assert result.highlight.shape == (1, 1, *size)
+    assert (result.diffuse.shape, result.highlight.shape) == (image.shape, (1, 1, *size))
     assert 0 <= result.diffuse.min() <= result.diffuse.max() <= 1
     torch.testing.assert_close(result.diffuse + result.specular, image)
     torch.testing.assert_close(result.highlight[:, 0], result.specular.abs().amax(1))

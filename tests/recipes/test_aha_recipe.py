@@ -76,8 +76,7 @@ def test_the_discriminator_learns_from_its_own_phase_only():
     recipe.discriminator.zero_grad()
     name, loss, terms = next(phases)
     loss.backward()
-    assert name == "generator"
-    assert set(terms) == {"gan", "loss"}
+    assert (name, set(terms)) == ("generator", {"gan", "loss"})
     assert all(p.grad is None for p in recipe.discriminator.parameters())
 
 
@@ -93,17 +92,13 @@ def test_a_weight_of_zero_builds_nothing(monkeypatch):
 
 def test_the_loss_is_the_weighted_sum_of_its_terms():
     weights = {
-        "lambda_specular": 0.5,
-        "lambda_map": 0.25,
-        "lambda_achromatic": 2.0,
-        "lambda_perceptual": 0.125,
-    }
+        "lambda_specular": 0.5, "lambda_map": 0.25, "lambda_achromatic": 2.0, "lambda_perceptual": 0.125,
+    }  # fmt: skip
     recipe = _recipe(**weights)
     _, loss, terms = list(recipe.phases(_batch()))[-1]
     expected = sum(recipe.weights[name] * term for name, term in terms.items() if name != "loss")
     assert loss.item() == pytest.approx(expected.item(), rel=SUMMED)
-    assert set(recipe.training_layers) == {"specular", "mask"}
-    assert len(terms) == 8
+    assert (set(recipe.training_layers), len(terms)) == ({"specular", "mask"}, 8)
 
 
 def test_log_terms_look_where_they_are_told():
@@ -156,12 +151,8 @@ def test_presets_and_their_overrides():
     assert released.seed != _options(recipe="released").seed
     assert _options(recipe="released", gan_term="corrected", seed=5).gan_term == "corrected"
     for options in (released, corrected):
-        assert (options.batch_size, options.lr_g, options.weight_decay, options.epochs) == (
-            3,
-            1e-4,
-            0.002,
-            100,
-        )
+        chosen = (options.batch_size, options.lr_g, options.weight_decay, options.epochs)
+        assert chosen == (3, 1e-4, 0.002, 100)
         assert options.betas == [0.9, 0.999]
     with pytest.raises(UserError, match="`recipe=x` is not known"):
         _options(recipe="x")
@@ -212,8 +203,7 @@ def test_pictures_without_a_highlight_are_judged_apart():
     for name in ("psnr", "gain", "psnr_input", "ssim"):
         assert values[name][1].tolist() == [True, False]
     assert values["psnr_clean"][1].tolist() == [False, True]
-    assert values["share_clean"].tolist() == [0, 1]
-    assert len(values["loss"]) == 2
+    assert (values["share_clean"].tolist(), len(values["loss"])) == ([0, 1], 2)
 
 
 def test_every_term_names_an_option_and_every_weight_is_a_term():

@@ -37,17 +37,13 @@ def test_the_loss_is_the_sum_of_squared_errors_in_network_range(name):
     def error(stage, key):
         return float(((stages[stage] + 1) / 2 - batch[key]).square().mean()) * 4
 
-    first = (
-        [error("albedo", "albedo"), error("shading", "shading")]
-        if name == "tshrnet"
-        else [error("coarse_diffuse", "diffuse")]
-    )
+    first = [error(key, key) for key in ("albedo", "shading") if name == "tshrnet"]
+    first = first or [error("coarse_diffuse", "diffuse")]
     rest = [error("refined_diffuse", "diffuse"), error("tone_corrected", "tone_corrected")]
     assert float(loss) == pytest.approx(sum(first + rest) + 0.01 * error("residue", "specular"), rel=SUMMED)
     assert float(terms["residue"]) == pytest.approx(error("residue", "specular"), rel=SUMMED)
-    assert set(recipe.training_layers) == {"specular", "tone_corrected"} | (
-        {"albedo", "shading"} if name == "tshrnet" else set()
-    )
+    more = {"albedo", "shading"} if name == "tshrnet" else set()
+    assert set(recipe.training_layers) == {"specular", "tone_corrected"} | more
 
 
 def test_the_optimiser_is_the_authors():
@@ -56,9 +52,8 @@ def test_the_optimiser_is_the_authors():
     assert type(optimiser) is torch.optim.Adam
     group = optimiser.param_groups[0]
     assert (group["lr"], tuple(group["betas"]), group["weight_decay"]) == (1e-4, (0.5, 0.999), 0)
-    assert sum(len(g["params"]) for g in optimiser.param_groups) == len(
-        list(recipe.networks["model"].bare.parameters())
-    )
+    parameters = list(recipe.networks["model"].bare.parameters())
+    assert sum(len(g["params"]) for g in optimiser.param_groups) == len(parameters)
     options = recipe.options
     assert (options.batch_size, options.size, options.epochs, options.seed) == (16, 256, 100, 1)
     assert (options.flips, options.lambda_residue) == (False, 1)

@@ -62,9 +62,8 @@ def test_whatever_one_picture_raises_the_others_are_done(tmp_path, monkeypatch, 
     said = [line for line in capsys.readouterr().err.splitlines() if "failed" in line]
     assert len(said) == 1
     assert "2.png: " in said[0]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        f"{n}-removed.png" for n in (0, 1, 3)
-    ]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == [f"{n}-removed.png" for n in (0, 1, 3)]
 
 
 def test_a_group_with_a_bad_picture_is_done_one_by_one(tmp_path, capsys):
@@ -161,15 +160,9 @@ def test_what_killed_runs_left_is_removed(tmp_path):
 
     out = tmp_path / "out"
     (out / "sub").mkdir(parents=True)
-    stale = [
-        out / f".tmp-{_HOST}-{os.getpid()}-0123456789ab.png",
-        out / "sub" / f".tmp-{_HOST}-4194305-0123456789ab",
-    ]
-    others = [
-        out / f".tmp-{_HOST}-1-0123456789ab.png",
-        out / ".tmp-mine.png",
-        out / ".tmp-00000000-5-0123456789ab",
-    ]
+    stale = [f".tmp-{_HOST}-{os.getpid()}-0123456789ab.png", f"sub/.tmp-{_HOST}-4194305-0123456789ab"]
+    others = [f".tmp-{_HOST}-1-0123456789ab.png", ".tmp-mine.png", ".tmp-00000000-5-0123456789ab"]
+    stale, others = [out / name for name in stale], [out / name for name in others]
     for path in stale + others:
         path.write_bytes(b"x")
     prepare_output(out, [Job(tmp_path / "a.png", {"result": out / "sub" / "a.png"})])
@@ -213,8 +206,7 @@ def test_raw_files_are_named_with_the_way_out_and_others_counted(tmp_path):
     for name in ("a.png", "b.dng", "c.txt", "d.txt"):
         (tmp_path / name).write_bytes(b"x")
     listing, root = find_pictures(str(tmp_path))
-    assert [path.name for path in listing.pictures] == ["a.png"]
-    assert root == tmp_path
+    assert ([path.name for path in listing.pictures], root) == (["a.png"], tmp_path)
     lines = describe_left_out(listing)
     assert "b.dng: a camera's raw file; develop it" in lines[0]
     assert lines[1] == "2 files that are no pictures (.txt 2)"

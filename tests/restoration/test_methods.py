@@ -67,17 +67,13 @@ def test_a_name_is_parsed_into_its_parts(tmp_path):
     for file in (path, odd):
         file.write_bytes(b"")
     expected = {
-        "input": MethodSpec("input"),
-        "shen2013": MethodSpec("shen2013"),
-        f"aha:{path}": MethodSpec("aha", path),
-        f"{path}@4": MethodSpec(None, path, 4),
-        str(odd): MethodSpec(None, odd),
-        "aha-lite": MethodSpec("aha-lite", DEFAULT_WEIGHTS),
+        "input": MethodSpec("input"), "shen2013": MethodSpec("shen2013"),
+        f"aha:{path}": MethodSpec("aha", path), f"{path}@4": MethodSpec(None, path, 4),
+        str(odd): MethodSpec(None, odd), "aha-lite": MethodSpec("aha-lite", DEFAULT_WEIGHTS),
         "nonsense@1": MethodSpec("nonsense", None, 1),
-    }
+    }  # fmt: skip
     for text, spec in expected.items():
-        assert MethodSpec.parse(text) == spec
-        assert MethodSpec.parse(str(spec)) == spec
+        assert MethodSpec.parse(text) == MethodSpec.parse(str(spec)) == spec
 
 
 def test_a_method_chosen_by_options():

@@ -1,18 +1,24 @@
 """HighlightRemover keeps what is not highlight, whatever the picture's size, depth or kind."""
 
 import threading
+import weakref
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from models import build_model
 from restoration import HighlightRemover
 from restoration.composition import removed_layer, subtract_specular
+from restoration.jobs import Job
+from restoration.methods import default_weights, find_method
+from tests.flat import assert_flat
 from tests.restoration.fakes import Dimmer, needs_bf16
 from tests.tolerances import HALF_LEVEL, ONE_LEVEL, ROUNDED
 from utils.errors import UserError
+from weights import load_model
 
 TYPES = (np.uint8, np.uint16, np.float32)
 
@@ -21,9 +27,8 @@ def _picture(dtype, channels, size=(40, 50), seed=0):
     shape = size if channels == 1 else (*size, channels)
     values = np.random.default_rng(seed).random(shape)
     # Smooth enough that some regions lie above one half and some below.
-    values = np.clip(
-        values * 0.3 + np.linspace(0, 0.7, size[1]).reshape(1, -1, *[1] * (len(shape) - 2)), 0, 1
-    )
+    ramp = np.linspace(0, 0.7, size[1]).reshape(1, -1, *[1] * (len(shape) - 2))
+    values = np.clip(values * 0.3 + ramp, 0, 1)
     if np.dtype(dtype).kind == "f":
         return values.astype(np.float32)
     return np.rint(values * np.iinfo(dtype).max).astype(dtype)
@@ -162,16 +167,10 @@ def test_cancelled_between_tiles():
 @pytest.mark.parametrize(
     "options",
     [
-        {"tile": 1},
-        {"tile_overlap": 64},
-        {"protocol": "other"},
-        {"precision": "fp8"},
-        {"precision": "fp16"},
-        {"device": "nonsense"},
-        {"batch_size": 0},
-        {"workers": 0},
+        {"tile": 1}, {"tile_overlap": 64}, {"protocol": "other"}, {"precision": "fp8"},
+        {"precision": "fp16"}, {"device": "nonsense"}, {"batch_size": 0}, {"workers": 0},
     ],
-)
+)  # fmt: skip
 def test_bad_options(options):
     with pytest.raises(UserError):
         HighlightRemover(Dimmer(), **options)
@@ -224,3 +223,116 @@ def test_the_result_of_tshrnet_can_be_chosen_later(name):
     corrected = remover(image).diffuse
     remover.choose_output("diffuse")
     assert not np.array_equal(remover(image).diffuse, corrected)
+
+
+# ---- the released arithmetic, against its plain statement
+
+
+def _reference(model, image):
+    """Resize to a square, separate, composite there, bicubic back, times 255, clip, truncate."""
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    side = 224 if image.shape[0] < 250 else 448
+    square = F.interpolate(tensor, (side, side), mode="bicubic", align_corners=True)
+    with torch.no_grad():
+        result = model(square)
+    back = [
+        F.interpolate(layer, image.shape[:2], mode="bicubic", align_corners=True)[0].permute(1, 2, 0).numpy()
+        for layer in (result.diffuse, result.highlight)
+    ]
+    return tuple(np.clip(layer * 255, 0, 255).astype(np.uint8) for layer in back)
+
+
+@pytest.mark.parametrize("size", [(249, 180), (250, 300), (7, 5)])
+@pytest.mark.parametrize("name", ["dimmer", "aha-lite"])
+def test_released_arithmetic(size, name):
+    torch.manual_seed(0)
+    # Trained weights: of random ones the layers are many, and magnify rounding.
+    model = Dimmer() if name == "dimmer" else load_model(default_weights()).eval()
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    restored = HighlightRemover(model, protocol="released")(image)
+    diffuse, highlight = _reference(model, image)
+    assert restored.diffuse.dtype == np.uint8
+    assert np.abs(restored.diffuse.astype(int) - diffuse).max() <= ONE_LEVEL
+    truncated = np.clip(restored.highlight * 255, 0, 255).astype(np.uint8)
+    assert np.abs(truncated.astype(int) - highlight[..., 0]).max() <= ONE_LEVEL
+
+
+def test_grey_and_deep_pictures_become_8_bit_rgb():
+    grey = np.random.default_rng(0).integers(0, 65536, (30, 40), dtype=np.uint16)
+    remover = HighlightRemover(Dimmer(), protocol="released")
+    expected = remover(np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, axis=2)).diffuse
+    assert np.array_equal(remover(grey).diffuse, expected)
+
+
+def test_repeatable():
+    model = build_model("aha", widths=(6, 12, 24)).eval()
+    image = np.random.default_rng(1).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    remover = HighlightRemover(model, protocol="released")
+    assert np.array_equal(remover(image).diffuse, remover(image).diffuse)
+
+
+def test_a_strength_is_refused():
+    with pytest.raises(UserError, match="strength"):
+        HighlightRemover(Dimmer(), protocol="released", strength=0.5)
+
+
+# ---- removers and clips, one after the other for as long as a server runs, leave nothing behind
+
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (72, 96, 3), dtype=np.uint8)
+
+
+def _own_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith(("separator", "helper"))]
+
+
+def test_a_remover_is_collected_with_its_threads():
+    others = _own_threads()
+    remover = HighlightRemover(Dimmer(), workers=2)
+    remover(PICTURE)
+    threads = [thread for thread in _own_threads() if thread not in others]
+    assert threads
+    network = weakref.ref(remover.separator.network)
+    del remover  # without the garbage collector: there is no circle of references
+    assert network() is None
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def test_a_closed_remover_has_no_threads_and_says_so():
+    others = _own_threads()
+    with HighlightRemover(Dimmer(), workers=2) as remover:
+        before = remover(PICTURE)
+    assert set(_own_threads()) <= set(others)
+    with pytest.raises(UserError, match="closed"):
+        remover(PICTURE)
+    remover.close()
+    HighlightRemover(Dimmer()).close()  # before its first picture
+    assert before.diffuse.shape == PICTURE.shape
+
+
+@pytest.mark.slow
+def test_fifty_removers_leave_no_thread_and_no_memory():
+    network = find_method("aha-lite")
+    assert_flat(lambda _: HighlightRemover(network, workers=2)(PICTURE))
+
+
+@pytest.mark.slow
+def test_fifty_clips_leave_no_thread_and_no_memory(tmp_path, monkeypatch):
+    pytest.importorskip("av")
+    from restoration.video import clip_reader, clip_writer
+    from restoration.video.clips import restore_clips
+    from tests.restoration.video.clip_files import noisy_pictures, write_clip
+
+    write_clip(tmp_path / "clip.mp4", noisy_pictures(3))
+
+    def restore(number):
+        # Helper processes take most of a second to start: every tenth clip has them.
+        for module in (clip_reader, clip_writer):
+            monkeypatch.setattr(module, "may_have_helpers", lambda: number % 10 == 0)
+        job = Job(tmp_path / "clip.mp4", {"result": tmp_path / f"{number}.mp4"})
+        with HighlightRemover(Dimmer(), workers=1) as remover:
+            assert restore_clips([job], remover, quiet=True).done == 1
+
+    assert_flat(restore, first=4)

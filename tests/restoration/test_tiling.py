@@ -2,10 +2,22 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from restoration.tiling import Tile, blend, check_sizes, spans
+from restoration import HighlightRemover, tiling
+from restoration.tiling import (
+    Tile,
+    TileSize,
+    blend,
+    check_sizes,
+    check_tile_memory,
+    is_out_of_memory,
+    smaller_tiles,
+    spans,
+)
+from tests.restoration.fakes import Dimmer
 from tests.tolerances import ROUNDED
 from utils.errors import UserError
 
@@ -60,8 +72,7 @@ def test_disagreeing_tiles_meet_in_a_ramp():
 
     ((_, _, strip),) = blend(run, rows, columns, 1)
     assert np.abs(np.diff(strip[..., 0], axis=1)).max() < 1 / 15
-    assert strip.max() == 1
-    assert strip.min() == 0
+    assert (strip.max(), strip.min()) == (1, 0)
 
 
 def test_impossible_sizes_are_refused():
@@ -76,3 +87,68 @@ def test_a_tile_cuts_its_rectangle():
     rows, columns = spans(200, 64, 8, 8), spans(100, 64, 8, 8)
     tile = Tile(rows[1], columns[-1])
     assert tile.cut(image).shape == (rows[1].stop - rows[1].start, 100 - columns[-1].start)
+
+
+# ---- memory that does not suffice: smaller tiles, or a sentence
+
+
+def _limited(most):
+    """A network that runs out of memory on pictures of more than `most` pixels, as a GPU does."""
+    network = Dimmer(tile=128)
+    forward = network.forward
+
+    def limited(image):
+        if image.shape[-1] * image.shape[-2] > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(image)
+
+    network.forward = limited
+    return network
+
+
+@pytest.mark.parametrize(("most", "side"), [(64 * 64, 64), (32 * 32, 32)])
+def test_tiles_are_halved_until_they_fit_and_that_is_said(most, side, monkeypatch):
+    monkeypatch.setattr(tiling, "free_memory", lambda: 2**40)  # what this machine has is another matter
+    image = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    restored = HighlightRemover(_limited(most))(image)
+    assert restored.notes == (f"memory was full: cut into tiles of {side} pixels",)
+    whole = HighlightRemover(Dimmer(), tile=0)(image)
+    assert restored.diffuse.shape == whole.diffuse.shape
+    assert np.mean(restored.diffuse != whole.diffuse) < 0.1  # only around the cuts
+    assert HighlightRemover(Dimmer())(image).notes == ()
+
+
+def test_what_never_fits_is_raised():
+    with pytest.raises(torch.OutOfMemoryError):
+        HighlightRemover(_limited(10))(np.zeros((200, 300, 3), np.uint8))
+    with pytest.raises(MemoryError):
+        HighlightRemover(_raises(MemoryError()))(np.zeros((20, 30, 3), np.uint8))
+
+
+def _raises(error):
+    def function(_):
+        raise error
+
+    return function
+
+
+def test_other_errors_are_not_taken_for_full_memory():
+    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
+    assert not is_out_of_memory(RuntimeError("shapes differ"))
+
+
+def test_tiles_too_large_for_the_machine_are_refused_with_what_fits(monkeypatch):
+    defaults = Dimmer(tile=64).defaults
+    monkeypatch.setattr(tiling, "free_memory", lambda: 2**33)  # four times what its own tiles take
+    check_tile_memory(TileSize(128, 32, 8), defaults, (1000, 1000), workers=2)
+    with pytest.raises(UserError, match="choose at most 128"):
+        check_tile_memory(TileSize(256, 32, 8), defaults, (1000, 1000), workers=2)
+    check_tile_memory(TileSize(256, 32, 8), defaults, (100, 100), workers=2)  # a small picture needs less
+    with pytest.raises(UserError, match=r"tiles of 1000 pixels need about .* GB"):
+        HighlightRemover(Dimmer(tile=64), tile=0, workers=2)(np.zeros((1000, 1000, 3), np.uint8))
+
+
+def test_tiles_are_cut_in_half_down_to_a_few_strides():
+    defaults = Dimmer(tile=64).defaults
+    assert smaller_tiles(TileSize(64, 16, 8), defaults, (300, 300)) == TileSize(32, 8, 8)
+    assert smaller_tiles(TileSize(32, 8, 8), defaults, (300, 300)) is None

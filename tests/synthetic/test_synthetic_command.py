@@ -18,18 +18,9 @@ from utils.errors import UserError
 
 def write(monkeypatch: pytest.MonkeyPatch, out: Path, *more: str) -> int:
     command = [
-        "synthetic",
-        "--out",
-        str(out),
-        "--train",
-        "3",
-        "--test",
-        "1",
-        "--size",
-        "32",
-        "--num_workers",
+        "synthetic", "--out", str(out), "--train", "3", "--test", "1", "--size", "32", "--num_workers",
         "0",
-    ]
+    ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", [*command, *more])
     return main()
 
@@ -56,8 +47,7 @@ def test_an_interrupted_data_set_is_finished(monkeypatch: pytest.MonkeyPatch, tm
     leftover.write_bytes(b"half")
     write(monkeypatch, out)
     assert not leftover.exists()
-    assert lost.read_bytes() == content
-    assert kept.stat().st_mtime_ns == date
+    assert (lost.read_bytes(), kept.stat().st_mtime_ns) == (content, date)
 
 
 def test_options_of_the_generator_are_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -73,8 +63,7 @@ def test_sshr_layout_has_lists_of_seven(monkeypatch: pytest.MonkeyPatch, tmp_pat
     out = tmp_path / "objects"
     write(monkeypatch, out, "--layout", "sshr")
     records = read_list(out / "train.lst", out)
-    assert len(records) == 3
-    assert len(records[0].files) == 7
+    assert (len(records), len(records[0].files)) == (3, 7)
     assert len(find(out / "train", "sshr").records) == 3
     sample = PictureSamples(records)[0]
     assert sample["object_mask"].max() > 0.9

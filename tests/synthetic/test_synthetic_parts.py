@@ -133,10 +133,8 @@ def test_tiles_are_read_bilinearly_and_wrap() -> None:
     rng = np.random.default_rng(0)
     stack = rng.integers(0, 256, (3, 3, 8, 8), dtype=np.uint8)
     packed = torch.from_numpy(tiles.pack(stack))
-    s, t = (
-        torch.tensor([[[2 / 8, 2.5 / 8, 1 + 2 / 8, 7.5 / 8]]]),
-        torch.tensor([[[-3 / 8, -3 / 8, 5 / 8, -3 / 8]]]),
-    )
+    s = torch.tensor([[[2 / 8, 2.5 / 8, 1 + 2 / 8, 7.5 / 8]]])
+    t = torch.tensor([[[-3 / 8, -3 / 8, 5 / 8, -3 / 8]]])
     ((red, green, blue),) = tiles.sample(((packed, torch.full((1, 1, 4), 2)),), 8, s, t)
     row = stack[2, :, 3].astype(np.float32)
     expected = np.stack([row[:, 2], (row[:, 2] + row[:, 3]) / 2, row[:, 2], (row[:, 7] + row[:, 0]) / 2])
@@ -176,12 +174,8 @@ def test_jpeg_matches_a_real_one() -> None:
     picture = cv2.GaussianBlur(rng.random((40, 56, 3)), (0, 0), 2).astype(np.float32)
     picture = (picture - picture.min()) / np.ptp(picture)
     ours = camera.jpeg(torch.from_numpy(picture).permute(2, 0, 1)[None], torch.tensor([80.0]))[0]
-    flags = [
-        cv2.IMWRITE_JPEG_QUALITY,
-        80,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-    ]
+    flags = [cv2.IMWRITE_JPEG_QUALITY, 80]
+    flags += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     _, encoded = cv2.imencode(".jpg", (picture[..., ::-1] * 255).round().astype(np.uint8), flags)
     theirs = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1] / 255
     # The real one computes in integers: a level or two (0.004 to 0.008), as coefficients round.
@@ -192,9 +186,8 @@ def test_tone_correction_is_that_of_the_data_sets() -> None:
     rng = np.random.default_rng(1)
     diffuse = rng.integers(0, 200, (30, 34, 3)).astype(np.uint8)
     mask = rng.random((30, 34)) < 0.3
-    tinted = np.clip(diffuse @ np.array([[1.1, 0, 0.1], [0, 0.9, 0], [0, 0.1, 0.8]]) + 6, 0, 255).astype(
-        np.uint8
-    )
+    tone = np.array([[1.1, 0, 0.1], [0, 0.9, 0], [0, 0.1, 0.8]])
+    tinted = np.clip(diffuse @ tone + 6, 0, 255).astype(np.uint8)
 
     def tensor(image: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[None]
@@ -244,8 +237,7 @@ def test_banks_of_changed_files_are_rebuilt_and_old_ones_kept_for_a_day(
     assert first < set(folders.cache_folder().iterdir())
     for path in folders.cache_folder().iterdir():
         os.utime(path, (0, 0))
-    assert bank(b"333") == 3
-    assert len(list(folders.cache_folder().iterdir())) == 1
+    assert (bank(b"333"), len(list(folders.cache_folder().iterdir()))) == (3, 1)
 
 
 def test_patterns_and_single_files_are_taken(tmp_path: Path) -> None:
@@ -270,13 +262,10 @@ def test_bad_folders_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"clean_share": 1.5},
-        {"peak": (0.5, 0.1)},
-        {"composition": "additive"},
-        {"mask_passes": 0},
+        {"clean_share": 1.5}, {"peak": (0.5, 0.1)}, {"composition": "additive"}, {"mask_passes": 0},
         {"extent": (0.0, 0.1)},
     ],
-)
+)  # fmt: skip
 def test_wrong_options_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SceneOptions(**wrong)

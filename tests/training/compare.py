@@ -1,6 +1,14 @@
-"""Comparing runs bit for bit."""
+"""Comparing runs bit for bit, and reading their logs."""
+
+import json
 
 import torch
+
+
+def log_lines(folder, kind):
+    """Lines of a run's log of the kinds that begin so."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"].startswith(kind)]
 
 
 def assert_equal(a, b, place=""):

@@ -41,26 +41,12 @@ def tiny(pairs, tmp_path):
 
     def options(**changes):
         values = {
-            "runs_name": str(tmp_path / "run"),
-            "dataroot": str(pairs),
-            "model": "aha-lite",
-            "hyperparameters": TINY,
-            "size": 32,
-            "batch_size": 2,
-            "max_steps": 6,
-            "lambda_gan": 0.0,
-            "lambda_perceptual": 0.0,
-            "lr_g": 1e-3,
-            "log_every": 1,
-            "val_every": 3,
-            "checkpoint_every": 2,
-            "num_workers": 0,
-            "tracker": ["none"],
-            "pictures": False,
-            "curves": False,
-            "deterministic": True,
-            "device": "cpu",
-        }
+            "runs_name": str(tmp_path / "run"), "dataroot": str(pairs), "model": "aha-lite",
+            "hyperparameters": TINY, "size": 32, "batch_size": 2, "max_steps": 6, "lambda_gan": 0.0,
+            "lambda_perceptual": 0.0, "lr_g": 1e-3, "log_every": 1, "val_every": 3, "checkpoint_every": 2,
+            "num_workers": 0, "tracker": ["none"], "pictures": False, "curves": False,
+            "deterministic": True, "device": "cpu",
+        }  # fmt: skip
         return TrainOptions(**(values | changes))
 
     return options

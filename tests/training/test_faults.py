@@ -4,8 +4,6 @@ import errno
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import psutil
 import pytest
 import torch
 
+from tests.locks import holder_of
 from tests.training.compare import assert_equal, assert_same_run
 from training import checkpoints, logger, loop
 from training.loop import TrainingLoop, train
@@ -21,7 +20,6 @@ from utils.signals import StopSignals
 from weights.hashing import content_hash
 from weights.model_files import load_model, read_metadata
 
-ROOT = Path(__file__).resolve().parents[2]
 SHORT = {"max_steps": 4, "val_every": 2, "ema_decay": 0.9}
 
 
@@ -32,13 +30,7 @@ class Killed(BaseException):
 def _at_step(monkeypatch, step, action):
     """Does `action` after optimiser step `step`, before the next one."""
     log = TrainingLoop.log
-
-    def logged(loop):
-        log(loop)
-        if loop.run.progress.step == step:
-            action()
-
-    monkeypatch.setattr(TrainingLoop, "log", logged)
+    monkeypatch.setattr(TrainingLoop, "log", lambda l: log(l) or (l.run.progress.step == step and action()))
 
 
 # ---- killed between the files of one validation
@@ -117,11 +109,8 @@ def test_a_deleted_last_checkpoint_does_not_destroy_the_run(tiny, tmp_path):
     assert train(tiny(**SHORT | {"resume": str(best), "max_steps": 5})) == 0
 
 
-def test_a_run_that_was_killed_at_once_goes_on(tiny, tmp_path, monkeypatch):
-    _at_step(monkeypatch, 1, lambda: (_ for _ in ()).throw(Killed))
-    with pytest.raises(Killed):
-        train(tiny(**SHORT | {"val_every": 100}))
-    monkeypatch.undo()
+def test_a_run_that_was_killed_at_once_goes_on(tiny, monkeypatch):
+    _killed_at_step(monkeypatch, 1, tiny(**SHORT | {"val_every": 100}))
     assert train(tiny(**SHORT)) == 0
 
 
@@ -154,25 +143,17 @@ def _killed_at_step(monkeypatch, step, options):
             train(options)
 
 
-def test_a_run_folder_may_move(tiny, tmp_path, monkeypatch):
+def test_a_run_folder_may_move_and_nothing_depends_on_the_clock(tiny, tmp_path, monkeypatch):
     whole, before, after = tmp_path / "whole", tmp_path / "before", tmp_path / "elsewhere" / "after"
     train(tiny(runs_name=str(whole), **SHORT))
+    jumps = iter(range(10**6))
+    # A day back at every look at it.
+    monkeypatch.setattr(time, "time", lambda: 1.7e9 - 86400 * next(jumps))
     _killed_at_step(monkeypatch, 3, tiny(runs_name=str(before), **SHORT))
     after.parent.mkdir()
     before.rename(after)
     train(tiny(runs_name=str(after), **SHORT))
     assert_same_run(whole, after)
-
-
-def test_nothing_depends_on_the_clock(tiny, tmp_path, monkeypatch):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(tiny(runs_name=str(whole), **SHORT))
-    jumps = iter(range(10**6))
-    # A day back at every look at it.
-    monkeypatch.setattr(time, "time", lambda: 1.7e9 - 86400 * next(jumps))
-    _killed_at_step(monkeypatch, 3, tiny(runs_name=str(parts), **SHORT))
-    train(tiny(runs_name=str(parts), **SHORT))
-    assert_same_run(whole, parts)
 
 
 @pytest.mark.parametrize("part", ["networks", "progress", "recipe", "options"])
@@ -272,9 +253,10 @@ def test_a_connection_to_a_dead_worker_is_named_and_loses_no_steps(tiny, tmp_pat
 # ---- disks and folders
 
 
-@pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("failed write")]
-)
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("error", [FULL, RuntimeError("failed write")])
 def test_a_full_disk_leaves_the_last_checkpoint(tiny, tmp_path, monkeypatch, error):
     train(tiny(max_steps=2))
     last = tmp_path / "run" / "last.pt"
@@ -289,26 +271,23 @@ def test_a_full_disk_leaves_the_last_checkpoint(tiny, tmp_path, monkeypatch, err
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", full)
-        with pytest.raises(
-            WriteError, match=r"cannot write .*takes [\d.]+ MiB where .* MiB are free"
-        ) as caught:
+        with pytest.raises(WriteError, match=r"cannot write .*takes [\d.]+ MiB where .* MiB are") as caught:
             train(tiny(max_steps=4))
-    assert caught.value.code == 1
-    assert last.read_bytes() == good
+    assert (caught.value.code, last.read_bytes()) == (1, good)
     assert not list(last.parent.glob(".tmp*"))
     assert train(tiny(max_steps=4)) == 0
 
 
-def test_a_log_that_cannot_be_written_ends_training(tiny, monkeypatch):
+def test_a_log_that_cannot_be_written_ends_training(tiny, tmp_path, monkeypatch):
     def full(path, line):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(logger, "_append", full)
-    with pytest.raises(WriteError, match=r"log\.jsonl: No space left on device"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(WriteError, match=r"log\.jsonl: No space left on device"),
+    ):
+        patch.setattr(logger, "_append", full)
         train(tiny(max_steps=1))
-
-
-def test_a_run_folder_that_is_removed_ends_training(tiny, tmp_path, monkeypatch):
     _at_step(monkeypatch, 1, lambda: shutil.rmtree(tmp_path / "run"))
     with pytest.raises(WriteError, match=r"log\.jsonl: No such file"):
         train(tiny(max_steps=3, val_every=100))
@@ -327,39 +306,26 @@ def test_dry_run_prints_names_that_are_no_text(tiny, pairs, tmp_path, capsys):
     assert "data-\\udcff" in capsys.readouterr().out.lower()
 
 
-def test_a_folder_that_cannot_be_made_is_named(tiny, tmp_path):
+def test_a_folder_that_cannot_be_made_is_named_and_refused_options_make_none(tiny, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(WriteError, match=r"cannot write to .*file"):
         train(tiny(runs_name=str(tmp_path / "file")))
-
-
-def test_temporary_files_are_removed_at_the_next_start(tiny, tmp_path):
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / ".tmp-0123456789ab.pt").write_bytes(b"half")
-    train(tiny(max_steps=1))
-    assert not list(run.glob(".tmp*"))
-
-
-def test_refused_options_leave_no_folder(tiny, tmp_path):
     with pytest.raises(UserError):
         train(tiny(dataroot=str(tmp_path / "nowhere")))
     assert not (tmp_path / "run").exists()
 
 
+def test_temporary_files_are_removed_at_the_next_start(tiny, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".tmp-0123456789ab.pt").write_bytes(b"half")
+    train(tiny(max_steps=1))
+    assert not list((tmp_path / "run").glob(".tmp*"))
+
+
 def test_two_trainings_do_not_share_a_folder(tiny, tmp_path):
-    program = (
-        "import sys, time; from pathlib import Path; from utils.folder_lock import locked\n"
-        "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
-    )
-    words = [sys.executable, "-c", program, str(tmp_path / "run")]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=ROOT) as holder:
-        try:
-            assert holder.stdout.readline() == b"held\n"
-            with pytest.raises(UserError, match=rf"in use by process {holder.pid} on "):
-                train(tiny(max_steps=1))
-        finally:
-            holder.kill()
+    folder = tmp_path / "run"
+    with holder_of(folder) as holder, pytest.raises(UserError, match=f"in use by process {holder.pid} on "):
+        train(tiny(max_steps=1))
     # The system frees the lock of a killed process.
     assert train(tiny(max_steps=1)) == 0
 

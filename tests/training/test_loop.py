@@ -17,7 +17,7 @@ from recipes.presets import resolve
 from restoration import HighlightRemover
 from tests.restoration.fakes import needs_bf16
 from tests.tolerances import ROUNDED
-from tests.training.compare import assert_same_run
+from tests.training.compare import assert_same_run, log_lines
 from training.build import build_run
 from training.distributed import Distributed
 from training.loop import train
@@ -26,22 +26,15 @@ from utils.image_files import read_rgb, write_rgb
 from weights.model_files import load_model, read_metadata
 
 
-def _lines(folder, kind):
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["kind"].startswith(kind)]
-
-
 def test_a_run_leaves_its_record(tiny, tmp_path, pairs):
     before = sorted(path.stat().st_mtime_ns for path in pairs.rglob("*"))
-    assert (
-        train(tiny(tracker=["tensorboard"], pictures=True, curves=True, keep_checkpoints=2, ema_decay=0.9))
-        == 0
-    )
+    shown = {"tracker": ["tensorboard"], "pictures": True, "curves": True}
+    assert train(tiny(keep_checkpoints=2, ema_decay=0.9, **shown)) == 0
     run = tmp_path / "run"
-    assert [line["step"] for line in _lines(run, "train")] == [1, 2, 3, 4, 5, 6]
-    assert [line["step"] for line in _lines(run, "validation")] == [3, 6]
-    assert {"content", "ssim", "loss", "lr_generator", "epoch"} <= _lines(run, "train")[0].keys()
-    assert {"psnr", "psnr_input", "ssim"} <= _lines(run, "validation")[0].keys()
+    assert [line["step"] for line in log_lines(run, "train")] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in log_lines(run, "validation")] == [3, 6]
+    assert {"content", "ssim", "loss", "lr_generator", "epoch"} <= log_lines(run, "train")[0].keys()
+    assert {"psnr", "psnr_input", "ssim"} <= log_lines(run, "validation")[0].keys()
     assert len(list(run.glob("best-*.pt"))) == 2
     assert next(path.name for path in (run / "tensorboard").iterdir()).startswith("events.")
     sheet = read_rgb(run / "pictures" / "00000006.png")
@@ -49,13 +42,11 @@ def test_a_run_leaves_its_record(tiny, tmp_path, pairs):
     assert sheet.shape[1] > 5 * 32  # input, highlight map, coarse, refined, ground truth
     assert read_rgb(run / "curves.png").shape[:2] == (900, 800)  # train, learning rates, validation
     config = yaml.safe_load((run / "config.yaml").read_text())
-    assert config["max_steps"] == 6
-    assert config["gan_term"] == "corrected"
+    assert (config["max_steps"], config["gan_term"]) == (6, "corrected")
     code = yaml.safe_load((run / "code.yaml").read_text())
     assert code["libraries"]["torch"] == torch.__version__.split("+")[0]
     training = read_metadata(run / "best.safetensors")["training"]
-    assert training["recipe"] == "corrected"
-    assert training["seed"] == 0
+    assert (training["recipe"], training["seed"]) == ("corrected", 0)
     for weights in ("best.safetensors", "last.safetensors"):
         assert load_model(run / weights)(torch.rand(1, 3, 17, 23)).diffuse.shape == (1, 3, 17, 23)
     assert sorted(path.stat().st_mtime_ns for path in pairs.rglob("*")) == before
@@ -86,12 +77,9 @@ def test_the_average_follows_its_formula(tiny, tmp_path):
 @pytest.mark.parametrize(("workers", "optimizer"), [(0, "adamw"), (1, "adamw"), (0, "muon")])
 def test_resuming_with_changes_of_pace_is_exact(tiny, tmp_path, workers, optimizer):
     common = {
-        "optimizer": optimizer,
-        "ema_decay": 0.9,
-        "grad_accumulation": 2,
-        "clip_grad": 1.0,
+        "optimizer": optimizer, "ema_decay": 0.9, "grad_accumulation": 2, "clip_grad": 1.0,
         "num_workers": workers,
-    }
+    }  # fmt: skip
     common |= {"lr_schedule": "cosine", "warmup_steps": 2, "rotate": True, "crop": 24}
     common |= {"highlight_scaling": 0.5, "exposure_jitter": 0.3, "temperature_jitter": 0.1}
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -106,13 +94,13 @@ def test_resuming_with_changes_of_pace_is_exact(tiny, tmp_path, workers, optimiz
 def test_gan_and_released_recipe_train_and_write_the_authors_file(tiny, tmp_path):
     options = {"lambda_gan": 1.0, "lambda_perceptual": 1.0, "perceptual_weights": "random", "size": 64}
     assert train(tiny(max_steps=2, val_every=2, **options)) == 0
-    line = _lines(tmp_path / "run", "train")[-1]
+    line = log_lines(tmp_path / "run", "train")[-1]
     assert {"gan", "perceptual", "discriminator", "lr_discriminator"} <= line.keys()
 
 
 def test_keep_checkpoints_keeps_the_best(tiny, tmp_path):
     train(tiny(max_steps=8, val_every=1, keep_checkpoints=3))
-    values = {line["step"]: line["psnr"] for line in _lines(tmp_path / "run", "validation")}
+    values = {line["step"]: line["psnr"] for line in log_lines(tmp_path / "run", "validation")}
     best = sorted(values, key=values.get, reverse=True)[:3]
     kept = [int(path.stem.removeprefix("best-")) for path in (tmp_path / "run").glob("best-*.pt")]
     assert sorted(kept) == sorted(best)
@@ -137,9 +125,8 @@ def test_pictures_without_highlights_do_not_choose(tiny, pairs, tmp_path, capsys
     shutil.copytree(pairs / "test", folder)
     shutil.copy(folder / "14001_D.png", folder / "14001_A.png")
     train(tiny(val_dataroot=[str(folder)], max_steps=1))
-    line = next(
-        line for line in _lines(tmp_path / "run", "validation/val") if line["kind"] == "validation/val"
-    )
+    lines = log_lines(tmp_path / "run", "validation/val")
+    line = next(line for line in lines if line["kind"] == "validation/val")
     assert line["share_clean"] == pytest.approx(1 / 3)
     assert line["gain"] == pytest.approx(line["psnr"] - line["psnr_input"])
     assert line["psnr_input"] < 40 < 100
@@ -165,7 +152,7 @@ def test_a_split_without_highlights_grows(tiny, pairs, tmp_path, capsys):
     assert train(tiny(dataroot=str(folder), max_steps=1)) == 0
     said = capsys.readouterr().err
     assert "no picture that --val_share 0.05 keeps for validation has a highlight, so that 1 more" in said
-    (line,) = _lines(tmp_path / "run", "validation")
+    (line,) = log_lines(tmp_path / "run", "validation")
     assert line["share_clean"] == 0.5
     # As the authors do: on the test pictures.
     released = tiny(dataroot=str(folder), recipe="released", val_size=0, runs_name=str(tmp_path / "r"))
@@ -203,7 +190,7 @@ def test_early_stop(tiny, tmp_path):
 
 def test_overfit_validates_on_what_it_trains(tiny, tmp_path):
     train(tiny(overfit=2, max_steps=20, lr_g=5e-3, val_every=20, lr_schedule="constant"))
-    values = _lines(tmp_path / "run", "validation/overfit")
+    values = log_lines(tmp_path / "run", "validation/overfit")
     assert values[-1]["psnr"] > values[-1]["psnr_input"]
 
 
@@ -329,16 +316,14 @@ def test_init_from_takes_weights_only(tiny, tmp_path):
     b = load_model(tmp_path / "next" / "last.safetensors").state_dict()
     trained = [name for name, _ in load_model(first).named_parameters()]
     assert all(torch.equal(a[name], b[name]) for name in trained)
-    assert [line["step"] for line in _lines(tmp_path / "next", "train")] == [1]
+    assert [line["step"] for line in log_lines(tmp_path / "next", "train")] == [1]
 
 
 def test_init_from_may_bound_the_map(tiny, tmp_path):
     first = str(tmp_path / "run" / "last.safetensors")
     train(tiny(max_steps=1))
-    bounded = tiny(
-        runs_name=str(tmp_path / "next"), init_from=first, max_steps=1, hyperparameters=["bounded=true"]
-    )
-    train(bounded)
+    bounded = {"init_from": first, "max_steps": 1, "hyperparameters": ["bounded=true"]}
+    train(tiny(runs_name=str(tmp_path / "next"), **bounded))
     assert load_model(tmp_path / "next" / "last.safetensors").HFE.bounded
 
 
@@ -386,24 +371,20 @@ def test_losses_that_need_missing_layers_are_refused(tiny, pairs, tmp_path):
         path.unlink()
     with pytest.raises(UserError, match=r"mask, specular|specular, mask"):
         train(tiny(dataroot=str(root), lambda_specular=1.0, lambda_map=1.0))
-    assert (
-        train(
-            tiny(lambda_specular=1.0, lambda_map=1.0, lambda_achromatic=1.0, lambda_direct=1.0, max_steps=1)
-        )
-        == 0
-    )
+    names = ("specular", "map", "achromatic", "direct")
+    assert train(tiny(max_steps=1, **{f"lambda_{name}": 1.0 for name in names})) == 0
 
 
 def test_synthetic_scenes_without_a_data_set(tiny, tmp_path):
     options = {"dataroot": None, "val_scenes": 1, "max_steps": 2, "size": 32, "scenes_per_epoch": 4}
     assert train(tiny(**options)) == 0
-    assert _lines(tmp_path / "run", "validation/scenes")
+    assert log_lines(tmp_path / "run", "validation/scenes")
 
 
 def test_validation_folders_are_reported_by_name(tiny, tmp_path, pairs):
     folders = [str(pairs / "test"), str(pairs / "train")]
     train(tiny(val_dataroot=folders, max_steps=1))
-    kinds = {line["kind"] for line in _lines(tmp_path / "run", "validation")}
+    kinds = {line["kind"] for line in log_lines(tmp_path / "run", "validation")}
     assert kinds == {"validation/test", "validation/train", "validation/validation"}
 
 
@@ -426,7 +407,7 @@ def test_the_released_recipe(tiny, tmp_path, pairs):
     critic = torch.load(run / "Nature-1-discriminator.mdl", weights_only=True)["model"]
     theirs = json.loads((golden / "aha_released_discriminator_keys.json").read_text())
     assert {name.removeprefix("module.") for name in critic} == set(theirs)
-    assert _lines(run, "validation")[0]["kind"] == "validation/test"
+    assert log_lines(run, "validation")[0]["kind"] == "validation/test"
     seed = torch.load(run / "last.pt", weights_only=True)["seed"]
     train(tiny(**options | {"max_steps": 2}))
     state = torch.load(run / "last.pt", weights_only=True)
@@ -484,7 +465,7 @@ def test_other_arithmetic_stays_near(tiny, tmp_path, changes):
     wide = {"hyperparameters": ["widths=[4,4,8]", "trunk_channels=[8,8,8]", "dilations=[2]"]}
     for name, options in (("plain", {}), ("other", changes)):
         train(tiny(runs_name=str(tmp_path / name), max_steps=2, val_every=2, **wide, **options))
-    plain, other = (_lines(tmp_path / name, "train")[0] for name in ("plain", "other"))
+    plain, other = (log_lines(tmp_path / name, "train")[0] for name in ("plain", "other"))
     # The first loss: a forward pass of 20 layers, each of which bf16 rounds by 4e-3 / 2 at random.
     assert other["loss"] == pytest.approx(plain["loss"], rel=0.02)
 

@@ -1,6 +1,5 @@
-"""Two processes on the CPU take the steps of one with the doubled batch."""
+"""Two processes that train take the steps of one with the doubled batch; many runs leave nothing behind."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,19 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.flat import assert_flat
+from tests.training.compare import log_lines
 from training.distributed import Distributed
+from training.loop import train
 
 ROOT = Path(__file__).resolve().parents[2]
 # In double precision sums over two halves differ by 1e-16 from those over the whole. AdamW divides a gradient
 # by its own size plus 1e-8: where a gradient is nearly zero, that makes 1e-8 of a step at most.
 TOLERANCE = 1e-9
-
-
-def _losses(folder):
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["kind"] == "train"], [
-        line for line in lines if line["kind"].startswith("validation")
-    ]
 
 
 def test_two_processes_equal_one_with_the_doubled_batch(tiny, tmp_path):
@@ -43,7 +38,9 @@ def test_two_processes_equal_one_with_the_doubled_batch(tiny, tmp_path):
         assert done.returncode == 0, done.stderr[-3000:]
 
     one, two = folders
-    (alone, judged), (shared, judged_shared) = map(_losses, folders)
+    (alone, judged), (shared, judged_shared) = (
+        [log_lines(folder, kind) for kind in ("train", "validation")] for folder in folders
+    )
     assert [line["step"] for line in shared] == [line["step"] for line in alone] == [1, 2, 3, 4]
     for a, b in zip(alone + judged, shared + judged_shared, strict=True):
         assert a.keys() == b.keys()
@@ -51,9 +48,8 @@ def test_two_processes_equal_one_with_the_doubled_batch(tiny, tmp_path):
             assert b[name] == pytest.approx(a[name], rel=TOLERANCE, abs=TOLERANCE), (name, a, b)
     states = [torch.load(folder / "last.pt", weights_only=True) for folder in folders]
     for name, value in states[0]["networks"]["model"].items():
-        torch.testing.assert_close(
-            states[1]["networks"]["model"][name], value, rtol=TOLERANCE, atol=TOLERANCE
-        )
+        other = states[1]["networks"]["model"][name]
+        torch.testing.assert_close(other, value, rtol=TOLERANCE, atol=TOLERANCE)
     assert sorted(p.name for p in one.iterdir()) == sorted(p.name for p in two.iterdir())
     assert (two / "timing.jsonl").read_text().count("\n") == 4
 
@@ -74,3 +70,11 @@ def test_fp16_has_one_loss_scale_for_all_optimisers_of_a_step():
     distributed.step("generator")
     distributed.end_step()
     assert calls == ["discriminator", "generator", "new scale"]
+
+
+@pytest.mark.slow
+def test_fifty_trainings_leave_no_thread_and_no_memory(tiny, tmp_path):
+    def run(number):
+        assert train(tiny(runs_name=str(tmp_path / str(number)), max_steps=2, val_every=2)) == 0
+
+    assert_flat(run)

@@ -54,9 +54,8 @@ def plain_steps():
     std = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64).view(1, 3, 1, 1)
     # Never trained, and drawn anew at every forward.
     redrawn = model.refine.attention_projection
-    g.param_groups[0]["params"] = [
-        p for p in model.parameters() if all(p is not q for q in redrawn.parameters())
-    ]
+    trained = [p for p in model.parameters() if all(p is not q for q in redrawn.parameters())]
+    g.param_groups[0]["params"] = trained
     history = []
     for step in range(STEPS):
         batch = _batch(step)

@@ -1,6 +1,5 @@
 """Runs that go on: in another folder, with other options, after a stop at an awkward moment."""
 
-import json
 import os
 import shutil
 import signal
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.compare import assert_same_run
+from tests.training.compare import assert_same_run, log_lines
 from tests.training.conftest import write_pair
 from training import loop
 from training.loop import train
@@ -17,11 +16,6 @@ from training.stream import SampleStream
 from training.validation import Interrupted
 from utils.errors import UserError, WriteError
 from weights.model_files import read_metadata
-
-
-def _lines(folder, kind):
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    return [line for line in lines if line["kind"].startswith(kind)]
 
 
 def _state(folder):
@@ -47,23 +41,17 @@ def stop_in_validation(monkeypatch):
     return stop
 
 
-def test_a_run_that_goes_on_elsewhere_takes_its_best_along(tiny, tmp_path):
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_run_that_goes_on_elsewhere_takes_its_best_along_or_ranks_afresh(tiny, tmp_path, gone):
     one, two = tmp_path / "one", tmp_path / "two"
     train(tiny(runs_name=str(one), max_steps=4, val_every=2))
-    step = read_metadata(one / "best.safetensors")["training"]["steps"]
+    step = 6 if gone else read_metadata(one / "best.safetensors")["training"]["steps"]
+    for path in one.glob("best*") if gone else ():
+        path.unlink()
     # At a rate of 0 nothing becomes better.
     train(tiny(runs_name=str(two), resume=str(one / "last.pt"), max_steps=6, val_every=2, lr_g=0.0))
     assert read_metadata(two / "best.safetensors")["training"]["steps"] == step
     assert [path.name for path in two.glob("best-*.pt")] == [f"best-{step:08d}.pt"]
-
-
-def test_where_the_best_of_before_is_gone_the_ranking_starts_afresh(tiny, tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    train(tiny(runs_name=str(one), max_steps=4, val_every=2))
-    for path in one.glob("best*"):
-        path.unlink()
-    train(tiny(runs_name=str(two), resume=str(one / "last.pt"), max_steps=6, val_every=2, lr_g=0.0))
-    assert read_metadata(two / "best.safetensors")["training"]["steps"] == 6
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -81,9 +69,9 @@ def test_a_stop_in_the_last_validation_is_made_up_for(tiny, tmp_path, stop_in_va
     stop_in_validation(2)
     options = {"resume_state": "weights", "max_steps": 4, "val_every": 2}
     assert train(tiny(**options)) == 128 + signal.SIGINT
-    assert [line["step"] for line in _lines(tmp_path / "run", "validation")] == [2]
+    assert [line["step"] for line in log_lines(tmp_path / "run", "validation")] == [2]
     assert train(tiny(**options)) == 0
-    assert [line["step"] for line in _lines(tmp_path / "run", "validation")] == [2, 4]
+    assert [line["step"] for line in log_lines(tmp_path / "run", "validation")] == [2, 4]
 
 
 def test_early_stopping_is_the_same_after_a_stop_in_a_validation(tiny, tmp_path, stop_in_validation):
@@ -104,13 +92,13 @@ def test_the_way_to_go_on_from_a_named_checkpoint_is_another(tiny, tmp_path, sto
 
 def test_the_learning_rate_follows_the_estimates_without_a_content_loss(tiny, tmp_path):
     train(tiny(lambda_content=0.0, lambda_squared=1.0, max_steps=2, val_every=1))
-    assert all(line["loss"] > 0 for line in _lines(tmp_path / "run", "validation"))
+    assert all(line["loss"] > 0 for line in log_lines(tmp_path / "run", "validation"))
 
 
 def test_a_folder_named_as_the_runs_own_pictures_is_validated_on(tiny, pairs, tmp_path):
     shutil.copytree(pairs / "test", tmp_path / "validation")
     train(tiny(val_dataroot=[str(tmp_path / "validation")], max_steps=1))
-    kinds = {line["kind"] for line in _lines(tmp_path / "run", "validation")}
+    kinds = {line["kind"] for line in log_lines(tmp_path / "run", "validation")}
     assert kinds == {"validation/validation", "validation/validation (own)"}
     assert len(list((tmp_path / "run").glob("best-*.pt"))) == 1
 
@@ -147,12 +135,8 @@ def test_another_joint_batch_goes_on_after_the_same_samples(tiny, tmp_path, caps
     positions = []
     real = SampleStream.__getitem__
     monkeypatch.setattr(SampleStream, "__getitem__", lambda s, p: positions.append(p) or real(s, p))
-    for batch_size, length in (
-        (2, {"max_steps": 3}),
-        (4, {"max_steps": 5}),
-        (2, {"max_steps": None, "epochs": 3}),
-    ):
-        train(tiny(batch_size=batch_size, val_every=100, lr_schedule="cosine", **length))
+    for length in ({"max_steps": 3}, {"max_steps": 5, "batch_size": 4}, {"max_steps": None, "epochs": 3}):
+        train(tiny(val_every=100, lr_schedule="cosine", **length))
     # Seven training pictures three times; the last step takes a whole batch.
     assert positions == list(range(22))
     progress = _state(tmp_path / "run")["progress"]
@@ -160,7 +144,7 @@ def test_another_joint_batch_goes_on_after_the_same_samples(tiny, tmp_path, caps
     said = capsys.readouterr().err
     assert "a step takes 4 samples from here on, 2 before: the run goes on after 6 samples" in said
     assert "a step takes 2 samples from here on, 4 before: the run goes on after 14 samples" in said
-    epochs = [line["epoch"] for line in _lines(tmp_path / "run", "train")]
+    epochs = [line["epoch"] for line in log_lines(tmp_path / "run", "train")]
     assert epochs == sorted(epochs)
 
 
@@ -169,11 +153,8 @@ def test_another_joint_batch_goes_on_after_the_same_samples(tiny, tmp_path, caps
 )
 def test_checkpoints_written_beside_the_training_are_whole(tiny, tmp_path, monkeypatch, every):
     """A run that dies between validations goes on from the checkpoint before, bit for bit."""
-    whole, broken = (
-        tiny(runs_name=str(tmp_path / "whole"), val_every=100, **every),
-        tiny(val_every=100, **every),
-    )
-    train(whole)
+    broken = tiny(val_every=100, **every)
+    train(tiny(runs_name=str(tmp_path / "whole"), val_every=100, **every))
     real, steps = loop.TrainingLoop.step, []
 
     def step(self, parts):

@@ -35,9 +35,8 @@ def _parse(*argv):
 
 def test_defaults_and_types():
     assert _parse("--folder", "x") == _Options("x", ["a"], False, None)
-    assert _parse("--folder", "x", "--names", "u", "v", "--save", "--tile", "3") == _Options(
-        "x", ["u", "v"], True, 3
-    )
+    given = _parse("--folder", "x", "--names", "u", "v", "--save", "--tile", "3")
+    assert given == _Options("x", ["u", "v"], True, 3)
     assert _parse("--folder", "x", "--save", "false").save is False
 
 

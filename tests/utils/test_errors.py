@@ -103,5 +103,4 @@ def test_warnings_for_users_are_one_line():
 
 def test_the_reason_of_a_failed_operation():
     assert reason(OSError(28, "No space left on device")) == "No space left on device"
-    assert reason(OSError("short read")) == "short read"
-    assert reason(OSError()) == "OSError"
+    assert (reason(OSError("short read")), reason(OSError())) == ("short read", "OSError")

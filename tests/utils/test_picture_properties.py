@@ -47,8 +47,7 @@ def test_what_is_written_is_read_again(picture, kind):
     data = encode(fitted, kind)
     assert size_of(data) == picture.pixels.shape[1::-1]
     back = decode(data)
-    assert back.format == kind
-    assert back.pixels.shape[:2] == picture.pixels.shape[:2]
+    assert (back.format, back.pixels.shape[:2]) == (kind, picture.pixels.shape[:2])
     assert (back.alpha is None) == (fitted.alpha is None)
     if kind in ("PNG", "TIFF") and not losses:
         assert back.pixels.dtype == picture.pixels.dtype
@@ -72,11 +71,8 @@ def test_any_mode_that_pillow_writes_is_read_or_refused(mode, kind, size, orient
     rng = np.random.default_rng(0)
     image = Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).convert("RGB")
     try:
-        image = (
-            image.convert("L").convert(mode)
-            if mode in ("I", "I;16", "PA", "LAB", "LA")
-            else image.convert(mode)
-        )
+        image = image.convert("L") if mode in ("I", "I;16", "PA", "LAB", "LA") else image
+        image = image.convert(mode)
         exif, file = Image.Exif(), io.BytesIO()
         exif[0x0112] = orientation
         image.save(file, kind, exif=exif, icc_profile=profile or None)
@@ -134,15 +130,10 @@ def test_any_tiff_is_read_or_refused(dtype, samples, big, planar, compression, o
 )
 def test_bytes_are_a_picture_or_a_sentence(content, start):
     heads = {
-        "PNG": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
-        "JPEG": b"\xff\xd8\xff\xc0\0\x11\x08",
-        "TIFF": b"II*\0\x08\0\0\0",
-        "BIG": b"MM\0+\0\x08\0\0\0\0\0\0\0\0\0\x10",
-        "GIF": b"GIF89a",
-        "WEBP": b"RIFF\xff\0\0\0WEBPVP8L",
-        "BMP": b"BM",
-        "HEIC": b"\0\0\0\x18ftypheic",
-    }
+        "PNG": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "JPEG": b"\xff\xd8\xff\xc0\0\x11\x08",
+        "TIFF": b"II*\0\x08\0\0\0", "BIG": b"MM\0+\0\x08\0\0\0\0\0\0\0\0\0\x10", "GIF": b"GIF89a",
+        "WEBP": b"RIFF\xff\0\0\0WEBPVP8L", "BMP": b"BM", "HEIC": b"\0\0\0\x18ftypheic",
+    }  # fmt: skip
     said = ""
     try:
         assert decode(heads.get(start, b"") + content, max_pixels=10**6).pixels.size

@@ -40,8 +40,7 @@ def test_downloads_are_deep_and_previews_small(tmp_path):
     assert set(done.previews) == {"before", "after", "highlight", "specular"}
     for path in done.previews.values():
         shown = read_picture(path).pixels
-        assert shown.dtype == np.uint8
-        assert shown.shape[1] == PREVIEW
+        assert (shown.dtype, shown.shape[1]) == (np.uint8, PREVIEW)
     shares = [share for share, _ in steps]
     assert shares == sorted(shares)
     assert any("tile 2 of" in words for _, words in steps)
@@ -100,12 +99,7 @@ def test_options_that_make_no_sense(bad):
 
 def test_without_gradio_the_way_out_is_named(tmp_path):
     (tmp_path / "gradio.py").write_text("raise ImportError\n")
-    done = subprocess.run(
-        [sys.executable, "demo.py"],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
+    words, environment = [sys.executable, "demo.py"], os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "error: the interface needs another package: pip install gradio\n"

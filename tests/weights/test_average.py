@@ -39,21 +39,17 @@ def test_checkpoints_of_a_run_give_their_moving_average(tmp_path, monkeypatch):
     sizes = {"widths": (4, 4, 8), "trunk_channels": (4, 8, 8)}
     raw, mean = (build_model("aha-lite", **sizes) for _ in range(2))
     state = {
-        "network": "aha-lite",
-        "hyperparameters": raw.spec.hyperparameters,
-        "networks": {"model": raw.state_dict()},
-        "average": mean.state_dict(),
-        "progress": {"step": 40},
+        "network": "aha-lite", "hyperparameters": raw.spec.hyperparameters,
+        "networks": {"model": raw.state_dict()}, "average": mean.state_dict(), "progress": {"step": 40},
         "options": {"seed": 5},
-    }
+    }  # fmt: skip
     name = "coarse.coarse1.0.conv.weight"
     for held, wanted in ((mean.state_dict(), mean), (None, raw)):
         torch.save(state | {"average": held}, tmp_path / "best-00000040.pt")
         target = tmp_path / "averaged.safetensors"
         assert _average(monkeypatch, tmp_path / "best-00000040.pt", target) == 0
-        torch.testing.assert_close(
-            load_model(target).state_dict()[name], wanted.state_dict()[name], rtol=FP16, atol=ROUNDED
-        )
+        found, expected = load_model(target).state_dict()[name], wanted.state_dict()[name]
+        torch.testing.assert_close(found, expected, rtol=FP16, atol=ROUNDED)
         story = {"steps": 40, "averaged": held is not None, "options": {"seed": 5}}
         assert read_metadata(target)["training"] == story
     torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pt")  # a state dict, but of what?
@@ -75,10 +71,8 @@ def test_the_mean_of_two_networks(tmp_path, monkeypatch):
     torch.testing.assert_close(averaged.state_dict()[name], mean, rtol=FP16, atol=ROUNDED)
     # Spectral norms are those of the mean, not means of norms.
     layer = averaged.coarse.coarse3[0].conv.conv
-    assert torch.linalg.matrix_norm(layer.normalised_weight().flatten(1), 2).item() == pytest.approx(
-        1,
-        abs=0.02,  # one power iteration, of weights in fp16
-    )
+    norm = torch.linalg.matrix_norm(layer.normalised_weight().flatten(1), 2).item()
+    assert norm == pytest.approx(1, abs=0.02)  # one power iteration, of weights in fp16
     save_model(build_model("aha-lite", widths=(4, 4, 12), trunk_channels=(4, 8, 8)), files[1])
     with pytest.raises(UserError, match="another network"):
         _average(monkeypatch, *files, target)

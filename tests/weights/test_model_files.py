@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from models import build_model
 from utils.errors import UserError
+from weights.hashing import content_hash
 from weights.model_files import fill, load_model, read_metadata, save_model
 from weights.pickled import read_pickled
 from weights.safetensors_files import write_safetensors
@@ -52,9 +53,8 @@ def test_round_trip(lite, tmp_path):
 @pytest.mark.parametrize(("prefix", "bare"), [("", True), ("module.", False)])
 def test_authors_files(released_state, tmp_path, prefix, bare):
     state = {prefix + name: value for name, value in released_state.items()}
-    torch.save(
-        state if bare else {"epoch": 1, "model": state, "optimizer": {"state": {}}}, tmp_path / "N.mdl"
-    )
+    whole = {"epoch": 1, "model": state, "optimizer": {"state": {}}}
+    torch.save(state if bare else whole, tmp_path / "N.mdl")
     first, second = load_model(tmp_path / "N.mdl"), load_model(tmp_path / "N.mdl")
     for name, value in released_state.items():
         assert torch.equal(first.state_dict()[name], value)
@@ -63,10 +63,8 @@ def test_authors_files(released_state, tmp_path, prefix, bare):
 
 
 def test_projection_of_the_file_is_used(released_state, tmp_path):
-    projection = {
-        "attention_projection.weight": torch.full((3, 192, 3, 3), 0.5),
-        "attention_projection.bias": torch.zeros(192),
-    }
+    projection = {"weight": torch.full((3, 192, 3, 3), 0.5), "bias": torch.zeros(192)}
+    projection = {f"attention_projection.{name}": value for name, value in projection.items()}
     torch.save(released_state | projection, tmp_path / "N.mdl")
     assert (load_model(tmp_path / "N.mdl").refine.attention_projection.weight == 0.5).all()
 
@@ -166,9 +164,8 @@ def test_absurd_widths_are_refused_before_anything_is_allocated(lite, tmp_path):
     """With these the network would take 10 GiB; the file has 100 KiB."""
     save_model(lite, tmp_path / "a.safetensors")
     forged = lite.spec.hyperparameters | {"widths": [8192, 8192, 8192]}
-    file = _rewritten(
-        tmp_path / "a.safetensors", tmp_path / "b.safetensors", hyperparameters=json.dumps(forged)
-    )
+    files = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    file = _rewritten(*files, hyperparameters=json.dumps(forged))
     resource = pytest.importorskip("resource", reason="needs POSIX")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(UserError, match="entries of other shapes"):
@@ -205,10 +202,8 @@ def test_files_without_checksums_are_refused_or_read_with_a_warning(lite, tmp_pa
 def test_compressed_archives_are_refused(tmp_path):
     """64 MiB of zeros in 64 KiB: what it unpacks to is not bounded by its size."""
     torch.save({"w": torch.zeros(2**24)}, tmp_path / "a.mdl")
-    with (
-        zipfile.ZipFile(tmp_path / "a.mdl") as plain,
-        zipfile.ZipFile(tmp_path / "b.mdl", "w", zipfile.ZIP_DEFLATED) as packed,
-    ):
+    plain = zipfile.ZipFile(tmp_path / "a.mdl")
+    with zipfile.ZipFile(tmp_path / "b.mdl", "w", zipfile.ZIP_DEFLATED) as packed, plain:
         for entry in plain.namelist():
             packed.writestr(entry, plain.read(entry))
     with pytest.raises(UserError, match=r"b\.mdl refused: it is compressed"):
@@ -260,11 +255,7 @@ def test_numbers_of_another_kind_are_refused(lite, tmp_path):
     for value, kind in ((state[entry].long(), "int64"), (state[entry].to(torch.complex64), "complex64")):
         torch.save(state | {entry: value}, tmp_path / "a.pth")
         with pytest.raises(UserError, match=kind):
-            fill(
-                build_model("aha-lite", widths=(4, 6, 8), trunk_channels=(4, 6, 8)),
-                state | {entry: value},
-                "a",
-            )
+            fill(build_model("aha-lite", **lite.spec.hyperparameters), state | {entry: value}, "a")
 
 
 @pytest.mark.parametrize("name", ["aha-figure", "aha-lite"])
@@ -274,3 +265,39 @@ def test_every_hyper_parameter_of_the_table_can_be_saved_and_read(tmp_path, name
     model = build_model(name, **small)
     save_model(model, tmp_path / "a.safetensors")
     assert load_model(tmp_path / "a.safetensors").spec.hyperparameters == model.spec.hyperparameters
+
+
+# ---- the hash of contents
+
+
+def test_equal_contents_have_equal_hashes():
+    weight = torch.arange(6.0).reshape(2, 3)
+    a = {"w": weight, "steps": 3, "rates": [0.1, None], "name": "é"}
+    b = {"name": "é", "rates": (0.1, None), "steps": 3, "w": weight.t().contiguous().t()}
+    assert content_hash(a) == content_hash(b)
+    # Across processes and versions: the value is stored in files.
+    stored = content_hash({"a": [1, "b"], "t": torch.ones(2, dtype=torch.bfloat16)})
+    assert stored.startswith("920f2d217ede59f0")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (["ab", "c"], ["a", "bc"]), ([["a"], "b"], [["a", "b"]]), (1, True), (1, 1.0), ("1", 1),
+        (b"a", "a"), (torch.zeros(2, 3), torch.zeros(3, 2)),
+        (torch.zeros(2), torch.zeros(2, dtype=torch.int32)), (torch.zeros(2), torch.tensor([0.0, -0.0])),
+        ({"a": None}, {}),
+    ],
+)  # fmt: skip
+def test_different_contents_have_different_hashes(first, second):
+    assert content_hash(first) != content_hash(second)
+
+
+def test_scalars_and_empty_tensors_have_a_hash():
+    assert content_hash(torch.tensor(3)) != content_hash(torch.tensor(4))
+    assert content_hash(torch.empty(0, 3)) != content_hash(torch.empty(3, 0))
+
+
+def test_objects_have_none():
+    with pytest.raises(TypeError, match="no hash of a set"):
+        content_hash({1, 2})

@@ -47,12 +47,8 @@ def test_a_folder_of_pictures_and_clips(tmp_path, capsys):
 def test_a_clip_alone_and_options_that_it_does_not_have(tmp_path, capsys):
     clip = tmp_path / "clip.mp4"
     write_clip(clip, noisy_pictures(3))
-    for options in (
-        ["--ext", "png"],
-        ["--comparison"],
-        ["--protocol", "released"],
-        ["--smoothing_frames", "0"],
-    ):
+    wrong = (["--ext", "png"], ["--comparison"], ["--protocol", "released"], ["--smoothing_frames", "0"])
+    for options in wrong:
         assert _infer(clip, tmp_path / "out", *options) == 2
         assert options[0] in capsys.readouterr().err
     assert _infer(clip, tmp_path / "out") == 0

@@ -1,16 +1,15 @@
 """MindSpore checkpoints as MindSpore itself writes them, for tests of the reader (weights/mindspore.py)."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-BATCH_NORM = {
-    "weight": "gamma",
-    "bias": "beta",
-    "running_mean": "moving_mean",
-    "running_var": "moving_variance",
-}
+from models.unet import UNet
+
+BATCH_NORM = dict(zip(("weight", "bias"), ("gamma", "beta"), strict=True))
+BATCH_NORM |= {"running_mean": "moving_mean", "running_var": "moving_variance"}
 
 
 def varint(value: int) -> bytes:
@@ -51,3 +50,14 @@ def unet_checkpoint(state: Mapping[str, Tensor]) -> bytes:
         theirs = f"{layer}.{BATCH_NORM[last]}" if layer.endswith("after") else entry
         content += checkpoint_value(theirs, tensor.numpy())
     return content
+
+
+def write_nets(folder: Path, width: int = 2, name: str = "UNet{}_60.ckpt") -> dict[str, Tensor]:
+    """Four files of random U-Nets; returns what they hold under our names."""
+    folder.mkdir(exist_ok=True)
+    ours = {}
+    for number, channels in enumerate((3, 3, 6, 9), start=1):
+        state = UNet(channels, width=width).state_dict()
+        ours |= {f"unet{number}.{entry}": tensor for entry, tensor in state.items()}
+        (folder / name.format(number)).write_bytes(unet_checkpoint(state))
+    return ours

@@ -8,6 +8,7 @@ before the size that a file claims was checked.
 import io
 import logging
 import re
+import struct
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -214,6 +215,7 @@ def _decode_by_pillow(data: bytes, max_pixels: int) -> Picture:
         image, icc, how = cmyk_to_rgb(image, icc)
         notes.append(how)
     pixels, alpha = layers_of(image)
+    alpha = _alpha_of_bmp(data, alpha) if kind == "BMP" else alpha
     return Picture(
         pixels,
         alpha,
@@ -229,6 +231,18 @@ def _decode_by_pillow(data: bytes, max_pixels: int) -> Picture:
         if kind == "AVIF" and not icc
         else (),
     )
+
+
+def _alpha_of_bmp(data: bytes, alpha: np.ndarray | None) -> np.ndarray | None:
+    """The alpha of a BMP file: of 32 bits without masks the fourth byte, which Pillow leaves out, unless it
+    is the same everywhere (padding)."""
+    if data[:2] != b"BM" or alpha is not None or len(data) < 34:
+        return alpha
+    start, _, width, height, _, bits, compression = struct.unpack_from("<IIiiHHI", data, 10)
+    if (bits, compression) != (32, 0):
+        return alpha
+    fourth = np.frombuffer(data, np.uint8, 4 * width * abs(height), start)[3::4].reshape(-1, width)
+    return None if (fourth == fourth[0, 0]).all() else fourth[:: -1 if height > 0 else 1].copy()
 
 
 def cmyk_to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None, str]:

@@ -365,8 +365,9 @@ def _decode_avif(data: bytes, bits: int, max_pixels: int) -> Picture:
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if array is None or array.dtype != np.uint16:
         return replace(picture, notes=(*picture.notes, f"of its {bits} bits 8 are kept"))
-    array = (array << (16 - bits)) | (array >> (2 * bits - 16))
-    pixels, alpha = _split(array, grey=array.ndim == 2)
+    # The highest bits again in the place of the lowest, so that white stays white.
+    spread = np.left_shift(array, 16 - bits) + np.right_shift(array, 2 * bits - 16)
+    pixels, alpha = _split(spread, grey=spread.ndim == 2)
     return replace(
         picture, pixels=pixels, alpha=alpha, notes=(*picture.notes, f"its {bits} bits are kept as 16")
     )
@@ -402,7 +403,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Picture:
                 words = f"TIFF files of {samples} channels with {compression} compression are not supported"
                 raise UserError(words) from error
     pages = _count_directories(data)
-    notes = (f"the first of its {pages} pages",) if pages > 1 else ()
+    notes: tuple[str, ...] = (f"the first of its {pages} pages",) if pages > 1 else ()
     left_out = len(extras) - len(named[:1])
     if left_out:
         words = "an extra channel" if left_out == 1 else f"{left_out} extra channels"

@@ -15,7 +15,7 @@ _SUBDIRECTORIES = (EXIF, GPS, INTEROPERABILITY)
 # describe the picture and not how its pixels are stored.
 DESCRIPTION = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 # GeoTIFF: scale, tie points, transformation, keys with their numbers and text; GDAL's metadata and no-data.
-DESCRIPTION += (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
+_GEOTIFF = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _BIG_SIZES = _SIZES | {16: 8, 17: 8, 18: 8}  # of BigTIFF only
@@ -176,7 +176,7 @@ def exif_of_tiff(data: bytes) -> bytes | None:
     """An EXIF block with the description, camera data and position of a TIFF file."""
     header = Header.of(data)
     directory = read_directory(data, header, header.first)
-    kept = {tag: field for tag, field in directory.items() if tag in (*DESCRIPTION, EXIF, GPS)}
+    kept = {tag: field for tag, field in directory.items() if tag in (*DESCRIPTION, *_GEOTIFF, EXIF, GPS)}
     if not kept:
         return None
     signature = b"II*\0" if header.order == "<" else b"MM\0*"
@@ -192,7 +192,7 @@ def add_exif(tiff: bytes, exif: bytes) -> bytes:
     header, source = Header.of(tiff), Header.of(exif)
     directory = read_directory(tiff, header, header.first)
     kept = read_directory(exif, source, source.first)
-    directory |= {tag: field for tag, field in kept.items() if tag in (*DESCRIPTION, EXIF, GPS)}
+    directory |= {tag: field for tag, field in kept.items() if tag in (*DESCRIPTION, *_GEOTIFF, EXIF, GPS)}
     tiff += b"\0" * (len(tiff) % 2)
     end = struct.pack(header.order + "I", len(tiff))
     return tiff[:4] + end + tiff[8:] + write_directory(directory, header.order, len(tiff))

@@ -123,8 +123,8 @@ def plan_jobs(
     extras  of "highlight", "specular", "comparison"
 
     Pictures of one folder that differ in their suffix only (a.png, a.jpg) keep it in the names of their
-    files (a_png-removed.png, a_jpg-removed.png). Raises UserError where two files would still share a name,
-    and where an output would overwrite an input.
+    files (a_png-removed.png, a_jpg-removed.png), twice where another picture is called a_png. Raises
+    UserError where two files would still share a name, and where an output would overwrite an input.
     """
     twins = Counter((picture.parent, picture.stem) for picture in pictures)
     jobs = []
@@ -132,6 +132,8 @@ def plan_jobs(
         name = picture.stem
         if twins[picture.parent, picture.stem] > 1 and picture.suffix:
             name = f"{name}_{picture.suffix[1:]}"
+            while (picture.parent, name) in twins:  # another picture has that name itself
+                name += picture.suffix.replace(".", "_")
         folder = output_dir / picture.parent.relative_to(root)
         ending = clip_suffix(picture) if is_clip(picture) else f".{ext}"
         outputs = {"result": folder / f"{name}{suffix}{ending}"}

@@ -1,6 +1,7 @@
 """Pictures as they come (paths, Pillow images, arrays) as pixels, and results as they are wanted: in the same
 type, or as files."""
 
+import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from utils.image_encoding import encode
 from utils.image_files import MAX_PIXELS, WRITERS, Picture, read_picture, write_picture, write_rgb
 from utils.image_metadata import EXIF_PREFIX, add_png_metadata
 from utils.sheets import labelled_sheet, shrink
+from utils.tiff_directories import renew_thumbnail
 
 AnyPicture: TypeAlias = str | os.PathLike | Image.Image | np.ndarray | bytes | BinaryIO
 
@@ -181,7 +183,12 @@ def write_results(job: Job, picture: Picture, restored: Restored, protocol: str)
         result, source = replace(result, alpha=None), grey_to_rgb(to_bytes(source))
         if picture.alpha is not None or picture.pixels.dtype != np.uint8:
             notes += ("the released protocol writes 8-bit RGB without alpha",)
-    path = job.result(picture.format)
+    if result.exif:
+        result = replace(
+            result, exif=renew_thumbnail(result.exif, lambda room: _thumbnail(result.pixels, room))
+        )
+    # BMP and JPEG have no place for an alpha.
+    path = job.result("PNG" if picture.format == "BMP" and result.alpha is not None else picture.format)
     if path.suffix != job.outputs["result"].suffix and WRITERS[path.suffix.lower()] != picture.format:
         notes += (f"written as {WRITERS[path.suffix.lower()]}, not {picture.format}",)
     if "highlight" in job.outputs:
@@ -195,6 +202,17 @@ def write_results(job: Job, picture: Picture, restored: Restored, protocol: str)
             write_rgb(job.outputs["comparison"], comparison_sheet(source, restored, specular))
     # The result last: where it exists the picture is finished.
     return notes + write_picture(path, result)
+
+
+def _thumbnail(pixels: np.ndarray, room: int) -> bytes | None:
+    """A JPEG file of at most `room` bytes, 160 pixels at the longest side; None where that is too little."""
+    small = Image.fromarray(to_bytes(shrink(pixels, 160)))
+    for quality in (85, 70, 50, 30):
+        buffer = io.BytesIO()
+        small.save(buffer, "JPEG", quality=quality)
+        if buffer.tell() <= room:
+            return buffer.getvalue()
+    return None
 
 
 def comparison_sheet(pixels: np.ndarray, restored: Restored, specular: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ before the size that a file claims was checked.
 import io
 import logging
 import re
+import struct
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,10 +23,15 @@ from utils.colour import FULL_SCALE
 from utils.errors import UserError, first_line
 from utils.image_metadata import (
     EXIF_PREFIX,
+    GAIN_MAP,
     MAX_METADATA,
     PNG_SIGNATURE,
+    avif_bits,
+    nclx_colour,
     png_chunks,
     png_colour,
+    raw_profile,
+    still_png,
     upright_xmp,
 )
 from utils.picture import MAX_PIXELS, Picture
@@ -47,6 +53,8 @@ MAX_SCANS = 200
 # OpenCV and tifffile print lines of their own about each damaged file; ours names it.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+_RARE_COMPRESSIONS = ("WEBP", "LERC", "JPEGXL", "JPEGXL_DNG", "JPEG2000", "APERIO_JP2000_RGB", "ZSTD", "LZMA")
 
 _STRIP = 1024  # rows converted at once, so that no second copy of a large picture is made
 
@@ -106,6 +114,8 @@ def _decode(data: bytes, max_pixels: int) -> Picture:
         picture = _decode_jpeg2000(data, max_pixels)
     elif data[4:8] == b"ftyp" and data[8:12] in HEIF_BRANDS and b"avif" not in data[8:64]:
         return _finished(_decode_heif(data, max_pixels), 1)  # its decoder has turned it
+    elif data[4:8] == b"ftyp" and b"avif" in data[8:64] and (bits := avif_bits(data)) > 8:
+        picture = _decode_avif(data, bits, max_pixels)
     else:
         picture = _decode_by_pillow(data, max_pixels)
     orientation, exif = take_orientation(picture.exif or b"")
@@ -192,11 +202,20 @@ def _decode_by_pillow(data: bytes, max_pixels: int) -> Picture:
         notes.append(f"the first of its {image.n_frames} frames")
         image.seek(0)
     image.load()
-    icc, exif = info.get("icc_profile"), info.get("exif") or image.info.get("exif")
+    info |= {key: value for key, value in image.info.items() if key not in info}
+    icc, exif = info.get("icc_profile"), info.get("exif") or raw_profile(info, "exif")
+    xmp = info.get("xmp") or raw_profile(info, "xmp")
+    if kind == "JPEG" and any(mark in (xmp or b"") for mark in GAIN_MAP):
+        xmp = None
+        notes.append("its HDR gain map is left out, and the XMP data that describes it")
+    if image.mode == "LAB":
+        image, icc = image.convert("RGB"), None
+        notes.append("Lab converted to sRGB")
     if image.mode == "CMYK":
         image, icc, how = cmyk_to_rgb(image, icc)
         notes.append(how)
     pixels, alpha = layers_of(image)
+    alpha = _alpha_of_bmp(data, alpha) if kind == "BMP" else alpha
     return Picture(
         pixels,
         alpha,
@@ -204,10 +223,26 @@ def _decode_by_pillow(data: bytes, max_pixels: int) -> Picture:
         exif and exif.removeprefix(EXIF_PREFIX),
         kind,
         tuple(notes),
-        xmp=info.get("xmp") or image.info.get("xmp") or None,
+        xmp=xmp or None,
         dpi=info.get("dpi"),
-        png_colour=png_colour(data) if kind == "PNG" else (),
+        png_colour=png_colour(data)
+        if kind == "PNG"
+        else nclx_colour(data)
+        if kind == "AVIF" and not icc
+        else (),
     )
+
+
+def _alpha_of_bmp(data: bytes, alpha: np.ndarray | None) -> np.ndarray | None:
+    """The alpha of a BMP file: of 32 bits without masks the fourth byte, which Pillow leaves out, unless it
+    is the same everywhere (padding)."""
+    if data[:2] != b"BM" or alpha is not None or len(data) < 34:
+        return alpha
+    start, _, width, height, _, bits, compression = struct.unpack_from("<IIiiHHI", data, 10)
+    if (bits, compression) != (32, 0):
+        return alpha
+    fourth = np.frombuffer(data, np.uint8, 4 * width * abs(height), start)[3::4].reshape(-1, width)
+    return None if (fourth == fourth[0, 0]).all() else fourth[:: -1 if height > 0 else 1].copy()
 
 
 def cmyk_to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None, str]:
@@ -257,7 +292,9 @@ def _decode_png16(data: bytes, max_pixels: int) -> Picture:
     exif = None
     for kind, body in png_chunks(data):  # OpenCV may return half a picture for a damaged file: checked here
         exif = body if kind == b"eXIf" else exif
-    array = _decode_by_opencv(data)
+    frames = getattr(header, "n_frames", 1)
+    # Of an animation OpenCV can return another frame than the first.
+    array = _decode_by_opencv(still_png(data) if frames > 1 else data)
     grey = data[25] in (0, 4)  # colour type: grey, grey and alpha
     pixels, alpha = _split(array, grey)
     info = header.info
@@ -267,9 +304,10 @@ def _decode_png16(data: bytes, max_pixels: int) -> Picture:
         pixels,
         alpha,
         info.get("icc_profile"),
-        exif,
+        exif or raw_profile(info, "exif"),
         "PNG",
-        xmp=info.get("xmp"),
+        (f"the first of its {frames} frames",) if frames > 1 else (),
+        xmp=info.get("xmp") or raw_profile(info, "xmp"),
         dpi=info.get("dpi"),
         png_colour=png_colour(data),
     )
@@ -316,7 +354,23 @@ def _decode_heif(data: bytes, max_pixels: int) -> Picture:
     exif, xmp = file.info.get("exif"), file.info.get("xmp")
     exif = take_orientation(exif.removeprefix(EXIF_PREFIX))[1] if exif else None
     xmp = upright_xmp(xmp) if isinstance(xmp, bytes) and xmp else None
-    return Picture(pixels, alpha, file.info.get("icc_profile"), exif, "HEIF", notes, xmp=xmp)
+    icc = file.info.get("icc_profile")
+    colour = () if icc else nclx_colour(data)
+    return Picture(pixels, alpha, icc, exif, "HEIF", notes, xmp=xmp, png_colour=colour)
+
+
+def _decode_avif(data: bytes, bits: int, max_pixels: int) -> Picture:
+    """An AVIF file of 10 or 12 bits, of which Pillow keeps 8: its pixels by OpenCV where that can."""
+    picture = _decode_by_pillow(data, max_pixels)
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    if array is None or array.dtype != np.uint16:
+        return replace(picture, notes=(*picture.notes, f"of its {bits} bits 8 are kept"))
+    # The highest bits again in the place of the lowest, so that white stays white.
+    spread = np.left_shift(array, 16 - bits) + np.right_shift(array, 2 * bits - 16)
+    pixels, alpha = _split(spread, grey=spread.ndim == 2)
+    return replace(
+        picture, pixels=pixels, alpha=alpha, notes=(*picture.notes, f"its {bits} bits are kept as 16")
+    )
 
 
 def _decode_tiff(data: bytes, max_pixels: int) -> Picture:
@@ -332,25 +386,51 @@ def _decode_tiff(data: bytes, max_pixels: int) -> Picture:
         xmp = page.tags[700].value if 700 in page.tags else None
         dpi = page.get_resolution(unit="INCH") if 282 in page.tags and 283 in page.tags else None
         wide, samples = page.bitspersample > 8, page.samplesperpixel
-        # OpenCV has no pictures of two channels; tifffile reads few compressions, so only these.
-        two = page.asarray() if deep and plain and samples == 2 else None
-        associated = bool(page.extrasamples) and int(page.extrasamples[0]) == 1
+        colours = 3 if int(page.photometric) == 2 else 1
+        extras = [int(extra) for extra in page.extrasamples]
+        named = [place for place, extra in enumerate(extras) if extra in (1, 2)]
+        associated = bool(named) and extras[named[0]] == 1
+        compression = getattr(page.compression, "name", str(page.compression))
+        # OpenCV has pictures of one, three and four channels; tifffile reads few
+        # compressions, so only others.
+        stack = None
+        # Of 8 bits Pillow knows no grey with such channels.
+        bytes_apart = colours == 1 and 0 in extras and page.bitspersample == 8
+        if plain and (bytes_apart or (deep and samples not in (1, 3, 4))):
+            try:
+                stack = page.asarray().reshape(page.imagelength, page.imagewidth, samples)
+            except (ValueError, ImportError) as error:
+                words = f"TIFF files of {samples} channels with {compression} compression are not supported"
+                raise UserError(words) from error
     pages = _count_directories(data)
-    notes = (f"the first of its {pages} pages",) if pages > 1 else ()
+    notes: tuple[str, ...] = (f"the first of its {pages} pages",) if pages > 1 else ()
+    left_out = len(extras) - len(named[:1])
+    if left_out:
+        words = "an extra channel" if left_out == 1 else f"{left_out} extra channels"
+        notes += (f"{words} (not an alpha) left out",)
     kept: dict[str, Any] = {"icc": icc, "exif": exif_of_tiff(data), "notes": notes, "dpi": dpi}
     kept["xmp"] = xmp.encode() if isinstance(xmp, str) else xmp
-    if not wide:
-        picture = _decode_by_pillow(data, max_pixels)
-        # A CMYK picture has been converted, and its profile with it.
-        kept["icc"] = picture.icc if any("CMYK" in note for note in picture.notes) else icc
+    if not wide and stack is None:
+        try:
+            picture = _decode_by_pillow(data, max_pixels)
+        except OSError as error:
+            if compression in _RARE_COMPRESSIONS:
+                raise UserError(f"TIFF files with {compression} compression are not supported") from error
+            raise
+        # A CMYK or Lab picture has been converted, and its profile with it.
+        kept["icc"] = picture.icc if any(" converted to " in note for note in picture.notes) else icc
         kept["notes"] = picture.notes + notes
         return replace(picture, **kept)
-    if not (deep and plain):
+    if stack is None and not (deep and plain):
         raise UserError("of deep TIFF files only interleaved grey or RGB, 16-bit integer or 32-bit float")
-    if two is not None:
-        pixels, alpha = two[..., 0], two[..., 1]
+    if stack is not None:
+        pixels = stack[..., 0] if colours == 1 else stack[..., :colours]
+        # Two channels without a word about the second: an alpha, as before four of RGB.
+        place = named[0] if named else 0
+        alpha = stack[..., colours + place] if named or (not extras and samples == 2) else None
     else:
         pixels, alpha = _split(_decode_by_opencv(data), grey=samples == 1)
+        alpha = None if extras and not named else alpha
     if pixels.dtype == np.float32:
         pixels, alpha = _checked_float(pixels), None if alpha is None else _checked_float(alpha)
     if associated and alpha is not None:

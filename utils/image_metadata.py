@@ -14,6 +14,10 @@ MAX_METADATA = 16 * 2**20
 """Bytes of an ICC profile, EXIF block or XMP packet; longer ones are left out."""
 
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
+_XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\x00"
+_BOXES = 2**16  # bytes at the start of a HEIC or AVIF file in which its properties lie
+GAIN_MAP = (b"ns.adobe.com/hdr-gain-map", b"HDRGainMap")
+"""What the XMP of a JPEG file with an HDR gain map has: Adobe's and Google's name space, Apple's."""
 _INCH = 0.0254  # metres
 
 _XMP_ORIENTATION = re.compile(rb"(\btiff:Orientation(?:\s*=\s*[\"']|\s*>)\s*)[1-8]")
@@ -22,6 +26,46 @@ _XMP_ORIENTATION = re.compile(rb"(\btiff:Orientation(?:\s*=\s*[\"']|\s*>)\s*)[1-
 def upright_xmp(xmp: bytes) -> bytes:
     """An XMP packet that says orientation 1 where it gives one; as long as before."""
     return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
+
+
+def raw_profile(info: dict, name: str) -> bytes | None:
+    """EXIF data or XMP from the hexadecimal text in which ImageMagick puts it into PNG files; None where
+    there is none, or it is damaged. `info` is Pillow's."""
+    for key in (f"Raw profile type {name}", "Raw profile type APP1"):
+        try:
+            value = bytes.fromhex("".join(str(info[key]).split("\n")[3:]))
+        except (KeyError, ValueError):
+            continue
+        if key.endswith("APP1") and value.startswith(EXIF_PREFIX) != (name == "exif"):
+            continue
+        return value.removeprefix(EXIF_PREFIX).removeprefix(_XMP_PREFIX)
+    return None
+
+
+def nclx_colour(data: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """The cICP chunk that says what the colours of a HEIC or AVIF file mean; () where that is sRGB or
+    unspecified. Decoders have undone the matrix and the range of the file."""
+    place = data.find(b"colrnclx", 0, _BOXES)
+    if place < 0 or place + 12 > len(data):
+        return ()
+    primaries, transfer = struct.unpack_from(">HH", data, place + 8)
+    # BT.601 and BT.709 curves are shown as sRGB by all viewers.
+    if max(primaries, transfer) > 22 or (primaries in (1, 2, 5, 6) and transfer in (1, 2, 6, 13)):
+        return ()
+    return ((b"cICP", bytes([primaries, transfer, 0, 1])),)
+
+
+def avif_bits(data: bytes) -> int:
+    """Bits of each value of an AVIF file: 8, 10 or 12."""
+    place = data.find(b"av1C", 0, _BOXES)
+    flags = data[place + 6] if 0 <= place < len(data) - 6 else 0
+    return 8 if not flags & 0x40 else 12 if flags & 0x20 else 10
+
+
+def still_png(data: bytes) -> bytes:
+    """A PNG file without the frames of its animation: its default image."""
+    chunks = (c for c in png_chunks(data) if c[0] not in (b"acTL", b"fcTL", b"fdAT"))
+    return PNG_SIGNATURE + b"".join(_png_chunk(kind, body) for kind, body in chunks)
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -5,7 +5,7 @@ that they do not know. Here a field stays the bytes it was; only the places that
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 ORIENTATION = 0x0112
@@ -14,6 +14,8 @@ _SUBDIRECTORIES = (EXIF, GPS, INTEROPERABILITY)
 # ImageDescription, Make, Model, Software, DateTime, Artist, Copyright: the fields of a TIFF header that
 # describe the picture and not how its pixels are stored.
 DESCRIPTION = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
+# GeoTIFF: scale, tie points, transformation, keys with their numbers and text; GDAL's metadata and no-data.
+_GEOTIFF = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _BIG_SIZES = _SIZES | {16: 8, 17: 8, 18: 8}  # of BigTIFF only
@@ -142,11 +144,39 @@ def take_orientation(data: bytes) -> tuple[int, bytes]:
     return 1, data
 
 
+def renew_thumbnail(exif: bytes, make: Callable[[int], bytes | None]) -> bytes:
+    """The EXIF block with `make(bytes there are)` in the place of its JPEG thumbnail, or without one where
+    that is None. Everything else stays byte for byte."""
+    try:
+        header = Header.of(exif)
+    except ValueError:
+        return exif
+    position = header.next_directory(exif, header.first)
+    if not position or header.big:
+        return exif
+    places = {tag: place for tag, kind, _, place in header.entries(exif, position) if kind == _LONG}
+    renewed = bytearray(exif)
+    thumbnail = None
+    if 0x0201 in places and 0x0202 in places:
+        start, room = (
+            struct.unpack_from(header.order + "I", exif, places[tag])[0] for tag in (0x0201, 0x0202)
+        )
+        if start + room <= len(exif):
+            thumbnail = make(room)
+            if thumbnail is not None:
+                renewed[start : start + room] = thumbnail.ljust(room, b"\0")
+                struct.pack_into(header.order + "I", renewed, places[0x0202], len(thumbnail))
+    if thumbnail is None:
+        (fields,) = struct.unpack_from(header.order + "H", exif, header.first)
+        struct.pack_into(header.order + "I", renewed, header.first + 2 + 12 * fields, 0)
+    return bytes(renewed)
+
+
 def exif_of_tiff(data: bytes) -> bytes | None:
     """An EXIF block with the description, camera data and position of a TIFF file."""
     header = Header.of(data)
     directory = read_directory(data, header, header.first)
-    kept = {tag: field for tag, field in directory.items() if tag in (*DESCRIPTION, EXIF, GPS)}
+    kept = {tag: field for tag, field in directory.items() if tag in (*DESCRIPTION, *_GEOTIFF, EXIF, GPS)}
     if not kept:
         return None
     signature = b"II*\0" if header.order == "<" else b"MM\0*"
@@ -162,7 +192,7 @@ def add_exif(tiff: bytes, exif: bytes) -> bytes:
     header, source = Header.of(tiff), Header.of(exif)
     directory = read_directory(tiff, header, header.first)
     kept = read_directory(exif, source, source.first)
-    directory |= {tag: field for tag, field in kept.items() if tag in (*DESCRIPTION, EXIF, GPS)}
+    directory |= {tag: field for tag, field in kept.items() if tag in (*DESCRIPTION, *_GEOTIFF, EXIF, GPS)}
     tiff += b"\0" * (len(tiff) % 2)
     end = struct.pack(header.order + "I", len(tiff))
     return tiff[:4] + end + tiff[8:] + write_directory(directory, header.order, len(tiff))

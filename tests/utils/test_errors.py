@@ -59,7 +59,6 @@ COMMANDS += [
     "-m data.lists",
     "-m data.tone_correction",
     "-m synthetic",
-    "-m synthetic.stats",
 ]
 COMMANDS += [
     "-m weights.average a.pt b.safetensors",

@@ -1,5 +1,6 @@
 """`make test` ends, with the reason, when a test hangs or its worker process dies."""
 
+import os
 import re
 import subprocess
 import sys
@@ -49,7 +50,8 @@ def test_a_run_ends_with_the_reason(test, said, tmp_path):
     command = [sys.executable, "-m", "pytest", "-c", "/dev/null", "--rootdir", ".", *workers[1].split()]
     for limit in limits:
         command += ["--override-ini", limit]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}  # conftest.py imports of ours
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
     assert run.returncode != 0
     for pattern in said:
         assert re.search(pattern, run.stdout), (pattern, run.stdout, run.stderr)

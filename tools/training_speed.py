@@ -91,7 +91,8 @@ def _our_step(run: Run) -> Callable[[], None]:
     batches = iter(training_loader(run.samples, run.options, run.distributed, 0, run.total))
 
     def step() -> None:
-        loop.step(loop.next_batches(batches))
+        parts, _ = loop.next_batches(batches)
+        loop.step(parts)
         loop.log()
 
     return step

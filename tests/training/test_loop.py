@@ -267,7 +267,7 @@ def test_weights_that_are_not_finite_are_never_saved(tiny, tmp_path):
         ({"val_share": 0.0}, "nothing to validate on"),
         ({"dataroot": None, "scene_options": ["gloss=1"]}, "there is no gloss"),
         ({"exposure_jitter": -0.5}, "--exposure_jitter must be a number that is not negative"),
-        ({"lambda_content": 0.0, "lambda_ssim": 0.0}, "nothing is learned"),
+        ({"lambda_content": 0.0, "lambda_ssim": 0.0}, "nothing would be trained"),
     ],
 )
 def test_refusals_tell_the_way_out(tiny, changes, words):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from recipes.presets import resolve
-from tools.measurement import Measurement, peak_mebibytes, timed
+from tools.measurement import Measurement, count_operations, peak_mebibytes, timed
 from tools.memory import resident_mebibytes
 from tools.plain_path import make_plain
 from training.build import build_run
@@ -56,6 +56,7 @@ def measure_training_step(
         result.loss = _first_loss(run)
         result.seconds = timed(step, run.distributed.device, runs)
         result.peak_mebibytes = peak_mebibytes(before, run.distributed.device)
+        result.operations = count_operations(step)
     return result
 
 

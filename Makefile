@@ -22,7 +22,7 @@ LITE_RUN ?= runs/aha-lite
 LITE_SPEED ?= --precision bf16 --channels_last --compile
 DATA ?= ../shared/data
 
-.PHONY: demo test test-numeric test-fast demo-test browser-runtime slow-list fault-test lint docs install package clean train-lite real-score
+.PHONY: demo test test-numeric test-fast demo-test browser-runtime slow-list fault-test lint docs install package clean train-lite real-score gpu-check
 
 install: $(DEV)
 
@@ -134,6 +134,10 @@ train-lite: $(TRAIN)
 # Scores of the shipped weights, the untouched input and the classical methods on real pairs.
 real-score: $(TRAIN)
 	$(PY) -m tools.scoreboard --data $(DATA)
+
+# What to run first on a machine with an NVIDIA GPU; goes on where it was stopped.
+gpu-check: $(TRAIN)
+	$(PY) -m tools.gpu_check --out gpu.json
 
 clean:
 	rm -rf $(VENV) demo dist site

@@ -1,8 +1,8 @@
 """Seconds and memory of one training step: our loop and path, and a plain loop over the plain path.
 
-Ours seeds, checks, logs and averages losses; plain is forward, backward, step, in fp32, over the same
-weights, losses, optimisers and samples (tools/plain_path.py). Neither keeps a moving average of the
-weights.
+The batch lies on the device: decoding pictures is not timed. Ours seeds, logs and averages losses;
+plain is forward, backward, step, in fp32, over the same weights, losses, optimisers and samples
+(tools/plain_path.py). Neither keeps a moving average of the weights.
 """
 
 import tempfile
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from recipes.presets import resolve
-from tools.measurement import Measurement, peak_mebibytes, timed
+from tools.measurement import Measurement, count_operations, peak_mebibytes, timed
 from tools.memory import resident_mebibytes
 from tools.plain_path import make_plain
 from training.build import build_run
@@ -56,6 +56,7 @@ def measure_training_step(
         result.loss = _first_loss(run)
         result.seconds = timed(step, run.distributed.device, runs)
         result.peak_mebibytes = peak_mebibytes(before, run.distributed.device)
+        result.operations = count_operations(step)
     return result
 
 
@@ -88,10 +89,9 @@ def _our_step(run: Run) -> Callable[[], None]:
     loop = TrainingLoop(run, StopSignals())
     loop.checkpoints.open()
     loop.logger.open()
-    batches = iter(training_loader(run.samples, run.options, run.distributed, 0, run.total))
+    parts = [_first_batch(run)]
 
     def step() -> None:
-        parts, _ = loop.next_batches(batches)
         loop.step(parts)
         loop.log()
 
@@ -101,10 +101,9 @@ def _our_step(run: Run) -> Callable[[], None]:
 def _plain_step(run: Run) -> Callable[[], None]:
     for network in run.recipe.networks.values():
         make_plain(network.bare)
-    batches = iter(training_loader(run.samples, run.options, run.distributed, 0, run.total))
+    batch = _first_batch(run)
 
     def step() -> None:
-        batch = _on_device(next(batches), run)
         for name, loss, _ in run.recipe.phases(batch):
             loss.backward()
             optimiser = run.recipe.optimisers[name]
@@ -116,15 +115,17 @@ def _plain_step(run: Run) -> Callable[[], None]:
 
 def _first_loss(run: Run) -> float:
     """Of the first batch and phase, before any step: both paths start from the same weights."""
-    batch = next(iter(training_loader(run.samples, run.options, run.distributed, 0, run.total)))
+    batch = _first_batch(run)
     torch.manual_seed(0)
     with torch.no_grad():
         for network in run.recipe.networks.values():
             network.bare.train()
-        _, loss, _ = next(run.recipe.phases(_on_device(batch, run)))
+        _, loss, _ = next(run.recipe.phases(batch))
     return float(loss)
 
 
-def _on_device(batch: dict[str, Any], run: Run) -> dict[str, Any]:
+def _first_batch(run: Run) -> dict[str, Any]:
+    """On the run's device."""
+    batch = next(iter(training_loader(run.samples, run.options, run.distributed, 0, run.total)))
     device = run.distributed.device
     return {key: value.to(device) if torch.is_tensor(value) else value for key, value in batch.items()}

@@ -173,7 +173,8 @@ class HardwareOptions:
     """auto, cpu, cuda"""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """arithmetic of the networks' forward passes; weights stay fp32; fp16 needs a GPU, bf16 a GPU
-    or a processor with AVX512-BF16 or AMX"""
+    or a processor with AVX512-BF16 or AMX. On a GPU cuDNN convolves fp32 as TF32, as in the authors'
+    training; the environment variable NVIDIA_TF32_OVERRIDE=0 makes it exact"""
     compile: bool = False
     """torch.compile the network"""
     channels_last: bool = False

@@ -1,13 +1,16 @@
 """benchmark.py: the plain path computes the same, what is measured, and the files it writes."""
 
 import json
+import shutil
 
 import pytest
 import torch
 
 import benchmark
 from models import build_model
+from recipes.presets import resolve
 from tests.tolerances import NETWORK, SUMMED
+from tools import training_speed
 from tools.benchmark import BenchmarkOptions, plan
 from tools.measurement import (
     Limits,
@@ -19,6 +22,8 @@ from tools.measurement import (
     timed,
 )
 from tools.plain_path import make_plain
+from training.build import build_run
+from training.distributed import Distributed
 from utils.errors import UserError
 
 TINY = {
@@ -62,6 +67,30 @@ def test_ratios_are_to_the_plain_path_and_shares_to_the_measured_rate():
     assert "| ours | bf16 | 2.0000 | 1.00 | 2.00 | 10 | 7 | 4.0 | 20 % |" in lines[5]
     assert "| 2.0000 | 1.00 | - |" in lines[6]
     assert lines[7].endswith("| would take 99 GiB |")
+
+
+def test_fp32_on_a_gpu_is_compared_with_tf32_where_cudnn_uses_it():
+    limits = Limits({"fp32": 1e10, "tf32": 4e10}, 1e9)
+    training = Measurement("training step", "aha", "ours", "8x8", 2, "fp32", [1.0], operations=1e10)
+    inference = Measurement("inference", "aha", "ours", "8x8", 2, "fp32", [1.0], operations=5e9)
+    lines = markdown([training, inference], limits).splitlines()
+    assert "| 25 % |" in lines[4]
+    assert "| 50 % |" in lines[5]
+
+
+@pytest.mark.slow
+def test_the_training_step_reads_no_pictures(tmp_path, monkeypatch):
+    training_speed.write_pairs(tmp_path / "train", 2)
+    options = training_speed.training_options(
+        tmp_path, model="aha-lite", size=64, batch_size=1, device="cpu", runs_name=str(tmp_path / "run")
+    )
+    run = build_run(resolve(options), Distributed("cpu"))
+    step = training_speed._our_step(run)
+    monkeypatch.setattr("torch.utils.data.DataLoader.__iter__", None)
+    shutil.rmtree(tmp_path / "train")
+    step()
+    step()
+    assert run.progress.step == 2
 
 
 def test_the_plan_has_the_plain_path_first_and_refuses_what_is_not_there():
